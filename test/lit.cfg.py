@@ -1,0 +1,37 @@
+"""The lit suite: .mlir and .test files by RUN lines, GoogleTest binaries as a whole."""
+
+import os
+import platform
+import shutil
+
+import lit.formats
+
+config.name = "moec"
+config.suffixes = [".mlir", ".test", ".py"]
+config.excludes = ["Inputs", "lit.cfg.py", "CMakeLists.txt", "support"]
+config.test_format = lit.formats.ShTest(execute_external=False)
+config.test_source_root = os.path.dirname(__file__)
+config.test_exec_root = os.path.join(config.moec_binary_root, "test")
+
+config.environment["PATH"] = os.pathsep.join(
+    [os.path.join(config.moec_binary_root, "bin"), config.llvm_tools_dir,
+     os.environ.get("PATH", "")])
+config.environment["PYTHONPATH"] = os.path.join(config.test_source_root, "support")
+
+config.substitutions.append(("%python", config.python))
+config.substitutions.append(("%inputs", os.path.join(config.test_source_root, "Inputs")))
+config.substitutions.append(("%moec_src", config.moec_source_root))
+config.substitutions.append(("%moec_bin", config.moec_binary_root))
+
+# A test that needs a tool names its feature and is counted as skipped without it.
+for tool in ("ptxas", "nvcc"):
+    if shutil.which(tool):
+        config.available_features.add(tool)
+try:
+    flags = open("/proc/cpuinfo", encoding="utf-8").read()
+except OSError:
+    flags = ""
+for flag in ("avx2", "avx512f", "avx512_bf16"):
+    if f" {flag} " in flags or f" {flag}\n" in flags:
+        config.available_features.add(flag.replace("_", "-"))
+config.available_features.add(platform.machine())
