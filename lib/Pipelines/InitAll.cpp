@@ -12,16 +12,19 @@
 #include "mlir/Dialect/UB/IR/UBOps.h"
 #include "mlir/Dialect/X86Vector/X86VectorDialect.h"
 #include "mlir/InitAllPasses.h"
+#include "moec/Dialect/Moe/IR/MoeDialect.h"
 
 using namespace mlir;
 
 void moe::registerAllDialects(DialectRegistry &registry) {
-  registry.insert<arith::ArithDialect, bufferization::BufferizationDialect,
-                  func::FuncDialect, gpu::GPUDialect, LLVM::LLVMDialect,
-                  linalg::LinalgDialect, math::MathDialect,
-                  memref::MemRefDialect, scf::SCFDialect, tensor::TensorDialect,
-                  ub::UBDialect, vector::VectorDialect,
-                  x86vector::X86VectorDialect>();
+  registry
+      .insert<arith::ArithDialect, bufferization::BufferizationDialect,
+              func::FuncDialect, gpu::GPUDialect, LLVM::LLVMDialect,
+              linalg::LinalgDialect, math::MathDialect, memref::MemRefDialect,
+              scf::SCFDialect, tensor::TensorDialect, ub::UBDialect,
+              vector::VectorDialect, x86vector::X86VectorDialect>();
+  registry.insert<MoeDialect>();
+  registerMoeInterfaceModels(registry);
 }
 
 void moe::registerAllPasses() {}
