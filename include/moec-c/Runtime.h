@@ -159,7 +159,7 @@ typedef struct moec_variant_info {
   size_t struct_size;
   const char *target; /**< "cpu", "sm_90a", "gfx942", ... */
   const char *isa;    /**< "avx2", ...; empty for GPUs */
-  const char *code;   /**< file name of the code object */
+  const char *code;   /**< file name of the code object, "" if there is none */
   int64_t tokens_lo;  /**< first and last token count, inclusive; */
   int64_t tokens_hi;  /**< -1 = unbounded */
   int32_t runnable;   /**< 1: loaded, moec_run may choose it */

@@ -15,6 +15,15 @@
 #include "Manifest.h"
 #include "Status.h"
 
+// A name of its own: a program that links the static library may use the same
+// parser, compiled with other options.
+#define NLOHMANN_JSON_NAMESPACE nlohmann::moec_runtime
+#define NLOHMANN_JSON_NAMESPACE_BEGIN                                          \
+  namespace nlohmann {                                                         \
+  inline namespace moec_runtime {
+#define NLOHMANN_JSON_NAMESPACE_END                                            \
+  }                                                                            \
+  }
 #include <nlohmann/json.hpp>
 
 using namespace moec;
@@ -123,6 +132,8 @@ public:
                               "' is not a sum of terms like 8*T, T and 16");
     if (!json.is_object())
       return error(where, mustBe("a size (integer, string or object)", json));
+    if (!find(json, "T") && !find(json, "const"))
+      return error(where, "needs 'T' or 'const'");
     return optionalNumber(json, where, "T", 0, INT64_MAX, value.perToken) &&
            optionalNumber(json, where, "const", 0, INT64_MAX, value.constant) &&
            optionalNumber(json, where, "div", 1, INT64_MAX, value.divisor);
@@ -302,11 +313,12 @@ bool Reader::variant(const Json &json, const std::string &where,
   if (!isObject(json, where) ||
       !string(json, where, "target", true, result.target) ||
       !string(json, where, "isa", result.target == "cpu", result.isa) ||
-      !string(json, where, "code", true, result.code) ||
+      !string(json, where, "code", result.target == "cpu", result.code) ||
       !need(json, where, "tokens", tokens) ||
       !isArray(*tokens, where + "/tokens", 2))
     return false;
-  if (!isInside(result.code))
+  bool noCode = result.code.empty() && !find(json, "code");
+  if (!noCode && !isInside(result.code))
     return error(where + "/code",
                  "'" + result.code +
                      "' must be a relative path inside the artifact");

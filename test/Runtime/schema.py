@@ -1,0 +1,114 @@
+# RUN: %python %s %moec_src
+"""docs/manifest.schema.json accepts and refuses what the run time does."""
+
+import copy
+import json
+import re
+import sys
+
+
+def matches(value, schema, root):
+    """The part of JSON Schema that the file uses; an unknown keyword is an error."""
+    for keyword, rule in schema.items():
+        if keyword in ("$schema", "title", "description", "$defs", "then"):
+            continue
+        if keyword == "$ref":
+            ok = matches(value, root["$defs"][rule.rsplit("/", 1)[1]], root)
+        elif keyword == "type":
+            names = rule if isinstance(rule, list) else [rule]
+            ok = any(is_type(value, name) for name in names)
+        elif keyword == "const":
+            ok = value == rule and type(value) is type(rule)
+        elif keyword == "enum":
+            ok = any(value == item and type(value) is type(item) for item in rule)
+        elif keyword in ("minimum", "maximum"):
+            number = is_type(value, "integer") or isinstance(value, float)
+            ok = not number or (value >= rule if keyword == "minimum" else value <= rule)
+        elif keyword == "pattern":
+            ok = not isinstance(value, str) or re.search(rule, value) is not None
+        elif keyword == "required":
+            # Null counts as absent.
+            ok = not isinstance(value, dict) or all(value.get(key) is not None for key in rule)
+        elif keyword == "properties":
+            ok = not isinstance(value, dict) or all(
+                matches(value[key], sub, root) for key, sub in rule.items() if key in value)
+        elif keyword == "items":
+            ok = not isinstance(value, list) or all(matches(item, rule, root) for item in value)
+        elif keyword in ("minItems", "maxItems"):
+            ok = not isinstance(value, list) or (
+                len(value) >= rule if keyword == "minItems" else len(value) <= rule)
+        elif keyword == "oneOf":
+            ok = sum(matches(value, sub, root) for sub in rule) == 1
+        elif keyword == "anyOf":
+            ok = any(matches(value, sub, root) for sub in rule)
+        elif keyword == "if":
+            ok = not matches(value, rule, root) or matches(value, schema["then"], root)
+        else:
+            raise ValueError(f"unknown keyword {keyword}")
+        if not ok:
+            return False
+    return True
+
+
+def is_type(value, name):
+    if name == "integer":
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, {"object": dict, "array": list, "string": str,
+                              "boolean": bool, "null": type(None)}[name])
+
+
+def change(document, case):
+    """`document` with the case's change, see broken-manifests.json."""
+    document = copy.deepcopy(document)
+    path = case["at"].split("/")[1:]
+    if not path:
+        return case["to"]
+    place = document
+    for step in path[:-1]:
+        place = place[int(step) if isinstance(place, list) else step]
+    last = int(path[-1]) if isinstance(place, list) else path[-1]
+    if "to" in case:
+        place[last] = case["to"]
+    else:
+        del place[last]
+    return document
+
+
+def main(source):
+    with open(source + "/docs/manifest.schema.json", encoding="utf-8") as file:
+        schema = json.load(file)
+    inputs = source + "/test/Runtime/Inputs"
+    with open(inputs + "/toy.json", encoding="utf-8") as file:
+        toy = json.load(file)
+    with open(inputs + "/broken-manifests.json", encoding="utf-8") as file:
+        cases = json.load(file)["cases"]
+    assert matches(toy, schema, schema), "toy.json"
+
+    with open(source + "/docs/artifact.md", encoding="utf-8") as file:
+        examples = re.findall(r"```json\n(.*?)```", file.read(), re.S)
+    assert examples
+    for example in examples:
+        assert matches(json.loads(example), schema, schema), example
+
+    checked = 0
+    for case in cases:
+        refused = not matches(change(toy, case), schema, schema)
+        assert refused == case.get("schema", True), case
+        checked += refused
+    assert checked >= 75, checked
+
+    # What only a GPU's variants have.
+    gpu = "/variants/1/launches/0"
+    for at, to in [("/block", [384]), ("/cluster", 2), ("/smem", -1), ("/grid", [1, 1]),
+                   ("/grid", [{"persistent": 0}, 1, 1]), ("/resident", "yes"),
+                   ("/args/2/type", "i16"), ("/args/0/tensor_map/swizzle", "256"),
+                   ("/args/0/tensor_map/box", [512]), ("/args/0/tensor_map/of", {}),
+                   ("/args/1", {"device_tokens": "i8"})]:
+        assert not matches(change(toy, {"at": gpu + at, "to": to}), schema, schema), at
+    for at, to in [("/early_start", True), ("/grid", ["8*T", 1, {"T": 1, "div": 64}]),
+                   ("/resources", {"registers": None}), ("/args/1", {"device_tokens": "i32"}),
+                   ("/args/0/tensor_map/swizzle", "128")]:
+        assert matches(change(toy, {"at": gpu + at, "to": to}), schema, schema), at
+
+
+main(sys.argv[1])
