@@ -35,3 +35,8 @@ for flag in ("avx2", "avx512f", "avx512_bf16"):
     if f" {flag} " in flags or f" {flag}\n" in flags:
         config.available_features.add(flag.replace("_", "-"))
 config.available_features.add(platform.machine())
+
+# Long tests run under `./dev test --full` only; elsewhere they are skipped.
+if os.environ.get("MOEC_FULL"):
+    config.available_features.add("full")
+config.environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "")
