@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moec/InitAll.h"
+#include "moec/Dialect/MoeTile/IR/MoeTile.h"
 
 #include "mlir/Dialect/OpenMP/OpenMPDialect.h"
 #include "mlir/Dialect/UB/IR/UBOps.h"
@@ -23,7 +24,7 @@ void moe::registerAllDialects(DialectRegistry &registry) {
               linalg::LinalgDialect, math::MathDialect, memref::MemRefDialect,
               scf::SCFDialect, tensor::TensorDialect, ub::UBDialect,
               vector::VectorDialect, x86vector::X86VectorDialect>();
-  registry.insert<MoeDialect>();
+  registry.insert<MoeDialect, tile::MoeTileDialect>();
   registerMoeInterfaceModels(registry);
 }
 

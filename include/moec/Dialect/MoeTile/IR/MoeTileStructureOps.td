@@ -1,0 +1,345 @@
+//===- MoeTileStructureOps.td - Kernels, plans, loops ---------- -*- tablegen -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_DIALECT_MOETILE_IR_MOETILESTRUCTUREOPS_TD
+#define MOEC_DIALECT_MOETILE_IR_MOETILESTRUCTUREOPS_TD
+
+include "mlir/IR/OpAsmInterface.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/ControlFlowInterfaces.td"
+include "mlir/Interfaces/FunctionInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "moec/Dialect/MoeTile/IR/MoeTileOpBase.td"
+
+class MoeTile_FuncOp<string opMnemonic, list<Trait> traits>
+    : MoeTile_Op<opMnemonic, traits # [FunctionOpInterface, IsolatedFromAbove]> {
+  code functionDeclaration = [{
+    /// FunctionOpInterface.
+    ::llvm::ArrayRef<::mlir::Type> getArgumentTypes() { return getFunctionType().getInputs(); }
+    /// FunctionOpInterface.
+    ::llvm::ArrayRef<::mlir::Type> getResultTypes() { return getFunctionType().getResults(); }
+    /// CallableOpInterface.
+    ::mlir::Region *getCallableRegion() { return &getBody(); }
+  }];
+}
+
+def MoeTile_KernelOp : MoeTile_FuncOp<"kernel", []> {
+  let summary = "one launch over a grid";
+  let description = [{
+    Arguments are memrefs (global memory), scalars and tile lists; there are no
+    results. The body may also hold arith, math, scf and memref operations (the
+    align and combine kernels are made of them). `form` is `seq` if absent.
+    A memref argument may carry `moe_tile.max_sizes = array<i64: 4096, 2048>`,
+    upper bounds of its extents.
+
+    Constraints:
+    * `kernel_c1`: no results; each argument is a memref, a scalar (index, integer, float) or a tile list;
+    * `kernel_c2`: a `seq` kernel has no operation of the explicit form and the other way round;
+    * `kernel_c3`: `exec.threads` is the sum of the threads of all roles, if there are roles;
+    * `kernel_c4`: on-chip memory is at most the limit of `smem_limit` bytes, if given;
+    * `kernel_c5`: at most one `roles`, at the top level of the body;
+    * `kernel_c6`: `moe_tile.max_sizes` has one positive bound per dimension, none below a static extent.
+
+    Example:
+    ```mlir
+    moe_tile.kernel @scale(%x: memref<?x64xf32>, %n: index) attributes {form = #moe_tile.form<seq>} {
+      %c0 = arith.constant 0 : index
+      %t = moe_tile.load %x[%c0, %c0] : memref<?x64xf32> -> !moe_tile.frag<16x64xf32>
+      moe_tile.store %t to %x[%c0, %c0] limit(%n) : !moe_tile.frag<16x64xf32> to memref<?x64xf32>
+      moe_tile.return
+    }
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<FunctionType>:$function_type,
+                       OptionalAttr<DictArrayAttr>:$arg_attrs, OptionalAttr<DictArrayAttr>:$res_attrs,
+                       OptionalAttr<MoeTile_FormAttr>:$form, OptionalAttr<StrAttr>:$target,
+                       OptionalAttr<MoeTile_ExecAttr>:$exec, OptionalAttr<I64Attr>:$smem_limit);
+  let regions = (region AnyRegion:$body);
+  let builders = [OpBuilder<(ins "StringRef":$name, "FunctionType":$type,
+                                 CArg<"Form", "Form::Seq">:$form)>];
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = functionDeclaration # [{
+    /// The form, `seq` if the attribute is absent.
+    Form getKernelForm() { return getForm().value_or(Form::Seq); }
+    /// Bytes of all rings and buffers of an explicit kernel, without barriers.
+    int64_t getOnChipBytes();
+  }];
+}
+
+def MoeTile_PlanOp : MoeTile_FuncOp<"plan", []> {
+  let summary = "list of the launches of a layer, with its workspace";
+  let description = [{
+    Host code: sizes by arith, index, affine and `memref.dim`, workspace slices,
+    launches. Loops are allowed only when no launch stands in them.
+
+    Constraints:
+    * `plan_c1`: no results; each argument is a memref or a scalar;
+    * `plan_c2`: a `launch` stands at the top level of the body.
+
+    Example:
+    ```mlir
+    moe_tile.kernel @k(%x: memref<?x64xf32>) { moe_tile.return }
+    moe_tile.plan @layer(%x: memref<?x64xf32>) {
+      %c0 = arith.constant 0 : index
+      %t = memref.dim %x, %c0 : memref<?x64xf32>
+      %w = moe_tile.workspace(%t) : memref<?x64xf32>
+      %k0 = moe_tile.launch @k(%x) : (memref<?x64xf32>) -> !moe_tile.token
+      %k1 = moe_tile.launch @k(%w) after(%k0) : (memref<?x64xf32>) -> !moe_tile.token
+      moe_tile.return
+    }
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<FunctionType>:$function_type,
+                       OptionalAttr<DictArrayAttr>:$arg_attrs, OptionalAttr<DictArrayAttr>:$res_attrs);
+  let regions = (region AnyRegion:$body);
+  let builders = [OpBuilder<(ins "StringRef":$name, "FunctionType":$type)>];
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = functionDeclaration;
+}
+
+def MoeTile_ReturnOp : MoeTile_Op<"return", [Terminator, ReturnLike, Pure,
+    ParentOneOf<["KernelOp", "PlanOp"]>]> {
+  let summary = "end of a kernel or plan";
+  let assemblyFormat = "attr-dict";
+}
+
+def MoeTile_WorkspaceOp : MoeTile_Op<"workspace", [HasParent<"PlanOp">,
+    MemoryEffects<[MemAlloc, MemWrite]>]> {
+  let summary = "slice of the layer's workspace";
+  let description = [{
+    A global buffer that lives for one execution of the plan; its contents are
+    undefined at first unless `zero` is present, which makes it all zero bytes.
+
+    Constraints: `workspace_c1`: one size per dynamic dimension; `workspace_c2`:
+    alignment is a power of two.
+  }];
+  let arguments = (ins Variadic<Index>:$sizes, OptionalAttr<I64Attr>:$alignment, UnitAttr:$zero);
+  let results = (outs AnyMemRef:$memory);
+  let assemblyFormat = "`(` $sizes `)` (`align` $alignment^)? (`zero` $zero^)? attr-dict `:` qualified(type($memory))";
+  let hasVerifier = 1;
+}
+
+def MoeTile_LaunchOp : MoeTile_Op<"launch", [HasParent<"PlanOp">,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>, AttrSizedOperandSegments]> {
+  let summary = "launches a kernel once";
+  let description = [{
+    Runs after the launches in `after`; launches without such an order also run
+    in the order written. `pdl`: the kernel may start before the earlier ones
+    have ended and waits itself by `moe_tile.await_launch`.
+
+    Constraints:
+    * `launch_c1`: the callee is a `moe_tile.kernel` of the same module;
+    * `launch_c2`: argument types equal those of the kernel;
+    * `launch_c3`: `pdl` only if the kernel has a `moe_tile.await_launch`.
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$callee, Variadic<AnyType>:$arguments,
+                       Variadic<MoeTile_TokenType>:$after, UnitAttr:$pdl);
+  let results = (outs MoeTile_TokenType:$token);
+  let assemblyFormat = [{
+    $callee `(` $arguments `)` (`after` `(` $after^ `)`)? (`pdl` $pdl^)? attr-dict
+    `:` `(` qualified(type($arguments)) `)` `->` qualified(type($token))
+  }];
+}
+
+def MoeTile_AwaitLaunchOp : MoeTile_Op<"await_launch", [ParentOneOf<["KernelOp", "RoleOp"]>]> {
+  let summary = "waits for the end of the earlier launches";
+  let assemblyFormat = "attr-dict";
+}
+
+//===----------------------------------------------------------------------===//
+// Tile lists
+//===----------------------------------------------------------------------===//
+
+def MoeTile_RecordListOp : MoeTile_Op<"record_list", [Pure]> {
+  let summary = "tile list whose entries are stored";
+  let description = [{
+    Entry i is row i of `table`: expert, row0, rows, n0 (4 columns), or these and
+    k0, k1, part, parts (8 columns). The first `count` rows are entries.
+
+    Constraint `record_list_c1`: the table is `memref<?x4xi32>` or `memref<?x8xi32>` (any extent of rows).
+  }];
+  let arguments = (ins MemRefOf<[I32]>:$table, MoeTile_AnyIndex:$count);
+  let results = (outs MoeTile_TilesType:$list);
+  let builders = [OpBuilder<(ins "Value":$table, "Value":$count)>];
+  let assemblyFormat = [{
+    $table `count` `(` custom<IndexOperand>($count, type($count)) `)` attr-dict
+    `:` qualified(type($table)) `->` qualified(type($list))
+  }];
+  let hasVerifier = 1;
+}
+
+def MoeTile_BlockListOp : MoeTile_Op<"block_list", [Pure]> {
+  let summary = "tile list of row blocks times column blocks";
+  let description = [{
+    Row b < `count` of `table` is a row block: expert, row0, rows (a fourth column
+    is ignored). Each has ceil(columns / block_n) entries; entry j of block b has
+    n0 = j * block_n.
+
+    Constraints: `block_list_c1`: the table is `memref<?x3xi32>` or
+    `memref<?x4xi32>`; `block_list_c2`: columns and block_n are positive.
+  }];
+  let arguments = (ins MemRefOf<[I32]>:$table, MoeTile_AnyIndex:$count,
+                       I64Attr:$columns, I64Attr:$block_n);
+  let results = (outs MoeTile_TilesType:$list);
+  let builders = [OpBuilder<(ins "Value":$table, "Value":$count, "int64_t":$columns, "int64_t":$blockN)>];
+  let assemblyFormat = [{
+    $table `count` `(` custom<IndexOperand>($count, type($count)) `)` `columns` $columns `by` $block_n
+    attr-dict `:` qualified(type($table)) `->` qualified(type($list))
+  }];
+  let hasVerifier = 1;
+}
+
+def MoeTile_CoordsOp : MoeTile_Op<"coords", [Pure, AllTypesMatch<["expert", "row0", "rows", "n0"]>]> {
+  let summary = "expert, first row, valid rows and first column of a tile";
+  let description = [{
+    Example: `%e, %row0, %rows, %n0 = moe_tile.coords %t : index`. The builders
+    use index; narrowing to i32 is the business of `moe-tile-prove-index-width`.
+  }];
+  let arguments = (ins MoeTile_TileHandleType:$tile);
+  let results = (outs MoeTile_AnyIndex:$expert, MoeTile_AnyIndex:$row0,
+                      MoeTile_AnyIndex:$rows, MoeTile_AnyIndex:$n0);
+  let builders = [OpBuilder<(ins "Value":$tile)>];
+  let assemblyFormat = "$tile attr-dict `:` qualified(type($expert))";
+}
+
+def MoeTile_KRangeOp : MoeTile_Op<"k_range", [Pure, AllTypesMatch<["k0", "k1", "part", "parts"]>]> {
+  let summary = "reduction range of a tile of a split list";
+  let description = [{
+    `%k0, %k1, %part, %parts = moe_tile.k_range %t : index`; entries of lists
+    without these columns give 0, 0, 0, 1.
+  }];
+  let arguments = (ins MoeTile_TileHandleType:$tile);
+  let results = (outs MoeTile_AnyIndex:$k0, MoeTile_AnyIndex:$k1,
+                      MoeTile_AnyIndex:$part, MoeTile_AnyIndex:$parts);
+  let builders = [OpBuilder<(ins "Value":$tile)>];
+  let assemblyFormat = "$tile attr-dict `:` qualified(type($k0))";
+}
+
+//===----------------------------------------------------------------------===//
+// Loops
+//===----------------------------------------------------------------------===//
+
+def MoeTile_ForTilesOp : MoeTile_Op<"for_tiles", [RecursiveMemoryEffects, SingleBlock,
+    DeclareOpInterfaceMethods<RegionBranchOpInterface, ["getEntrySuccessorOperands"]>]> {
+  let summary = "runs its body for every entry of a tile list";
+  let description = [{
+    The entries are distributed over the grid; one worker takes its entries in
+    list order. `order`: for a `blocks` list `block_major` (all columns of a row
+    block, then the next) or `n_major` (all row blocks of a column block); for a
+    `records` list the stored order, which the word only describes. `claim`:
+    `stride` = worker w takes w, w + W, ...; `counter` = next free entry.
+
+    Constraints:
+    * `for_tiles_c1`: a `blocks` list has order `block_major` or `n_major`, a `records` list any other than `block_major`;
+    * `for_tiles_c2`: carried values are cursors or scalars, of the same types as the yielded ones;
+    * `for_tiles_c3`: no carried values in a kernel of form `seq` (entries are independent).
+
+    Example:
+    ```mlir
+    moe_tile.kernel @k(%list: !moe_tile.tiles<records>) {
+      moe_tile.for_tiles %t in %list : !moe_tile.tiles<records> order(explicit) {
+        %e, %row0, %rows, %n0 = moe_tile.coords %t : index
+      }
+      moe_tile.return
+    }
+    ```
+  }];
+  let arguments = (ins MoeTile_TilesType:$list, Variadic<AnyType>:$inits,
+                       MoeTile_OrderAttr:$order, OptionalAttr<MoeTile_ClaimAttr>:$claim);
+  let results = (outs Variadic<AnyType>:$results);
+  let regions = (region SizedRegion<1>:$body);
+  let builders = [OpBuilder<(ins "Value":$list, "Order":$order, CArg<"ValueRange", "{}">:$inits,
+      CArg<"llvm::function_ref<void(OpBuilder &, Location, Value, ValueRange)>", "nullptr">:$bodyBuilder)>];
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let skipDefaultBuilders = 1;
+  let extraClassDeclaration = [{
+    /// The entry of the current iteration.
+    Value getTile() { return getBody().getArgument(0); }
+    /// The carried values inside of the body.
+    Block::BlockArgListType getCarried() { return getBody().getArguments().drop_front(); }
+  }];
+}
+
+def MoeTile_KLoopOp : MoeTile_Op<"k_loop", [RecursiveMemoryEffects, MoeTile_SequentialOnly,
+    AllTypesMatch<["lower", "upper"]>]> {
+  let summary = "reduction loop, born with its cut";
+  let description = [{
+    For k = lower, lower + step, ... below upper, in this order: `load` makes the
+    tiles of one step, `transform` (optional) rewrites them, `compute` folds them
+    into the carried values, which start as `init`. k counts elements. The last
+    step may be short: its loads read zero beyond the memory's extents.
+
+    Constraints:
+    * `k_loop_c1`: step is positive;
+    * `k_loop_c2`: every region begins with k, of the type of the bounds; `transform` and `compute` go on with what the region before yields;
+    * `k_loop_c3`: carried values are `acc` or `frag`; init, last arguments of `compute`, its yield and the results agree;
+    * `k_loop_c4`: a load whose k coordinate has granule g: step divides g and the tile has one granule, or g divides step and the tile has step / g;
+    * `k_loop_c5`: `load` holds only loads, prefetches, dequantisation and address arithmetic;
+    * `k_loop_c6`: `load` yields buffers, row lists or scalars.
+
+    Example:
+    ```mlir
+    moe_tile.kernel @gemm(%A: memref<?x256xf32>, %B: memref<128x256xf32>, %D: memref<?x128xf32>) {
+      %c0 = arith.constant 0 : index
+      %c256 = arith.constant 256 : index
+      %z = moe_tile.acc_zero : !moe_tile.acc<16x128xf32>
+      %acc = moe_tile.k_loop %c0 to %c256 step 64 init(%z : !moe_tile.acc<16x128xf32>)
+        load(%k: index) {
+          %a = moe_tile.load %A[%c0, %k] : memref<?x256xf32> -> !moe_tile.buf<16x64xf32>
+          %b = moe_tile.load %B[%c0, %k] : memref<128x256xf32> -> !moe_tile.buf<128x64xf32>
+          moe_tile.yield %a, %b : !moe_tile.buf<16x64xf32>, !moe_tile.buf<128x64xf32>
+        } compute(%k: index, %a: !moe_tile.buf<16x64xf32>, %b: !moe_tile.buf<128x64xf32>, %c: !moe_tile.acc<16x128xf32>) {
+          %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<16x64xf32>, !moe_tile.buf<128x64xf32>, !moe_tile.acc<16x128xf32>
+          moe_tile.yield %d : !moe_tile.acc<16x128xf32>
+        }
+      %f = moe_tile.acc_read %acc : !moe_tile.acc<16x128xf32> -> !moe_tile.frag<16x128xf32>
+      moe_tile.store %f to %D[%c0, %c0] : !moe_tile.frag<16x128xf32> to memref<?x128xf32>
+      moe_tile.return
+    }
+    ```
+  }];
+  let arguments = (ins MoeTile_AnyIndex:$lower, MoeTile_AnyIndex:$upper, I64Attr:$step,
+                       Variadic<MoeTile_Carried>:$inits, OptionalAttr<I64Attr>:$stages);
+  let results = (outs Variadic<MoeTile_Carried>:$results);
+  let regions = (region SizedRegion<1>:$load, MaxSizedRegion<1>:$transform, SizedRegion<1>:$compute);
+  let builders = [
+    OpBuilder<(ins "Value":$lower, "Value":$upper, "int64_t":$step, "ValueRange":$inits,
+      "llvm::function_ref<SmallVector<Value>(OpBuilder &, Location, Value)>":$loadBuilder,
+      "llvm::function_ref<SmallVector<Value>(OpBuilder &, Location, Value, ValueRange, ValueRange)>":$computeBuilder,
+      CArg<"llvm::function_ref<SmallVector<Value>(OpBuilder &, Location, Value, ValueRange)>", "nullptr">:$transformBuilder)>];
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let skipDefaultBuilders = 1;
+  let extraClassDeclaration = [{
+    /// Whether there is a transform region.
+    bool hasTransform() { return !getTransform().empty(); }
+    /// What the load region yields.
+    OperandRange getLoaded() { return getLoad().front().getTerminator()->getOperands(); }
+    /// What the compute region is given: the tiles of the step.
+    Block::BlockArgListType getComputeTiles() {
+      return getCompute().getArguments().drop_front().drop_back(getInits().size());
+    }
+    /// The carried values inside of the compute region.
+    Block::BlockArgListType getComputeCarried() {
+      return getCompute().getArguments().take_back(getInits().size());
+    }
+  }];
+}
+
+def MoeTile_YieldOp : MoeTile_Op<"yield", [Terminator, ReturnLike, Pure,
+    ParentOneOf<["ForTilesOp", "KLoopOp", "MapOp"]>]> {
+  let summary = "values of a region";
+  let arguments = (ins Variadic<AnyType>:$results);
+  let assemblyFormat = "attr-dict ($results^ `:` qualified(type($results)))?";
+  let builders = [OpBuilder<(ins), [{ build($_builder, $_state, ValueRange()); }]>];
+}
+
+#endif // MOEC_DIALECT_MOETILE_IR_MOETILESTRUCTUREOPS_TD
