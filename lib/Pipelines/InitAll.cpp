@@ -9,11 +9,16 @@
 #include "moec/InitAll.h"
 #include "moec/Dialect/MoeTile/IR/MoeTile.h"
 
+#include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Bufferization/Transforms/FuncBufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/OpenMP/OpenMPDialect.h"
+#include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/UB/IR/UBOps.h"
 #include "mlir/Dialect/X86Vector/X86VectorDialect.h"
 #include "mlir/InitAllPasses.h"
 #include "moec/Dialect/Moe/IR/MoeDialect.h"
+#include "moec/Dialect/Moe/Transforms/Passes.h"
 
 using namespace mlir;
 
@@ -26,6 +31,15 @@ void moe::registerAllDialects(DialectRegistry &registry) {
               vector::VectorDialect, x86vector::X86VectorDialect>();
   registry.insert<MoeDialect, tile::MoeTileDialect>();
   registerMoeInterfaceModels(registry);
+  // Upstream ops around ours bufferise too.
+  arith::registerBufferizableOpInterfaceExternalModels(registry);
+  bufferization::func_ext::registerBufferizableOpInterfaceExternalModels(
+      registry);
+  scf::registerBufferizableOpInterfaceExternalModels(registry);
+  tensor::registerBufferizableOpInterfaceExternalModels(registry);
 }
 
-void moe::registerAllPasses() {}
+void moe::registerAllPasses() {
+  mlir::registerAllPasses();
+  registerMoeTransformsPasses();
+}

@@ -356,6 +356,10 @@ ActivationAttr::verify(function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "activation needs a finite alpha and limit >= 0, got "
                        << std::to_string(alpha) << " and "
                        << std::to_string(limit);
+  if (alpha != 1.0 && kind != ActivationKind::SwigluOai)
+    return emitError() << "alpha belongs to swiglu_oai, activation "
+                       << stringifyActivationKind(kind) << " got alpha "
+                       << std::to_string(alpha);
   if (limit != 0 && kind < ActivationKind::Swiglu)
     return emitError() << "limit clamps gate and up; activation "
                        << stringifyActivationKind(kind) << " has no gate";

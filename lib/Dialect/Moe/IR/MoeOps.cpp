@@ -116,6 +116,13 @@ unsigned GroupedGemmOp::getNumColArgs(unsigned i) {
              : 1;
 }
 
+unsigned GroupedGemmOp::getColArg(unsigned i) {
+  unsigned arg = getRowArg(getRowOperands().size());
+  for (unsigned j = 0; j < i; ++j)
+    arg += getNumColArgs(j);
+  return arg;
+}
+
 ConfigAttr GroupedGemmOp::getChosenConfig() {
   ArrayAttr list = getConfigAttr();
   return list && !list.empty() ? cast<ConfigAttr>(list[0]) : ConfigAttr();

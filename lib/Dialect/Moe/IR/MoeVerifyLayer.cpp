@@ -151,6 +151,18 @@ LogicalResult FusedExpertsOp::verify() {
     if (quant.getZero() != ZeroPoint::None || quant.getGranuleRows() != 1)
       return emitOpError("fused_c9: act_quant must be symmetric with granules "
                          "of one row");
+    if (getMaxFinite(quant.getElem()) == 0)
+      return emitOpError("fused_c9: cannot quantise activations to ")
+             << quant.getElem();
+    int64_t unit = quant.getColsPerStored();
+    int64_t width = getSharedW2() ? unpackedCols(shaped(getSharedW2()),
+                                                 getSharedQuantAttr())
+                                  : 0;
+    if (hidden % unit || inter % unit || width % unit)
+      return emitOpError("fused_c9: act_quant stores ")
+             << unit << " columns together, which must divide the hidden size "
+             << hidden << " and the intermediate sizes " << inter << " and "
+             << width;
   }
 
   // fused_c10
@@ -307,6 +319,9 @@ LogicalResult CombineOp::verify() {
   if (getLayout() == RowLayout::Token)
     return emitOpError(
         "combine_c3: layout must hold one row per slot, got token");
+  // combine_c5
+  if (getKeep() && !getWeights())
+    return emitOpError("combine_c5: keep needs weights");
   // combine_c4
   if (getAddGate()) {
     if (!getAdd())

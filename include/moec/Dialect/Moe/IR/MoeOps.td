@@ -327,12 +327,14 @@ def Moe_CombineOp : Moe_DestOp<"combine", [AttrSizedOperandSegments]> {
     y[t] = sum over valid slots j of (weight[t, j] *) d[row(t, j)], in ascending
     j, in f32, plus row t of `add` (`[T, N]`, optional, multiplied by
     sigma(add_gate[t]) where given), rounded once to the result type. A token without valid slot gives 0
-    (plus `add`). d has the row layout `layout`.
+    (plus `add`). d has the row layout `layout`. With `keep` no pass moves the
+    weights to another op: the layer asked for `weight_place = combine`.
 
     * `combine_c1`: d is `[rows, N]`, the result `[T, N]`, `add` `[T, N]`.
     * `combine_c2`: weights are `[T, k]` with the routing's k.
     * `combine_c3`: the layout is not `token`.
     * `combine_c4`: `add_gate` is `[T]` and needs `add`.
+    * `combine_c5`: `keep` needs weights.
 
     Example:
     ```mlir
@@ -347,10 +349,11 @@ def Moe_CombineOp : Moe_DestOp<"combine", [AttrSizedOperandSegments]> {
   }];
   let arguments = (ins Moe_Data:$d, Optional<Moe_Data>:$weights,
     Optional<Moe_Data>:$add, Optional<Moe_Data>:$add_gate,
-    Moe_RoutingType:$routing, Moe_RowLayoutAttr:$layout, Variadic<Moe_Data>:$outs);
+    Moe_RoutingType:$routing, Moe_RowLayoutAttr:$layout, UnitAttr:$keep,
+    Variadic<Moe_Data>:$outs);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{
-    $d `:` type($d) (`weights` `(` $weights^ `:` type($weights) `)`)?
+    $d `:` type($d) (`weights` `(` $weights^ `:` type($weights) `)`)? (`keep` $keep^)?
     (`add` `(` $add^ `:` type($add) `)`)?
     (`add_gate` `(` $add_gate^ `:` type($add_gate) `)`)?
     `routing` `(` $routing `:` type($routing) `)` `layout` `=` $layout
@@ -488,7 +491,7 @@ def Moe_RepackOp : Moe_DestOp<"repack"> {
 //===----------------------------------------------------------------------===//
 
 def Moe_GroupedGemmOp : Moe_DestOp<"grouped_gemm",
-    [AttrSizedOperandSegments, SingleBlock]> {
+    [AttrSizedOperandSegments, SingleBlock, IsolatedFromAbove]> {
   let summary = "one matrix product per expert, with a scalar epilogue";
   let description = [{
     For every valid slot (t, j) of expert e:
@@ -581,6 +584,16 @@ def Moe_GroupedGemmOp : Moe_DestOp<"grouped_gemm",
     int64_t getNumExperts() { return getRouting().getType().getExperts(); }
     /// Block arguments of the epilogue that a col operand binds: 2 or 1.
     unsigned getNumColArgs(unsigned i);
+    /// First block argument of the epilogue that belongs to the i-th operand of
+    /// each kind. Accumulators come first: one, or gate and up with gate_up.
+    unsigned getRowArg(unsigned i) { return (getGateUpAttr() ? 2 : 1) + i; }
+    unsigned getColArg(unsigned i);
+    unsigned getExpertArg(unsigned i) {
+      return getColArg(getColOperands().size()) + i;
+    }
+    unsigned getEltArg(unsigned i) {
+      return getExpertArg(getExpertOperands().size()) + i;
+    }
     /// First entry of `config`, or null.
     ConfigAttr getChosenConfig();
   }];
@@ -588,7 +601,7 @@ def Moe_GroupedGemmOp : Moe_DestOp<"grouped_gemm",
 }
 
 def Moe_ActivateOp : Moe_DestOp<"activate",
-    [SingleBlock]> {
+    [SingleBlock, IsolatedFromAbove]> {
   let summary = "elementwise program between two projections";
   let description = [{
     The epilogue region of `moe.grouped_gemm` as an op of its own: input

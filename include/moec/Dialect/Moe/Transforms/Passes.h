@@ -1,0 +1,33 @@
+//===- Passes.h - Passes on the moe dialect ---------------------*- C++ -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Passes that work on the moe dialect alone. Their normal order: decompose
+// layer, fuse epilogue, fold scales, choose formulation, select config.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_DIALECT_MOE_TRANSFORMS_PASSES_H
+#define MOEC_DIALECT_MOE_TRANSFORMS_PASSES_H
+
+#include "mlir/Pass/Pass.h"
+#include "moec/Dialect/Moe/IR/MoeDialect.h"
+
+namespace mlir::moe {
+
+/// Who sums the slots of a token: `moe.combine` over rows, or the GEMM itself.
+enum class ReduceMode { Rows, Token };
+
+#define GEN_PASS_DECL
+#include "moec/Dialect/Moe/Transforms/Passes.h.inc"
+
+#define GEN_PASS_REGISTRATION
+#include "moec/Dialect/Moe/Transforms/Passes.h.inc"
+
+} // namespace mlir::moe
+
+#endif // MOEC_DIALECT_MOE_TRANSFORMS_PASSES_H

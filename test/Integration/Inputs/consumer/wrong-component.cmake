@@ -1,1 +1,0 @@
-find_package(Moec CONFIG REQUIRED COMPONENTS Runtime Everything)
