@@ -14,7 +14,9 @@ function(moec_add_library name)
   target_link_libraries(Moec${name} PUBLIC ${ARG_LINK})
   if(NOT ARG_PLAIN)
     target_precompile_headers(Moec${name} REUSE_FROM MoecPCH)
-    target_link_libraries(Moec${name} PUBLIC moec_mlir)
+    # In the installed package MLIR is found anew, see MoecConfig.cmake.in.
+    target_link_libraries(Moec${name} PUBLIC
+      $<BUILD_INTERFACE:moec_mlir> $<INSTALL_INTERFACE:Moec::mlir>)
   endif()
   if(ARG_DEPENDS)
     add_dependencies(Moec${name} ${ARG_DEPENDS})

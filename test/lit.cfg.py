@@ -22,6 +22,8 @@ config.substitutions.append(("%python", config.python))
 config.substitutions.append(("%inputs", os.path.join(config.test_source_root, "Inputs")))
 config.substitutions.append(("%moec_src", config.moec_source_root))
 config.substitutions.append(("%moec_bin", config.moec_binary_root))
+config.substitutions.append(("%cxx", config.cxx))
+config.substitutions.append(("%cc", config.cc))
 
 # A test that needs a tool names its feature and is counted as skipped without it.
 for tool in ("ptxas", "nvcc"):

@@ -90,5 +90,26 @@ static void printTypesIfDifferent(OpAsmPrinter &printer, Operation *, Type a,
     printer << ", " << b << " -> " << c;
 }
 
+/// An enumeration attribute as a bare word.
+template <typename AttrT>
+static ParseResult parseWord(OpAsmParser &parser, AttrT &attr) {
+  using EnumT = decltype(std::declval<AttrT>().getValue());
+  StringRef word;
+  SMLoc loc = parser.getCurrentLocation();
+  if (parser.parseKeyword(&word))
+    return failure();
+  std::optional<EnumT> value = symbolizeEnum<EnumT>(word);
+  if (!value)
+    return parser.emitError(loc, "'")
+           << word << "' is no " << AttrT::getMnemonic();
+  attr = AttrT::get(parser.getContext(), *value);
+  return success();
+}
+
+template <typename AttrT>
+static void printWord(OpAsmPrinter &printer, Operation *, AttrT attr) {
+  printer << stringifyEnum(attr.getValue());
+}
+
 #define GET_OP_CLASSES
 #include "moec/Dialect/MoeTile/IR/MoeTileOps.cpp.inc"

@@ -39,51 +39,41 @@ def MoeTile_Order : MoeTile_Enum<"Order", "order of a tile list", [
   I32EnumAttrCase<"BlockMajor", 1, "block_major">,
   I32EnumAttrCase<"NMajor", 2, "n_major">,
   I32EnumAttrCase<"Explicit", 3, "explicit">]>;
-def MoeTile_OrderAttr : MoeTile_EnumAttr<MoeTile_Order, "order"> {
-  let assemblyFormat = "`` $value";
-}
+def MoeTile_OrderAttr : MoeTile_EnumAttr<MoeTile_Order, "order">;
 
 def MoeTile_Claim : MoeTile_Enum<"Claim", "how workers take entries", [
   I32EnumAttrCase<"Stride", 0, "stride">, I32EnumAttrCase<"Counter", 1, "counter">]>;
-def MoeTile_ClaimAttr : MoeTile_EnumAttr<MoeTile_Claim, "claim"> {
-  let assemblyFormat = "`` $value";
-}
+def MoeTile_ClaimAttr : MoeTile_EnumAttr<MoeTile_Claim, "claim">;
 
 def MoeTile_How : MoeTile_Enum<"How", "mechanism of a global access", [
   I32EnumAttrCase<"Desc", 0, "desc">, I32EnumAttrCase<"Gather", 1, "gather">,
   I32EnumAttrCase<"Bulk", 2, "bulk">, I32EnumAttrCase<"Vector", 3, "vector">,
   I32EnumAttrCase<"Element", 4, "element">, I32EnumAttrCase<"LdsDirect", 5, "lds_direct">]>;
-def MoeTile_HowAttr : MoeTile_EnumAttr<MoeTile_How, "how"> { let assemblyFormat = "`` $value"; }
+def MoeTile_HowAttr : MoeTile_EnumAttr<MoeTile_How, "how">;
 
 def MoeTile_Place : MoeTile_Enum<"Place", "where a loaded operand lives", [
   I32EnumAttrCase<"Ring", 0, "ring">, I32EnumAttrCase<"Resident", 1, "resident">,
   I32EnumAttrCase<"Direct", 2, "direct">]>;
-def MoeTile_PlaceAttr : MoeTile_EnumAttr<MoeTile_Place, "place"> { let assemblyFormat = "`` $value"; }
+def MoeTile_PlaceAttr : MoeTile_EnumAttr<MoeTile_Place, "place">;
 
 def MoeTile_Width : MoeTile_Enum<"Width", "width of an address", [
   I32EnumAttrCase<"I32", 0, "i32">, I32EnumAttrCase<"I64", 1, "i64">]>;
-def MoeTile_WidthAttr : MoeTile_EnumAttr<MoeTile_Width, "width"> { let assemblyFormat = "`` $value"; }
+def MoeTile_WidthAttr : MoeTile_EnumAttr<MoeTile_Width, "width">;
 
 def MoeTile_StoreMode : MoeTile_Enum<"StoreMode", "what a store does to memory", [
   I32EnumAttrCase<"Plain", 0, "plain">, I32EnumAttrCase<"Add", 1, "add">,
   I32EnumAttrCase<"AddF32", 2, "add_f32">]>;
-def MoeTile_StoreModeAttr : MoeTile_EnumAttr<MoeTile_StoreMode, "store_mode"> {
-  let assemblyFormat = "`` $value";
-}
+def MoeTile_StoreModeAttr : MoeTile_EnumAttr<MoeTile_StoreMode, "store_mode">;
 
 def MoeTile_DequantFormat : MoeTile_Enum<"DequantFormat", "how quantised values are stored", [
   I32EnumAttrCase<"LowEven", 0, "low_even">, I32EnumAttrCase<"Exllama", 1, "exllama">,
   I32EnumAttrCase<"Mx", 2, "mx">, I32EnumAttrCase<"Plain", 3, "plain">]>;
-def MoeTile_DequantFormatAttr : MoeTile_EnumAttr<MoeTile_DequantFormat, "dequant_format"> {
-  let assemblyFormat = "`` $value";
-}
+def MoeTile_DequantFormatAttr : MoeTile_EnumAttr<MoeTile_DequantFormat, "dequant_format">;
 
 def MoeTile_ReduceKind : MoeTile_Enum<"ReduceKind", "row reduction", [
   I32EnumAttrCase<"AbsMax", 0, "absmax">, I32EnumAttrCase<"Max", 1, "max">,
   I32EnumAttrCase<"Sum", 2, "sum">]>;
-def MoeTile_ReduceKindAttr : MoeTile_EnumAttr<MoeTile_ReduceKind, "reduce"> {
-  let assemblyFormat = "`` $value";
-}
+def MoeTile_ReduceKindAttr : MoeTile_EnumAttr<MoeTile_ReduceKind, "reduce">;
 
 def MoeTile_Sync : MoeTile_Enum<"Sync", "how the two sides of a ring meet", [
   I32EnumAttrCase<"Tx", 0, "tx">, I32EnumAttrCase<"Group", 1, "group">,
@@ -92,17 +82,15 @@ def MoeTile_Side : MoeTile_Enum<"Side", "side of a ring", [
   I32EnumAttrCase<"Producer", 0, "producer">, I32EnumAttrCase<"Consumer", 1, "consumer">]>;
 def MoeTile_Scope : MoeTile_Enum<"Scope", "threads of a group_sync", [
   I32EnumAttrCase<"Team", 0, "team">, I32EnumAttrCase<"Block", 1, "block">]>;
-def MoeTile_ScopeAttr : MoeTile_EnumAttr<MoeTile_Scope, "scope"> { let assemblyFormat = "`` $value"; }
+def MoeTile_ScopeAttr : MoeTile_EnumAttr<MoeTile_Scope, "scope">;
 def MoeTile_Divide : MoeTile_Enum<"Divide", "how a repeated team divides work", [
   I32EnumAttrCase<"M", 0, "m">, I32EnumAttrCase<"N", 1, "n">, I32EnumAttrCase<"Tiles", 2, "tiles">]>;
-def MoeTile_DivideAttr : MoeTile_EnumAttr<MoeTile_Divide, "divide"> { let assemblyFormat = "`` $value"; }
+def MoeTile_DivideAttr : MoeTile_EnumAttr<MoeTile_Divide, "divide">;
 def MoeTile_Grid : MoeTile_Enum<"Grid", "launch grid", [
   I32EnumAttrCase<"Persistent", 0, "persistent">, I32EnumAttrCase<"Tiles", 1, "tiles">]>;
 def MoeTile_CacheLevel : MoeTile_Enum<"CacheLevel", "target of a prefetch", [
   I32EnumAttrCase<"L1", 0, "l1">, I32EnumAttrCase<"L2", 1, "l2">]>;
-def MoeTile_CacheLevelAttr : MoeTile_EnumAttr<MoeTile_CacheLevel, "cache"> {
-  let assemblyFormat = "`` $value";
-}
+def MoeTile_CacheLevelAttr : MoeTile_EnumAttr<MoeTile_CacheLevel, "cache">;
 
 //===----------------------------------------------------------------------===//
 // Structured attributes

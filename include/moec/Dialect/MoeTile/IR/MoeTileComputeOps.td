@@ -102,7 +102,7 @@ def MoeTile_DequantOp : MoeTile_ReadsBuffers<"dequant", [AttrSizedOperandSegment
   let results = (outs MoeTile_BufOrFrag:$result);
   let assemblyFormat = [{
     $source (`scale` `(` $scale^ `:` qualified(type($scale)) `)`)? (`zero` `(` $zero^ `:` qualified(type($zero)) `)`)?
-    (`granule` $granule^)? (`zero_value` $zero_value^)? (`format` `(` $format^ `)`)? attr-dict
+    (`granule` $granule^)? (`zero_value` $zero_value^)? (`format` `(` custom<Word>($format)^ `)`)? attr-dict
     `:` qualified(type($source)) `->` qualified(type($result))
   }];
   let builders = [OpBuilder<(ins "Type":$result, "Value":$source, "Value":$scale, "Value":$zero,
@@ -241,7 +241,7 @@ def MoeTile_RowReduceOp : MoeTile_Op<"row_reduce", [Pure]> {
   let arguments = (ins MoeTile_ReduceKindAttr:$kind, Variadic<MoeTile_FragType>:$inputs, I64Attr:$group);
   let results = (outs MoeTile_FragType:$result);
   let builders = [OpBuilder<(ins "ReduceKind":$kind, "ValueRange":$inputs, "int64_t":$group)>];
-  let assemblyFormat = "$kind $inputs `group` $group attr-dict `:` qualified(type($inputs)) `->` qualified(type($result))";
+  let assemblyFormat = "custom<Word>($kind) $inputs `group` $group attr-dict `:` qualified(type($inputs)) `->` qualified(type($result))";
   let hasVerifier = 1;
 }
 

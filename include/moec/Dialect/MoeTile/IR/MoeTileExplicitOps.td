@@ -62,7 +62,7 @@ def MoeTile_RoleOp : MoeTile_ExplicitOp<"role", [SingleBlock, NoTerminator, HasP
                        OptionalAttr<MoeTile_DivideAttr>:$divide, OptionalAttr<I64Attr>:$regs);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{
-    $sym_name `threads` `(` $threads `)` (`copies` `(` $copies^ `)`)? (`divide` `(` $divide^ `)`)?
+    $sym_name `threads` `(` $threads `)` (`copies` `(` $copies^ `)`)? (`divide` `(` custom<Word>($divide)^ `)`)?
     (`regs` `(` $regs^ `)`)? attr-dict-with-keyword $body
   }];
   let hasVerifier = 1;
@@ -162,7 +162,7 @@ def MoeTile_GroupSyncOp : MoeTile_ExplicitOp<"group_sync"> {
     Example: `moe_tile.group_sync team proxy`
   }];
   let arguments = (ins MoeTile_ScopeAttr:$scope, UnitAttr:$proxy);
-  let assemblyFormat = "$scope (`proxy` $proxy^)? attr-dict";
+  let assemblyFormat = "custom<Word>($scope) (`proxy` $proxy^)? attr-dict";
 }
 
 def MoeTile_MmaWaitOp : MoeTile_ExplicitOp<"mma_wait"> {

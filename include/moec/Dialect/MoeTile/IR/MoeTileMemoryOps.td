@@ -86,7 +86,7 @@ def MoeTile_PrefetchOp : MoeTile_ReadOp<"prefetch"> {
   let description = "`shape` are the rows and columns of the tile.";
   let arguments = !con(accessArguments, (ins DenseI64ArrayAttr:$shape,
       DefaultValuedAttr<MoeTile_CacheLevelAttr, "CacheLevel::L2">:$to));
-  let assemblyFormat = accessFormat # "`shape` $shape (`to` `(` $to^ `)`)? attr-dict `:` qualified(type($memory))";
+  let assemblyFormat = accessFormat # "`shape` $shape (`to` `(` custom<Word>($to)^ `)`)? attr-dict `:` qualified(type($memory))";
   let hasVerifier = 1;
 }
 
@@ -115,8 +115,8 @@ def MoeTile_StoreOp : MoeTile_Op<"store", [AttrSizedOperandSegments,
   let assemblyFormat = [{
     $values `to` $memory `` custom<Coords>($indices, type($indices))
     (`limit` `(` custom<OptionalIndexOperand>($limit, type($limit))^ `)`)?
-    (`dims` $dims^)? (`granule` $granule^)? (`how` `(` $how^ `)`)? (`mode` `(` $mode^ `)`)?
-    (`width` `(` $width^ `)`)? attr-dict `:` qualified(type($values)) `to` qualified(type($memory))
+    (`dims` $dims^)? (`granule` $granule^)? (`how` `(` custom<Word>($how)^ `)`)? (`mode` `(` custom<Word>($mode)^ `)`)?
+    (`width` `(` custom<Word>($width)^ `)`)? attr-dict `:` qualified(type($values)) `to` qualified(type($memory))
   }];
   let builders = [OpBuilder<(ins "ValueRange":$values, "Value":$memory, "ValueRange":$indices,
       CArg<"Value", "{}">:$limit, CArg<"ArrayRef<int64_t>", "{}">:$dims,

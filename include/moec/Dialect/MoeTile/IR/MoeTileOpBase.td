@@ -37,8 +37,8 @@ class MoeTile_ReadOp<string opMnemonic, list<Trait> traits = []>
                              OptionalAttr<MoeTile_WidthAttr>:$width);
   string accessFormat = [{
     $memory `` custom<Coords>($indices, type($indices)) (`dims` $dims^)? (`granule` $granule^)?
-    (`boxes` $boxes^)? (`on` $box_dim^)? (`how` `(` $how^ `)`)? (`place` `(` $place^ `)`)?
-    (`width` `(` $width^ `)`)?
+    (`boxes` $boxes^)? (`on` $box_dim^)? (`how` `(` custom<Word>($how)^ `)`)? (`place` `(` custom<Word>($place)^ `)`)?
+    (`width` `(` custom<Word>($width)^ `)`)?
   }];
   code accessDeclaration = [{
     std::pair<int64_t, int64_t> getTileShape();

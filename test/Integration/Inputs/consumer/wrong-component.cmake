@@ -1,0 +1,1 @@
+find_package(Moec CONFIG REQUIRED COMPONENTS Runtime Everything)
