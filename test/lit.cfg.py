@@ -24,6 +24,8 @@ config.substitutions.append(("%moec_src", config.moec_source_root))
 config.substitutions.append(("%moec_bin", config.moec_binary_root))
 config.substitutions.append(("%cxx", config.cxx))
 config.substitutions.append(("%cc", config.cc))
+config.substitutions.append(
+    ("%stock_mlir_opt", os.path.join(config.llvm_tools_dir, "mlir-opt")))
 
 # A test that needs a tool names its feature and is counted as skipped without it.
 for tool in ("ptxas", "nvcc"):
@@ -38,7 +40,14 @@ for flag in ("avx2", "avx512f", "avx512_bf16"):
         config.available_features.add(flag.replace("_", "-"))
 config.available_features.add(platform.machine())
 
+
+# A stock mlir-opt cannot load a plugin that was built with sanitizers.
+if not config.moec_sanitize:
+    config.available_features.add("plugin")
+
 # Long tests run under `./dev test --full` only; elsewhere they are skipped.
 if os.environ.get("MOEC_FULL"):
     config.available_features.add("full")
+if os.path.exists(os.path.join(config.moec_source_root, "build-static", "bin", "moe-opt")):
+    config.available_features.add("static-tools")
 config.environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "")

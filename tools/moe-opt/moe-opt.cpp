@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moec/InitAll.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "moec/InitAll.h"
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
