@@ -104,62 +104,80 @@ using E5M2 = Format<8, 2, -14, 0x7b, 0x7c, 0x7e, true, false>;
 using E4M3FNUZ = Format<8, 3, -7, 0x7f, 0x80, 0x80, false, true>;
 using E5M2FNUZ = Format<8, 2, -15, 0x7f, 0x80, 0x80, false, true>;
 using E2M1FN = Format<4, 1, 0, 0x7, 0x7, 0x7, false, false>;
-
-template <typename Source> struct SourceTraits;
-template <> struct SourceTraits<float> {
-  using Bits = uint32_t;
-  static constexpr int mantissa = 23, bias = 127;
-};
-template <> struct SourceTraits<double> {
-  using Bits = uint64_t;
-  static constexpr int mantissa = 52, bias = 1023;
-};
 } // namespace
 
-template <typename F, typename Source>
-static inline unsigned encodeSmall(Source value, bool saturate) {
-  using Traits = SourceTraits<Source>;
-  using Bits = typename Traits::Bits;
-  constexpr int width = sizeof(Bits) * 8;
-  Bits bits;
+/// What the format makes of a magnitude beyond its largest value.
+template <typename F> static constexpr unsigned overflowCode(bool saturate) {
+  return saturate ? F::largest : F::infinity;
+}
+
+template <typename F>
+static inline unsigned encodeSmall(double value, bool saturate) {
+  constexpr int sourceMantissa = 52, sourceBias = 1023;
+  uint64_t bits;
   std::memcpy(&bits, &value, sizeof(bits));
-  unsigned sign = bits >> (width - 1) ? F::sign : 0;
-  Bits magnitude = bits & ~(Bits(1) << (width - 1));
-  constexpr Bits infinity = Bits(2 * Traits::bias + 1) << Traits::mantissa;
+  unsigned sign = bits >> 63 ? F::sign : 0;
+  uint64_t magnitude = bits & ~(uint64_t(1) << 63);
+  constexpr uint64_t infinity = uint64_t(2 * sourceBias + 1) << sourceMantissa;
   if (LLVM_UNLIKELY(magnitude > infinity))
     return F::nan | (F::nanHasSign ? sign : 0);
 
-  // A source subnormal is far below half the least value of every target but
-  // bf16 (from f32), whose exponent range is the source's own: give it the
-  // exponent it means and no hidden bit.
-  int biased = static_cast<int>(magnitude >> Traits::mantissa);
-  Bits significand = magnitude & ((Bits(1) << Traits::mantissa) - 1);
-  if (biased)
-    significand |= Bits(1) << Traits::mantissa;
-  else
-    biased = 1;
-  int exponent = biased - Traits::bias;
+  // A subnormal f64 is far below half the least value of every target.
+  int biased = static_cast<int>(magnitude >> sourceMantissa);
+  uint64_t significand = (magnitude & ((uint64_t(1) << sourceMantissa) - 1)) |
+                         uint64_t(biased != 0) << sourceMantissa;
+  int exponent = biased - sourceBias;
 
   // Below the least normal the target's quantum is fixed: shift further.
   int below = std::max(0, F::minExponent - exponent);
-  int shift = std::min(Traits::mantissa - static_cast<int>(F::mantissa) + below,
-                       Traits::mantissa + 2);
-  Bits half = Bits(1) << (shift - 1);
-  Bits rounded = significand >> shift;
-  Bits rest = significand & ((half << 1) - 1);
+  int shift = std::min(sourceMantissa - static_cast<int>(F::mantissa) + below,
+                       sourceMantissa + 2);
+  uint64_t half = uint64_t(1) << (shift - 1);
+  uint64_t rounded = significand >> shift;
+  uint64_t rest = significand & ((half << 1) - 1);
   rounded += rest > half || (rest == half && (rounded & 1));
   // The hidden bit (or a carry) adds one to the exponent field by itself.
   int64_t code =
       (static_cast<int64_t>(exponent + below - F::minExponent) << F::mantissa) +
       static_cast<int64_t>(rounded);
-  if (LLVM_UNLIKELY(code > static_cast<int64_t>(F::largest))) {
-    code = saturate ? F::largest : F::infinity;
-    if (F::unsigned0 && !saturate)
-      return F::nan;
-  }
-  if (F::unsigned0 && code == 0)
-    return 0;
+  if (LLVM_UNLIKELY(code > static_cast<int64_t>(F::largest)))
+    code = overflowCode<F>(saturate);
+  if (F::unsigned0 && (code == 0 || code == F::nan))
+    return static_cast<unsigned>(code);
   return static_cast<unsigned>(code) | sign;
+}
+
+/// The same from f32 without branches, so that loops over it vectorise. Below
+/// the least normal an addition rounds at the target's fixed quantum (the
+/// environment's rounding is to nearest even, subnormals are not flushed).
+template <typename F>
+static inline unsigned encodeSmall(float value, bool saturate) {
+  constexpr int drop = 23 - static_cast<int>(F::mantissa);
+  constexpr uint32_t leastNormal = uint32_t(F::minExponent + 127) << 23;
+  // The f32 whose last mantissa bit has the value of the target's quantum.
+  constexpr uint32_t quantum =
+      uint32_t(F::minExponent - static_cast<int>(F::mantissa) + 23 + 127) << 23;
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  uint32_t magnitude = bits & 0x7fffffffu;
+  uint32_t sign = bits >> 31 << (F::bits - 1);
+  uint32_t normal = (magnitude - (leastNormal - (1u << 23)) +
+                     ((1u << (drop - 1)) - 1) + (magnitude >> drop & 1)) >>
+                    drop;
+  float positive, offset;
+  std::memcpy(&positive, &magnitude, 4);
+  std::memcpy(&offset, &quantum, 4);
+  float shifted = positive + offset;
+  uint32_t subnormal;
+  std::memcpy(&subnormal, &shifted, 4);
+  subnormal -= quantum;
+  uint32_t code = magnitude < leastNormal ? subnormal : normal;
+  code = code > F::largest ? overflowCode<F>(saturate) : code;
+  bool isNan = magnitude > 0x7f800000u;
+  code = isNan ? F::nan : code;
+  bool dropSign = (isNan && !F::nanHasSign) ||
+                  (F::unsigned0 && (code == 0 || code == F::nan));
+  return code | (dropSign ? 0 : sign);
 }
 
 template <typename F> static double decodeSmall(unsigned code) {
@@ -237,9 +255,7 @@ static auto withEncoder(ElementType type, bool saturate, Visitor visit) {
     });
 #define SMALL(NAME, FORMAT)                                                    \
   case ElementType::NAME:                                                      \
-    return visit([=](Source v) -> uint64_t {                                   \
-      return encodeSmall<FORMAT, Source>(v, saturate);                         \
-    });
+    return visit([=](Source v) { return encodeSmall<FORMAT>(v, saturate); });
     SMALL(BF16, BF16)
     SMALL(F16, F16)
     SMALL(F8E4M3FN, E4M3FN)
@@ -267,8 +283,9 @@ static auto withEncoder(ElementType type, bool saturate, Visitor visit) {
 }
 
 uint64_t mlir::moe::encode(ElementType type, double value, Overflow overflow) {
-  return withEncoder<double>(type, overflow == Overflow::Saturate,
-                             [=](auto encoder) { return encoder(value); });
+  return withEncoder<double>(
+      type, overflow == Overflow::Saturate,
+      [=](auto encoder) -> uint64_t { return encoder(value); });
 }
 
 double mlir::moe::decode(ElementType type, uint64_t code) {

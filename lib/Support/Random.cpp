@@ -48,38 +48,38 @@ uint32_t RandomStream::operator[](uint64_t i) const {
       {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)})[i % 4];
 }
 
-/// Blocks computed side by side, one per lane, so that the rounds vectorise.
+/// Blocks computed side by side, one per lane of a vector.
 static constexpr unsigned lanes = 8;
+using Lanes32 = uint32_t __attribute__((vector_size(lanes * 4)));
+using Lanes64 = uint64_t __attribute__((vector_size(lanes * 8)));
 
 /// Writes the words of blocks [block, block + lanes) to `words`.
 static void philoxLanes(RandomStream stream, uint64_t block, uint32_t *words) {
-  uint64_t x0[lanes], x1[lanes], x2[lanes], x3[lanes];
+  Lanes32 x0, x1, x2, x3;
   for (unsigned l = 0; l < lanes; ++l) {
     x0[l] = static_cast<uint32_t>(block + l);
-    x1[l] = (block + l) >> 32;
+    x1[l] = static_cast<uint32_t>((block + l) >> 32);
     x2[l] = static_cast<uint32_t>(stream.tensorId);
-    x3[l] = stream.tensorId >> 32;
+    x3[l] = static_cast<uint32_t>(stream.tensorId >> 32);
   }
   uint32_t key0 = static_cast<uint32_t>(stream.seed);
   uint32_t key1 = static_cast<uint32_t>(stream.seed >> 32);
   for (int round = 0; round < 10; ++round) {
-    for (unsigned l = 0; l < lanes; ++l) {
-      // 64-bit lanes whose upper half is zero: one widening multiply each.
-      uint64_t product0 = x0[l] * multiplier0;
-      uint64_t product1 = x2[l] * multiplier1;
-      x0[l] = (product1 >> 32) ^ x1[l] ^ key0;
-      x1[l] = product1 & 0xffffffffu;
-      x2[l] = (product0 >> 32) ^ x3[l] ^ key1;
-      x3[l] = product0 & 0xffffffffu;
-    }
+    // Zero-extended factors: one widening multiply each.
+    Lanes64 product0 = __builtin_convertvector(x0, Lanes64) * multiplier0;
+    Lanes64 product1 = __builtin_convertvector(x2, Lanes64) * multiplier1;
+    x0 = __builtin_convertvector(product1 >> 32, Lanes32) ^ x1 ^ key0;
+    x1 = __builtin_convertvector(product1, Lanes32);
+    x2 = __builtin_convertvector(product0 >> 32, Lanes32) ^ x3 ^ key1;
+    x3 = __builtin_convertvector(product0, Lanes32);
     key0 += weyl0;
     key1 += weyl1;
   }
   for (unsigned l = 0; l < lanes; ++l) {
-    words[4 * l] = static_cast<uint32_t>(x0[l]);
-    words[4 * l + 1] = static_cast<uint32_t>(x1[l]);
-    words[4 * l + 2] = static_cast<uint32_t>(x2[l]);
-    words[4 * l + 3] = static_cast<uint32_t>(x3[l]);
+    words[4 * l] = x0[l];
+    words[4 * l + 1] = x1[l];
+    words[4 * l + 2] = x2[l];
+    words[4 * l + 3] = x3[l];
   }
 }
 

@@ -5,7 +5,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-
 //
 //   RoutingProbe space-map SEED
 //   RoutingProbe (raw | random | gumbel) SEED COUNT OUT.npy

@@ -298,6 +298,31 @@ TEST(ElementType, ArraysAgreeWithSingles) {
       }
 }
 
+// The path from f32 is written without branches; the one from f64 is checked
+// against APFloat above. All exponents, all rounding positions.
+TEST(ElementType, FloatsEncodeAsDoubles) {
+  std::vector<float> narrow;
+  for (uint64_t bits = 0; bits <= UINT32_MAX; bits += 40009) {
+    uint32_t base = static_cast<uint32_t>(bits);
+    // Also with the low mantissa bits at a tie and beside it.
+    for (uint32_t word :
+         {base, base & 0xfffff800u, (base & 0xfff00000u) | 1,
+          (base & 0xfff00000u) | 0x80000u, (base & 0xfff00000u) | 0x7ffffu}) {
+      float value;
+      std::memcpy(&value, &word, 4);
+      narrow.push_back(value);
+    }
+  }
+  std::vector<double> wide(narrow.begin(), narrow.end());
+  for (ElementType type : smallFloats())
+    for (Overflow mode : {Overflow::Native, Overflow::Saturate}) {
+      std::vector<uint8_t> a(getStorageBytes(type, wide.size())), b = a;
+      convertFromFloat(type, narrow.data(), a.data(), narrow.size(), mode);
+      convertFromDouble(type, wide.data(), b.data(), wide.size(), mode);
+      EXPECT_TRUE(a == b) << getElementTypeName(type).str();
+    }
+}
+
 TEST(ElementType, OddCountsClearTheSpareNibble) {
   float values[] = {1, 2, 3};
   uint8_t bytes[2] = {0xff, 0xff};
