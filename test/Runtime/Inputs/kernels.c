@@ -1,5 +1,6 @@
 /* Hand-written kernels with the calling convention of moec_kernel. */
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -73,4 +74,46 @@ void toy_quarter(void *const *argv, int64_t worker, int64_t workers) {
   int64_t count = *(const int64_t *)argv[2] * *(const int64_t *)argv[3];
   for (int64_t i = worker; i < count; i += workers)
     y[i] = x[i] * 0.25f;
+}
+
+/* x f32 [T,H], topk_ids i32 [T,k], topk_weights f32 [T,k], w1 f32 [E,2I,H],
+ * w2 f32 [E,H,I], y f32 [T,H], hidden f32 (I for each worker), T, E, k, H, I:
+ * a layer with swiglu, gate rows first. */
+void toy_moe(void *const *argv, int64_t worker, int64_t workers) {
+  const float *x = argv[0], *weights = argv[2], *w1 = argv[3], *w2 = argv[4];
+  const int32_t *ids = argv[1];
+  float *y = argv[5], *hidden = argv[6];
+  int64_t T = *(const int64_t *)argv[7], E = *(const int64_t *)argv[8];
+  int64_t k = *(const int64_t *)argv[9], H = *(const int64_t *)argv[10];
+  int64_t I = *(const int64_t *)argv[11];
+  hidden += I * worker;
+  for (int64_t t = worker; t < T; t += workers) {
+    memset(y + t * H, 0, sizeof(float) * (size_t)H);
+    for (int64_t s = 0; s < k; ++s) {
+      int64_t e = ids[t * k + s];
+      if (e < 0 || e >= E)
+        continue;
+      for (int64_t i = 0; i < I; ++i) {
+        float gate = 0, up = 0;
+        for (int64_t h = 0; h < H; ++h) {
+          gate += w1[(e * 2 * I + i) * H + h] * x[t * H + h];
+          up += w1[(e * 2 * I + I + i) * H + h] * x[t * H + h];
+        }
+        hidden[i] = gate / (1.0f + expf(-gate)) * up;
+      }
+      for (int64_t h = 0; h < H; ++h)
+        for (int64_t i = 0; i < I; ++i)
+          y[t * H + h] +=
+              weights[t * k + s] * w2[(e * H + h) * I + i] * hidden[i];
+    }
+  }
+}
+
+/* x bf16 [T,4], y bf16 [T,4], T: a copy, element by element. */
+void toy_copy16(void *const *argv, int64_t worker, int64_t workers) {
+  const uint16_t *x = argv[0];
+  uint16_t *y = argv[1];
+  int64_t count = *(const int64_t *)argv[2] * 4;
+  for (int64_t i = worker; i < count; i += workers)
+    y[i] = x[i];
 }
