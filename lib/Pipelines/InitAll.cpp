@@ -19,6 +19,7 @@
 #include "mlir/InitAllPasses.h"
 #include "moec/Dialect/Moe/IR/MoeDialect.h"
 #include "moec/Dialect/Moe/Transforms/Passes.h"
+#include "moec/Reference/Moe/Passes.h"
 
 using namespace mlir;
 
@@ -42,4 +43,5 @@ void moe::registerAllDialects(DialectRegistry &registry) {
 void moe::registerAllPasses() {
   mlir::registerAllPasses();
   registerMoeTransformsPasses();
+  registerMoeReferencePasses();
 }

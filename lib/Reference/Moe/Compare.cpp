@@ -83,11 +83,11 @@ std::optional<double> mlir::moe::getTolerance(llvm::StringRef dtype) {
   // Weight-only formats keep bf16 activations; formats that quantise
   // activations may round one code differently where sums differ in order.
   static constexpr Entry entries[] = {
-      {"f64", 1e-12},   {"f32", 1e-5},    {"f16", 2e-3},    {"bf16", 4e-3},
-      {"fp8", 1e-2},    {"f8", 1e-2},     {"w4a16", 5e-3},  {"w8a16", 5e-3},
-      {"w8a8", 1e-2},   {"int8", 1e-2},   {"i8", 1e-2},     {"mxfp4", 5e-3},
-      {"mxfp8", 1e-2},  {"nvfp4", 5e-3},  {"w4a8", 1e-2},   {"i4", 5e-3},
-      {"int4", 5e-3},   {"f4", 5e-3},
+      {"f64", 1e-12},  {"f32", 1e-5},   {"f16", 2e-3},   {"bf16", 4e-3},
+      {"fp8", 1e-2},   {"f8", 1e-2},    {"w4a16", 5e-3}, {"w8a16", 5e-3},
+      {"w8a8", 1e-2},  {"int8", 1e-2},  {"i8", 1e-2},    {"mxfp4", 5e-3},
+      {"mxfp8", 1e-2}, {"nvfp4", 5e-3}, {"w4a8", 1e-2},  {"i4", 5e-3},
+      {"int4", 5e-3},  {"f4", 5e-3},
   };
   const Entry *best = nullptr;
   for (const Entry &entry : entries)

@@ -6,7 +6,6 @@
 //
 //===----------------------------------------------------------------------===//
 
-
 #ifndef MOEC_LIB_REFERENCE_MOE_EXECUTOR_H
 #define MOEC_LIB_REFERENCE_MOE_EXECUTOR_H
 

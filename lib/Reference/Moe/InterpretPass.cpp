@@ -6,11 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "moec/Reference/Moe/Compare.h"
 #include "moec/Reference/Moe/Interpreter.h"
 #include "moec/Reference/Moe/Passes.h"
 #include "moec/Reference/Moe/RandomInputs.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "moec/Support/TensorIO.h"
 #include "llvm/Support/Format.h"
 
 namespace mlir::moe {
@@ -55,9 +56,16 @@ static void printTensor(raw_ostream &os, const HostTensor &tensor,
   os << '\n';
 }
 
+/// DIR/<function>.<kind><index>.npy
+static std::string getFile(StringRef directory, func::FuncOp function,
+                           StringRef kind, size_t index) {
+  return (directory + "/" + function.getName() + "." + kind + Twine(index) +
+          ".npy")
+      .str();
+}
+
 namespace {
-struct MoeInterpretPass
-    : moe::impl::MoeInterpretPassBase<MoeInterpretPass> {
+struct MoeInterpretPass : moe::impl::MoeInterpretPassBase<MoeInterpretPass> {
   using Base::Base;
 
   void runOnOperation() override {
@@ -74,7 +82,19 @@ private:
                                                 int64_t tokenCount);
   FailureOr<SmallVector<HostTensor>> execute(func::FuncOp function,
                                              ArrayRef<HostTensor> arguments);
-  LogicalResult compareAll(ArrayRef<func::FuncOp> list, int64_t tokenCount);
+  /// Writes tensor i to DIR/<function>.<kind>i.npy.
+  LogicalResult dumpAll(func::FuncOp function, StringRef kind,
+                        ArrayRef<HostTensor> tensors);
+  FailureOr<SmallVector<HostTensor>> readArguments(func::FuncOp function,
+                                                   StringRef directory);
+  /// Runs the others on the arguments of the first.
+  LogicalResult compareAll(MutableArrayRef<func::FuncOp> list,
+                           int64_t tokenCount);
+  /// A negative token count is not mentioned.
+  LogicalResult compareResults(func::FuncOp function, ArrayRef<HostTensor> got,
+                               ArrayRef<HostTensor> wanted, const Twine &origin,
+                               int64_t tokenCount);
+  LogicalResult compareWithDump(func::FuncOp function);
   LogicalResult fail(Operation *op, llvm::Error error) {
     return op->emitError() << llvm::toString(std::move(error));
   }
@@ -131,7 +151,23 @@ MoeInterpretPass::lookUp(ArrayRef<std::string> names) {
 }
 
 FailureOr<SmallVector<HostTensor>>
+MoeInterpretPass::readArguments(func::FuncOp function, StringRef directory) {
+  SmallVector<HostTensor> read;
+  for (auto [index, type] : llvm::enumerate(function.getArgumentTypes())) {
+    llvm::Expected<HostTensor> tensor =
+        readNpy(getFile(directory, function, "arg", index),
+                getStorageType(getElementTypeOrSelf(type)));
+    if (!tensor)
+      return fail(function, tensor.takeError());
+    read.push_back(std::move(*tensor));
+  }
+  return read;
+}
+
+FailureOr<SmallVector<HostTensor>>
 MoeInterpretPass::makeInputs(func::FuncOp function, int64_t tokenCount) {
+  if (!inputs.empty())
+    return readArguments(function, inputs);
   random.tokens = tokenCount;
   llvm::Expected<SmallVector<HostTensor>> made =
       makeRandomInputs(function, random);
@@ -148,10 +184,24 @@ MoeInterpretPass::execute(func::FuncOp function,
   if (!results)
     return fail(function, results.takeError());
   ++numExecuted;
+  if (failed(dumpAll(function, "arg", arguments)) ||
+      failed(dumpAll(function, "res", *results)))
+    return failure();
   return std::move(*results);
 }
 
-LogicalResult MoeInterpretPass::compareAll(ArrayRef<func::FuncOp> list,
+LogicalResult MoeInterpretPass::dumpAll(func::FuncOp function, StringRef kind,
+                                        ArrayRef<HostTensor> tensors) {
+  if (dump.empty())
+    return success();
+  for (auto [index, tensor] : llvm::enumerate(tensors))
+    if (llvm::Error error =
+            writeNpy(getFile(dump, function, kind, index), tensor))
+      return fail(function, std::move(error));
+  return success();
+}
+
+LogicalResult MoeInterpretPass::compareAll(MutableArrayRef<func::FuncOp> list,
                                            int64_t tokenCount) {
   FailureOr<SmallVector<HostTensor>> arguments =
       makeInputs(list[0], tokenCount);
@@ -160,38 +210,68 @@ LogicalResult MoeInterpretPass::compareAll(ArrayRef<func::FuncOp> list,
   FailureOr<SmallVector<HostTensor>> wanted = execute(list[0], *arguments);
   if (failed(wanted))
     return failure();
-  double bound = tolerance < 0 ? 0.0 : tolerance;
-  for (func::FuncOp function : list.drop_front()) {
+  for (func::FuncOp function : llvm::drop_begin(list)) {
     FailureOr<SmallVector<HostTensor>> got = execute(function, *arguments);
-    if (failed(got))
+    if (failed(got) || failed(compareResults(
+                           function, *got, *wanted,
+                           "that of @" + list[0].getName().str(), tokenCount)))
       return failure();
-    if (got->size() != wanted->size())
-      return function.emitError()
-             << "@" << function.getName() << " has " << got->size()
-             << " results, @" << list[0].getName() << " " << wanted->size();
-    for (auto [index, pair] : llvm::enumerate(llvm::zip(*got, *wanted))) {
-      llvm::Expected<Difference> difference =
-          compareTensors(std::get<0>(pair), std::get<1>(pair));
-      if (!difference)
-        return fail(function, difference.takeError());
-      ++numCompared;
-      std::string text =
-          difference->describe(std::get<1>(pair).getShape());
-      if (!(difference->relErr <= bound))
-        return function.emitError()
-               << "result " << index << " of @" << function.getName()
-               << " differs from that of @" << list[0].getName() << " with "
-               << tokenCount << " tokens: " << text << ", tolerance " << bound;
-      llvm::outs() << "@" << function.getName() << " = @"
-                   << list[0].getName() << ", result " << index << ", "
-                   << tokenCount << " tokens: " << text << "\n";
-    }
   }
   return success();
 }
 
+LogicalResult MoeInterpretPass::compareResults(func::FuncOp function,
+                                               ArrayRef<HostTensor> got,
+                                               ArrayRef<HostTensor> wanted,
+                                               const Twine &origin,
+                                               int64_t tokenCount) {
+  double bound = tolerance < 0 ? 0.0 : tolerance;
+  std::string where = origin.str();
+  if (tokenCount >= 0)
+    where += " with " + std::to_string(tokenCount) + " tokens";
+  if (got.size() != wanted.size())
+    return function.emitError()
+           << "@" << function.getName() << " has " << got.size()
+           << " results, expected " << wanted.size();
+  for (size_t index = 0; index < got.size(); ++index) {
+    llvm::Expected<Difference> difference =
+        compareTensors(got[index], wanted[index]);
+    if (!difference)
+      return fail(function, difference.takeError());
+    ++numCompared;
+    std::string text = difference->describe(wanted[index].getShape());
+    if (!(difference->relErr <= bound))
+      return function.emitError()
+             << "result " << index << " of @" << function.getName()
+             << " differs from " << where << ": " << text << ", tolerance "
+             << bound;
+    llvm::outs() << "@" << function.getName() << " result " << index
+                 << " equals " << where << ": " << text << "\n";
+  }
+  return success();
+}
+
+LogicalResult MoeInterpretPass::compareWithDump(func::FuncOp function) {
+  FailureOr<SmallVector<HostTensor>> arguments =
+      readArguments(function, expect);
+  if (failed(arguments))
+    return failure();
+  FailureOr<SmallVector<HostTensor>> got = execute(function, *arguments);
+  if (failed(got))
+    return failure();
+  SmallVector<HostTensor> wanted;
+  for (auto [index, result] : llvm::enumerate(*got)) {
+    llvm::Expected<HostTensor> tensor =
+        readNpy(getFile(expect, function, "res", index), result.getType());
+    if (!tensor)
+      return fail(function, tensor.takeError());
+    wanted.push_back(std::move(*tensor));
+  }
+  return compareResults(function, *got, wanted, "the dump", /*tokenCount=*/-1);
+}
+
 LogicalResult MoeInterpretPass::runAll() {
-  bool comparing = !compare.empty() || tolerance >= 0;
+  bool comparing = !compare.empty() || (expect.empty() && tolerance >= 0);
   FailureOr<SmallVector<func::FuncOp>> list =
       lookUp(compare.empty() ? ArrayRef<std::string>(functions)
                              : ArrayRef<std::string>(compare));
@@ -201,9 +281,15 @@ LogicalResult MoeInterpretPass::runAll() {
     return getOperation().emitError()
            << "moe-interpret: a comparison needs two functions, got "
            << list->size();
-  SmallVector<int64_t> counts(ArrayRef<int64_t>(tokens).begin(), ArrayRef<int64_t>(tokens).end());
+  SmallVector<int64_t> counts(ArrayRef<int64_t>(tokens).begin(),
+                              ArrayRef<int64_t>(tokens).end());
   if (counts.empty())
     counts.push_back(4);
+  if (counts.size() > 1 && !(inputs.empty() && dump.empty() && expect.empty()))
+    return getOperation().emitError()
+           << "moe-interpret: inputs, dump and expect take one token count, "
+              "got "
+           << counts.size();
   for (int64_t count : counts) {
     if (comparing) {
       if (failed(compareAll(*list, count)))
@@ -211,6 +297,11 @@ LogicalResult MoeInterpretPass::runAll() {
       continue;
     }
     for (func::FuncOp function : *list) {
+      if (!expect.empty()) {
+        if (failed(compareWithDump(function)))
+          return failure();
+        continue;
+      }
       FailureOr<SmallVector<HostTensor>> arguments =
           makeInputs(function, count);
       if (failed(arguments))
@@ -220,8 +311,7 @@ LogicalResult MoeInterpretPass::runAll() {
       if (failed(results))
         return failure();
       for (auto [index, result] : llvm::enumerate(*results)) {
-        llvm::outs() << "@" << function.getName() << " result " << index
-                     << " ";
+        llvm::outs() << "@" << function.getName() << " result " << index << " ";
         printTensor(llvm::outs(), result, limit);
       }
     }

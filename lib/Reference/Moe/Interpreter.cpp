@@ -95,9 +95,8 @@ llvm::Error Executor::execute(Operation *op) {
 
 /// Whether `given` can stand for `wanted`: signs of integers do not matter.
 static bool sameStorage(ElementType given, ElementType wanted) {
-  return given == wanted ||
-         (!isFloatType(given) && !isFloatType(wanted) &&
-          getBitWidth(given) == getBitWidth(wanted));
+  return given == wanted || (!isFloatType(given) && !isFloatType(wanted) &&
+                             getBitWidth(given) == getBitWidth(wanted));
 }
 
 static llvm::Error checkInput(unsigned index, Type type,
@@ -109,8 +108,8 @@ static llvm::Error checkInput(unsigned index, Type type,
                                    text + " got " + input.describe());
   };
   auto tensorType = dyn_cast<RankedTensorType>(type);
-  std::optional<ElementType> wanted = getStorageType(
-      tensorType ? tensorType.getElementType() : type);
+  std::optional<ElementType> wanted =
+      getStorageType(tensorType ? tensorType.getElementType() : type);
   if (!wanted || !sameStorage(input.getType(), *wanted))
     return mismatch();
   llvm::ArrayRef<int64_t> shape =
@@ -169,8 +168,7 @@ static llvm::Error bindInputs(func::FuncOp function,
       executor.bind(arg, scalar);
       continue;
     }
-    if (options.rows.empty() || type.getRank() == 0 ||
-        !type.isDynamicDim(0)) {
+    if (options.rows.empty() || type.getRank() == 0 || !type.isDynamicDim(0)) {
       // The caller keeps the input alive; no copy is made.
       RefValue value;
       value.tensor = std::shared_ptr<const HostTensor>(
@@ -185,9 +183,8 @@ static llvm::Error bindInputs(func::FuncOp function,
     tokens = input.getDim(0);
     for (int64_t row : options.rows)
       if (row < 0 || row >= *tokens)
-        return llvm::createStringError("row " + Twine(row) +
-                                       " is outside [0, " + Twine(*tokens) +
-                                       ")");
+        return llvm::createStringError(
+            "row " + Twine(row) + " is outside [0, " + Twine(*tokens) + ")");
     llvm::Expected<HostTensor> cut = takeRows(input, options.rows);
     if (!cut)
       return cut.takeError();
@@ -247,8 +244,7 @@ static llvm::Error appendResult(Type type, const RefValue &value,
 }
 
 llvm::Expected<llvm::SmallVector<HostTensor>>
-moe::interpretFunction(func::FuncOp function,
-                       llvm::ArrayRef<HostTensor> inputs,
+moe::interpretFunction(func::FuncOp function, llvm::ArrayRef<HostTensor> inputs,
                        const ReferenceOptions &options) {
   auto fail = [&](llvm::Error error) {
     return llvm::createStringError("@" + function.getName() + ": " +
@@ -258,9 +254,9 @@ moe::interpretFunction(func::FuncOp function,
     return fail(llvm::createStringError(
         "the reference executes functions of one block"));
   if (inputs.size() != function.getNumArguments())
-    return fail(llvm::createStringError(
-        "takes " + Twine(function.getNumArguments()) + " arguments, got " +
-        Twine(inputs.size())));
+    return fail(
+        llvm::createStringError("takes " + Twine(function.getNumArguments()) +
+                                " arguments, got " + Twine(inputs.size())));
   for (auto [index, input] : llvm::enumerate(inputs))
     if (llvm::Error error =
             checkInput(index, function.getArgumentTypes()[index], input))

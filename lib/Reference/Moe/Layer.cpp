@@ -17,7 +17,9 @@ using namespace mlir::moe;
 // Activations
 //===----------------------------------------------------------------------===//
 
-template <typename T> static T sigmoid(T x) { return T(1) / (1 + std::exp(-x)); }
+template <typename T> static T sigmoid(T x) {
+  return T(1) / (1 + std::exp(-x));
+}
 
 template <typename T> static T gelu(T x, bool viaTanh) {
   if (!viaTanh)
@@ -27,8 +29,7 @@ template <typename T> static T gelu(T x, bool viaTanh) {
 }
 
 template <typename T>
-static T activate(ActivationKind kind, T alpha, T limit,
-                  T g, T u) {
+static T activate(ActivationKind kind, T alpha, T limit, T g, T u) {
   if (limit != 0) {
     // Written so that NaN stays NaN.
     g = g > limit ? limit : g;
@@ -150,8 +151,7 @@ static llvm::Expected<std::vector<T>> runPair(const ExpertPair<T> &pair,
                  : value + pair.bias1[expert * pair.w1.getRows() + row];
     };
     for (int64_t c = 0; c < cols; ++c)
-      out[c] = activate(kind, alpha, limit,
-                        finish(gate[c], gateRows[col + c]),
+      out[c] = activate(kind, alpha, limit, finish(gate[c], gateRows[col + c]),
                         up ? finish(up[c], upRows[col + c]) : T(0));
   };
   std::vector<T> middle = runProjection(first, pair.threads);
@@ -212,20 +212,20 @@ template <typename T> llvm::Error Executor::runLayer(FusedExpertsOp op) {
 
   std::vector<T> plain = loadOptional<T>(&x), rounded = plain;
   if (op.getActQuantAttr())
-    if (llvm::Error error = roundRows(rounded, tokens, hidden,
-                                      op.getActQuantAttr(), x.getType(),
-                                      options.threads))
+    if (llvm::Error error =
+            roundRows(rounded, tokens, hidden, op.getActQuantAttr(),
+                      x.getType(), options.threads))
       return error;
   std::vector<T> weights = loadOptional<T>(getTensor(op.getTopkWeights()));
 
-  auto w1 = MatrixView::create(*getTensor(op.getW1()),
-                               getTensor(op.getW1Scale()),
-                               getTensor(op.getW1Zero()), op.getW1QuantAttr());
+  auto w1 =
+      MatrixView::create(*getTensor(op.getW1()), getTensor(op.getW1Scale()),
+                         getTensor(op.getW1Zero()), op.getW1QuantAttr());
   if (!w1)
     return w1.takeError();
-  auto w2 = MatrixView::create(*getTensor(op.getW2()),
-                               getTensor(op.getW2Scale()),
-                               getTensor(op.getW2Zero()), op.getW2QuantAttr());
+  auto w2 =
+      MatrixView::create(*getTensor(op.getW2()), getTensor(op.getW2Scale()),
+                         getTensor(op.getW2Zero()), op.getW2QuantAttr());
   if (!w2)
     return w2.takeError();
   ExpertPair<T> routed = {std::move(*w1),

@@ -29,18 +29,18 @@ static NibblePacking getNibblePacking(Packing packing) {
 // Counts are whole stored elements by the verifiers, so packing cannot fail.
 void moe::unpackCodes(Packing packing, const uint8_t *bytes, uint8_t *codes,
                       int64_t count) {
-  llvm::cantFail(unpackNibbles(
-      getNibblePacking(packing),
-      llvm::ArrayRef(bytes, static_cast<size_t>(count / 2)),
-      llvm::MutableArrayRef(codes, static_cast<size_t>(count))));
+  llvm::cantFail(
+      unpackNibbles(getNibblePacking(packing),
+                    llvm::ArrayRef(bytes, static_cast<size_t>(count / 2)),
+                    llvm::MutableArrayRef(codes, static_cast<size_t>(count))));
 }
 
 void moe::packCodes(Packing packing, const uint8_t *codes, uint8_t *bytes,
                     int64_t count) {
-  llvm::cantFail(
-      packNibbles(getNibblePacking(packing),
-                  llvm::ArrayRef(codes, static_cast<size_t>(count)),
-                  llvm::MutableArrayRef(bytes, static_cast<size_t>(count / 2))));
+  llvm::cantFail(packNibbles(
+      getNibblePacking(packing),
+      llvm::ArrayRef(codes, static_cast<size_t>(count)),
+      llvm::MutableArrayRef(bytes, static_cast<size_t>(count / 2))));
 }
 
 //===----------------------------------------------------------------------===//
@@ -155,8 +155,8 @@ std::vector<T> moe::loadMatrix(const MatrixView &view, unsigned threads) {
 // Fresh tensors
 //===----------------------------------------------------------------------===//
 
-llvm::Expected<HostTensor>
-moe::createPoisoned(ElementType type, llvm::ArrayRef<int64_t> shape) {
+llvm::Expected<HostTensor> moe::createPoisoned(ElementType type,
+                                               llvm::ArrayRef<int64_t> shape) {
   llvm::Expected<HostTensor> tensor =
       HostTensor::createUninitialized(type, shape);
   if (!tensor)
@@ -211,9 +211,9 @@ void moe::quantizeRow(const float *source, int64_t count, QuantAttr quant,
   ElementType elem = *getStorageType(quant.getElem());
   ElementType scaleType = scales.getType();
   const float largest = static_cast<float>(getMaxFinite(quant.getElem()));
-  int64_t granule =
-      quant.getGranuleCols() == QuantAttr::kWhole ? std::max<int64_t>(count, 1)
-                                                  : quant.getGranuleCols();
+  int64_t granule = quant.getGranuleCols() == QuantAttr::kWhole
+                        ? std::max<int64_t>(count, 1)
+                        : quant.getGranuleCols();
   int64_t groups = quant.getScaleCols(count);
   bool rowMajor = quant.getLayout() == ScaleLayout::RowMajor;
   bool packed = quant.getColsPerStored() > 1;
@@ -303,7 +303,7 @@ std::vector<T> moe::runProjection(const Projection<T> &p, unsigned threads) {
   parallelFor(workers, 1, workers, [&](uint64_t, uint64_t) {
     std::vector<T> weight(p.reduction), gate, up;
     for (size_t index; (index = nextItem++) < items.size();) {
-      auto [expert, col] = items[index];
+      const int64_t expert = items[index].expert, col = items[index].col;
       int64_t cols = std::min(blockCols, outCols - col);
       llvm::ArrayRef<int32_t> slots = routing.getSlots(expert);
       gate.resize(slots.size() * blockCols);

@@ -50,9 +50,10 @@ class MatrixView {
 public:
   /// `scale`, `zero` and `quant` may be null. Fails when extents disagree with
   /// `quant` (they are dynamic in the IR).
-  static llvm::Expected<MatrixView>
-  create(const HostTensor &values, const HostTensor *scale,
-         const HostTensor *zero, QuantAttr quant);
+  static llvm::Expected<MatrixView> create(const HostTensor &values,
+                                           const HostTensor *scale,
+                                           const HostTensor *zero,
+                                           QuantAttr quant);
 
   int64_t getBatch() const { return batch; }
   int64_t getRows() const { return rows; }
@@ -103,9 +104,9 @@ std::vector<T> loadMatrix(const MatrixView &view, unsigned threads);
 /// out)` maps the accumulators of one slot to results, for at most 64 columns
 /// at a time; `up` is null without gate_up. It is called from several threads.
 template <typename T> struct Projection {
-  using Finish = std::function<void(int64_t expert, int64_t slot, int64_t col,
-                                    int64_t cols, const T *gate, const T *up,
-                                    T *out)>;
+  using Finish =
+      std::function<void(int64_t expert, int64_t slot, int64_t col,
+                         int64_t cols, const T *gate, const T *up, T *out)>;
   /// Values of A, `reduction` per row, and the row that a slot reads.
   const T *a = nullptr;
   int64_t reduction = 0;

@@ -22,17 +22,19 @@ namespace {
 /// One argument of the epilogue region behind the accumulators: a value per
 /// column (`stride` 1) or one for all columns.
 template <typename T> struct Binding {
-  enum Kind { RowSlot, RowToken, Col, Expert, Elt } kind;
+  enum Kind { RowSlot, RowToken, Col, Expert, Elt };
+  Binding(Kind kind, std::vector<T> values, int64_t width = 1)
+      : kind(kind), values(std::move(values)), width(width) {}
+  Kind kind;
   std::vector<T> values;
   /// Col: columns of the operand, and the operand's column of every result
   /// column.
-  int64_t width = 1;
+  int64_t width;
   std::vector<int64_t> columns;
 };
 } // namespace
 
-template <typename T>
-static std::vector<T> loadAll(const HostTensor &tensor) {
+template <typename T> static std::vector<T> loadAll(const HostTensor &tensor) {
   std::vector<T> all(tensor.getNumElements());
   loadRow<T>(tensor.getType(), tensor.getData(), all.data(), all.size());
   return all;
@@ -49,13 +51,13 @@ bindOperands(GroupedGemmOp op, const Executor &executor,
     if (llvm::Error error =
             checkExtent("a row operand", tensor, 0, routing.tokens))
       return std::move(error);
-    bindings.push_back({tensor.getRank() == 2 ? Binding<T>::RowSlot
-                                              : Binding<T>::RowToken,
-                        loadAll<T>(tensor)});
+    bindings.push_back(
+        {tensor.getRank() == 2 ? Binding<T>::RowSlot : Binding<T>::RowToken,
+         loadAll<T>(tensor)});
   }
   for (auto [index, operand] : llvm::enumerate(op.getColOperands())) {
     const HostTensor &tensor = *executor.getTensor(operand);
-    Binding<T> binding{Binding<T>::Col, loadAll<T>(tensor), tensor.getDim(1)};
+    Binding<T> binding(Binding<T>::Col, loadAll<T>(tensor), tensor.getDim(1));
     binding.columns.resize(outCols);
     if (op.getNumColArgs(index) == 1) {
       for (int64_t c = 0; c < outCols; ++c)
@@ -94,8 +96,7 @@ static void fetch(const Binding<T> &binding, const RoutingTable &routing,
   case Binding<T>::RowSlot:
     return (void)std::fill_n(target, cols, binding.values[slot]);
   case Binding<T>::RowToken:
-    return (void)std::fill_n(target, cols,
-                             binding.values[slot / routing.topk]);
+    return (void)std::fill_n(target, cols, binding.values[slot / routing.topk]);
   case Binding<T>::Expert:
     return (void)std::fill_n(target, cols, binding.values[expert]);
   case Binding<T>::Elt:
@@ -145,10 +146,10 @@ template <typename T> llvm::Error Executor::runGemm(GroupedGemmOp op) {
                                    " columns, b " + Twine(b->getCols()));
   RowLayout layout = op.getALayout();
   if (a->getRows() < routing.getNumRows(layout))
-    return llvm::createStringError(
-        "a has " + Twine(a->getRows()) + " rows, layout " +
-        stringifyRowLayout(layout) + " needs " +
-        Twine(routing.getNumRows(layout)));
+    return llvm::createStringError("a has " + Twine(a->getRows()) +
+                                   " rows, layout " +
+                                   stringifyRowLayout(layout) + " needs " +
+                                   Twine(routing.getNumRows(layout)));
   llvm::Expected<ScalarProgram> program =
       ScalarProgram::compile(op.getEpilogue().front());
   if (!program)
@@ -190,10 +191,10 @@ template <typename T> llvm::Error Executor::runGemm(GroupedGemmOp op) {
   if (!out)
     return out.takeError();
   if (out->getDim(0) < routing.getNumRows(op.getOut()))
-    return llvm::createStringError(
-        "the result has " + Twine(out->getDim(0)) + " rows, layout " +
-        stringifyRowLayout(op.getOut()) + " needs " +
-        Twine(routing.getNumRows(op.getOut())));
+    return llvm::createStringError("the result has " + Twine(out->getDim(0)) +
+                                   " rows, layout " +
+                                   stringifyRowLayout(op.getOut()) + " needs " +
+                                   Twine(routing.getNumRows(op.getOut())));
   if (op.getOut() == RowLayout::Token) {
     sumSlots(values, routing, outCols, *out);
     bind(op->getResult(0), RefValue::ofTensor(std::move(*out)));

@@ -23,9 +23,9 @@ llvm::Error Executor::run(QuantizeOp op) {
   for (auto [index, out] : llvm::enumerate(op.getOuts())) {
     const HostTensor &made = index ? fresh->second : fresh->first;
     if (getTensor(out)->getShape() != made.getShape())
-      return llvm::createStringError(
-          "result " + Twine(index) + " is " + getTensor(out)->describe() +
-          ", must be " + made.describe());
+      return llvm::createStringError("result " + Twine(index) + " is " +
+                                     getTensor(out)->describe() + ", must be " +
+                                     made.describe());
   }
   parallelFor(rows, 8, options.threads, [&](uint64_t begin, uint64_t end) {
     std::vector<float> line(cols);
@@ -60,9 +60,9 @@ llvm::Error Executor::run(DequantizeOp op) {
                 std::vector<float> line(cols);
                 for (uint64_t row = begin; row < end; ++row) {
                   view->loadValues<float>(row / rows, row % rows, line.data());
-                  convertFromFloat(out->getType(), line.data(),
-                                   out->getData() + byteOffset(*out, row * cols),
-                                   cols);
+                  convertFromFloat(
+                      out->getType(), line.data(),
+                      out->getData() + byteOffset(*out, row * cols), cols);
                 }
               });
   bind(op->getResult(0), RefValue::ofTensor(std::move(*out)));

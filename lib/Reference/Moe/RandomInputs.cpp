@@ -55,8 +55,8 @@ public:
     for (uint64_t i = 0; i < 3; ++i) {
       uint64_t bits = getBits(index * 3 + i);
       for (unsigned part = 0; part < 4; ++part)
-        sum += (static_cast<double>(bits >> (16 * part) & 0xffff) + 0.5) *
-               0x1p-16;
+        sum +=
+            (static_cast<double>(bits >> (16 * part) & 0xffff) + 0.5) * 0x1p-16;
     }
     return sum;
   }
@@ -112,9 +112,9 @@ static std::optional<Contents> getContents(OpOperand &use) {
           return Contents{"map", experts};
         if (value == op.getTopkWeights())
           return Contents{"weights"};
-        for (Value scale : {op.getW1Scale(), op.getW2Scale(),
-                            op.getSharedW1Scale(), op.getSharedW2Scale(),
-                            op.getW1Global(), op.getW2Global()})
+        for (Value scale :
+             {op.getW1Scale(), op.getW2Scale(), op.getSharedW1Scale(),
+              op.getSharedW2Scale(), op.getW1Global(), op.getW2Global()})
           if (value == scale)
             return Contents{"scale"};
         if (value == op.getW1Zero() || value == op.getW2Zero())
@@ -187,7 +187,7 @@ static Contents getContents(func::FuncOp function, unsigned index) {
   if (!contents.kind.empty())
     return contents;
   Type type = getElementTypeOrSelf(function.getArgumentTypes()[index]);
-  contents.kind = isa<FloatType>(type)  ? "normal"
+  contents.kind = isa<FloatType>(type)   ? "normal"
                   : isa<IndexType>(type) ? "tokens"
                                          : "codes";
   return contents;
@@ -244,8 +244,7 @@ static llvm::Error fillIds(HostTensor &tensor, int64_t experts, IdStyle style,
 }
 
 /// Local ids 0, 1, ... on random global experts, -1 elsewhere.
-static void fillMap(HostTensor &tensor, int64_t experts,
-                    const Random &random) {
+static void fillMap(HostTensor &tensor, int64_t experts, const Random &random) {
   int64_t global = tensor.getDim(0);
   std::vector<int64_t> order(global);
   std::iota(order.begin(), order.end(), 0);
@@ -341,11 +340,12 @@ static llvm::Error fill(HostTensor &tensor, const Contents &contents,
 llvm::Expected<llvm::SmallVector<HostTensor>>
 moe::makeRandomInputs(func::FuncOp function, const RandomOptions &options) {
   llvm::SmallVector<HostTensor> inputs;
-  for (auto [index, type] : llvm::enumerate(function.getArgumentTypes())) {
+  for (unsigned index = 0; index < function.getNumArguments(); ++index) {
+    Type type = function.getArgumentTypes()[index];
     auto fail = [&](llvm::Error error) {
-      return llvm::createStringError(
-          "@" + function.getName() + ": argument " + Twine(index) + ": " +
-          llvm::toString(std::move(error)));
+      return llvm::createStringError("@" + function.getName() + ": argument " +
+                                     Twine(index) + ": " +
+                                     llvm::toString(std::move(error)));
     };
     auto tensorType = dyn_cast<RankedTensorType>(type);
     if (!tensorType && !type.isIntOrIndexOrFloat())
@@ -362,8 +362,8 @@ moe::makeRandomInputs(func::FuncOp function, const RandomOptions &options) {
     llvm::Expected<HostTensor> tensor = HostTensor::create(*storage, shape);
     if (!tensor)
       return fail(tensor.takeError());
-    if (llvm::Error error = fill(*tensor, getContents(function, index),
-                                 options, Random(options.seed, index)))
+    if (llvm::Error error = fill(*tensor, getContents(function, index), options,
+                                 Random(options.seed, index)))
       return fail(std::move(error));
     inputs.push_back(std::move(*tensor));
   }

@@ -104,8 +104,7 @@ llvm::Expected<RoutingTable> moe::alignSlots(const HostTensor &ids,
   table.topk = ids.getDim(1);
   table.experts = experts;
   table.blockM = blockM;
-  if (llvm::Error error =
-          checkSizes(table.tokens, table.topk, experts, blockM))
+  if (llvm::Error error = checkSizes(table.tokens, table.topk, experts, blockM))
     return std::move(error);
   int64_t global = map ? map->getDim(0) : experts;
   auto place = [&](int64_t slot) {

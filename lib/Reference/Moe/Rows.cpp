@@ -99,8 +99,7 @@ llvm::Error Executor::run(TopkOp op) {
     for (int64_t e : candidates)
       candidateScores.push_back(biased[e]);
     SmallVector<double> chosen;
-    for (auto [j, place] :
-         llvm::enumerate(selectBest(candidateScores, topk))) {
+    for (auto [j, place] : llvm::enumerate(selectBest(candidateScores, topk))) {
       ids->getAs<int32_t>()[t * topk + j] = candidates[place];
       chosen.push_back(scores[candidates[place]]);
     }
@@ -145,9 +144,9 @@ llvm::Error Executor::run(RouteAllOp op) {
 }
 
 llvm::Error Executor::run(NumSlotsOp op) {
-  bind(op.getRows(), RefValue::ofInteger(get(op.getRouting())
-                                             .routing->getNumRows(
-                                                 op.getLayout())));
+  bind(op.getRows(),
+       RefValue::ofInteger(
+           get(op.getRouting()).routing->getNumRows(op.getLayout())));
   return llvm::Error::success();
 }
 
@@ -157,9 +156,8 @@ llvm::Error Executor::run(DenseWeightsOp op) {
   if (!alpha)
     return alpha.takeError();
   int64_t experts = alpha->getDim(1);
-  llvm::Expected<RoutingTable> table =
-      alignSlots(*getTensor(op.getTopkIds()), getTensor(op.getExpertMap()),
-                 experts, 1);
+  llvm::Expected<RoutingTable> table = alignSlots(
+      *getTensor(op.getTopkIds()), getTensor(op.getExpertMap()), experts, 1);
   if (!table)
     return table.takeError();
   if (llvm::Error error = checkExtent("the result", *alpha, 0, table->tokens))
@@ -194,9 +192,9 @@ static llvm::Error checkSlotRows(const llvm::Twine &what,
   int64_t rows = routing.getNumRows(layout);
   if (tensor.getDim(0) >= rows)
     return llvm::Error::success();
-  return llvm::createStringError(
-      what + " has " + Twine(tensor.getDim(0)) + " rows, layout " +
-      stringifyRowLayout(layout) + " needs " + Twine(rows));
+  return llvm::createStringError(what + " has " + Twine(tensor.getDim(0)) +
+                                 " rows, layout " + stringifyRowLayout(layout) +
+                                 " needs " + Twine(rows));
 }
 
 llvm::Error Executor::run(DispatchOp op) {

@@ -30,7 +30,8 @@ using namespace mlir::moe;
   X("arith.remf", Rem, std::fmod(a, b))                                        \
   X("arith.negf", Neg, -a)                                                     \
   X("arith.maximumf", Maximum, (a != a || b != b) ? a + b : maxSigned(a, b))   \
-  X("arith.minimumf", Minimum, (a != a || b != b) ? a + b : -maxSigned(-a, -b))\
+  X("arith.minimumf", Minimum,                                                 \
+    (a != a || b != b) ? a + b : -maxSigned(-a, -b))                           \
   X("arith.maxnumf", MaxNum, std::fmax(a, b))                                  \
   X("arith.minnumf", MinNum, std::fmin(a, b))                                  \
   X("arith.extf", Ext, a)                                                      \
@@ -134,9 +135,8 @@ static inline bool compareFloats(arith::CmpFPredicate predicate, T a, T b) {
 // Compilation
 //===----------------------------------------------------------------------===//
 
-llvm::Error
-ScalarProgram::append(Operation *op,
-                      llvm::DenseMap<Value, unsigned> &registers) {
+llvm::Error ScalarProgram::append(Operation *op,
+                                  llvm::DenseMap<Value, unsigned> &registers) {
   llvm::StringRef name = op->getName().getStringRef();
   auto unsupported = [&](const llvm::Twine &why) {
     return llvm::createStringError("the reference cannot execute " + name +
@@ -225,8 +225,7 @@ void ScalarProgram::run(llvm::ArrayRef<const T *> args, T *out, int64_t count,
                         std::vector<T> &scratch) const {
   scratch.resize(instructions.size() * kMaxElements);
   auto source = [&](unsigned reg) -> const T * {
-    return reg < numArgs ? args[reg]
-                         : &scratch[(reg - numArgs) * kMaxElements];
+    return reg < numArgs ? args[reg] : &scratch[(reg - numArgs) * kMaxElements];
   };
   for (auto [index, step] : llvm::enumerate(instructions)) {
     T *to = &scratch[index * kMaxElements];
@@ -256,8 +255,8 @@ void ScalarProgram::run(llvm::ArrayRef<const T *> args, T *out, int64_t count,
     }
     if (step.roundTo)
       for (int64_t i = 0; i < count; ++i)
-        to[i] = static_cast<T>(
-            decode(*step.roundTo, encode(*step.roundTo, to[i])));
+        to[i] =
+            static_cast<T>(decode(*step.roundTo, encode(*step.roundTo, to[i])));
   }
   std::copy_n(source(result), count, out);
 }

@@ -54,9 +54,9 @@ static SmallVector<int64_t> getStrides(llvm::ArrayRef<int64_t> shape) {
 }
 
 /// Calls `visit` with every index below `extents`, last dimension fastest.
-static void forEachIndex(llvm::ArrayRef<int64_t> extents,
-                         llvm::function_ref<void(llvm::ArrayRef<int64_t>)>
-                             visit) {
+static void
+forEachIndex(llvm::ArrayRef<int64_t> extents,
+             llvm::function_ref<void(llvm::ArrayRef<int64_t>)> visit) {
   SmallVector<int64_t> index(extents.size(), 0);
   if (llvm::is_contained(extents, 0))
     return;
@@ -288,9 +288,9 @@ llvm::Error Executor::runTensorOp(Operation *op) {
                        llvm::ArrayRef<int64_t> strides) -> llvm::Error {
     for (size_t i = 0; i < shape.size(); ++i) {
       int64_t last = offsets[i] + (sizes[i] - 1) * strides[i];
-      if (sizes[i] < 0 || (sizes[i] > 0 && (std::min(offsets[i], last) < 0 ||
-                                            std::max(offsets[i], last) >=
-                                                shape[i])))
+      if (sizes[i] < 0 ||
+          (sizes[i] > 0 && (std::min(offsets[i], last) < 0 ||
+                            std::max(offsets[i], last) >= shape[i])))
         return llvm::createStringError(
             "slice of offsets " + formatShape(offsets) + ", sizes " +
             formatShape(sizes) + " leaves the tensor " + formatShape(shape));
@@ -298,15 +298,14 @@ llvm::Error Executor::runTensorOp(Operation *op) {
     return llvm::Error::success();
   };
   // Source index of a slice element.
-  auto flatten = [](llvm::ArrayRef<int64_t> index,
-                    llvm::ArrayRef<int64_t> offsets,
-                    llvm::ArrayRef<int64_t> strides,
-                    llvm::ArrayRef<int64_t> outer) {
-    int64_t flat = 0;
-    for (size_t i = 0; i < index.size(); ++i)
-      flat += (offsets[i] + index[i] * strides[i]) * outer[i];
-    return flat;
-  };
+  auto flatten =
+      [](llvm::ArrayRef<int64_t> index, llvm::ArrayRef<int64_t> offsets,
+         llvm::ArrayRef<int64_t> strides, llvm::ArrayRef<int64_t> outer) {
+        int64_t flat = 0;
+        for (size_t i = 0; i < index.size(); ++i)
+          flat += (offsets[i] + index[i] * strides[i]) * outer[i];
+        return flat;
+      };
 
   return llvm::TypeSwitch<Operation *, llvm::Error>(op)
       .Case([&](tensor::EmptyOp empty) -> llvm::Error {
@@ -321,8 +320,8 @@ llvm::Error Executor::runTensorOp(Operation *op) {
         int64_t index = get(dim.getIndex()).integer;
         const HostTensor &tensor = *getTensor(dim.getSource());
         if (index < 0 || index >= tensor.getRank())
-          return llvm::createStringError("dimension " + Twine(index) +
-                                         " of " + tensor.describe());
+          return llvm::createStringError("dimension " + Twine(index) + " of " +
+                                         tensor.describe());
         bind(dim, RefValue::ofInteger(tensor.getDim(index)));
         return llvm::Error::success();
       })
@@ -377,9 +376,9 @@ llvm::Error Executor::runTensorOp(Operation *op) {
         for (auto [i, value] : llvm::enumerate(extract.getIndices())) {
           int64_t index = get(value).integer;
           if (index < 0 || index >= tensor.getDim(i))
-            return llvm::createStringError(
-                "index " + Twine(index) + " along dimension " + Twine(i) +
-                " of " + tensor.describe());
+            return llvm::createStringError("index " + Twine(index) +
+                                           " along dimension " + Twine(i) +
+                                           " of " + tensor.describe());
           flat += index * strides[i];
         }
         double number = loadDoubles(tensor)[flat];
@@ -490,9 +489,9 @@ llvm::Error Executor::runGeneric(Operation *op) {
         continue;
       int64_t &extent = extents[loop.getPosition()];
       if (extent >= 0 && extent != tensor->getDim(dim))
-        return llvm::createStringError(
-            "loop " + Twine(loop.getPosition()) + " has extents " +
-            Twine(extent) + " and " + Twine(tensor->getDim(dim)));
+        return llvm::createStringError("loop " + Twine(loop.getPosition()) +
+                                       " has extents " + Twine(extent) +
+                                       " and " + Twine(tensor->getDim(dim)));
       extent = tensor->getDim(dim);
     }
   }
@@ -541,7 +540,8 @@ llvm::Error Executor::runUpstream(Operation *op) {
   if (space != "arith" && space != "math")
     return llvm::createStringError("the reference cannot execute it");
   Type type = op->getResult(0).getType();
-  if (op->getName().getStringRef() == "arith.sitofp" && !isa<ShapedType>(type)) {
+  if (op->getName().getStringRef() == "arith.sitofp" &&
+      !isa<ShapedType>(type)) {
     bind(op->getResult(0),
          RefValue::ofNumber(double(get(op->getOperand(0)).integer)));
     return llvm::Error::success();

@@ -6,7 +6,6 @@
 //
 //===----------------------------------------------------------------------===//
 
-
 #ifndef MOEC_REFERENCE_MOE_COMPARE_H
 #define MOEC_REFERENCE_MOE_COMPARE_H
 

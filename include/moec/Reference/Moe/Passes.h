@@ -6,7 +6,6 @@
 //
 //===----------------------------------------------------------------------===//
 
-
 #ifndef MOEC_REFERENCE_MOE_PASSES_H
 #define MOEC_REFERENCE_MOE_PASSES_H
 

@@ -30,13 +30,19 @@ def MoeInterpretPass : Pass<"moe-interpret", "::mlir::ModuleOp"> {
     Arguments are made from `seed` and the argument's number: what they hold
     follows from their uses (expert ids, router weights, codes, scales, ...)
     or from an argument attribute `moe.init`, see RandomInputs.h. Dynamic
-    extents become the token count.
+    extents become the token count. With `inputs=DIR` argument `i` of `f` is
+    read from `DIR/f.argI.npy` instead; `dump=DIR` writes arguments and
+    results to `DIR/f.argI.npy` and `DIR/f.resI.npy`, and `expect=DIR` reads the
+    arguments from there and compares the results with those written, so that
+    passes between the two are checked by execution. These three take one token
+    count.
 
     Limits: functions of one block, on tensors and scalars, without calls.
 
     Example:
     ```
     moe-opt in.mlir --moe-interpret="compare=before,after seed=3 tokens=0,1,7 tolerance=1e-6" -o /dev/null
+    moe-opt in.mlir --moe-interpret="dump=/tmp/d" --moe-decompose-layer --moe-interpret="expect=/tmp/d tolerance=1e-6"
     ```
   }];
   let options = [
@@ -59,6 +65,12 @@ def MoeInterpretPass : Pass<"moe-interpret", "::mlir::ModuleOp"> {
                "token rows to compute (default: all)">,
     Option<"limit", "limit", "int64_t", "64",
            "elements printed per result, the rest is counted">,
+    Option<"inputs", "inputs", "std::string", "\"\"",
+           "directory of .npy files to read arguments from">,
+    Option<"dump", "dump", "std::string", "\"\"",
+           "directory to which arguments and results are written">,
+    Option<"expect", "expect", "std::string", "\"\"",
+           "directory of an earlier dump to compare with">,
   ];
   let statistics = [
     Statistic<"numExecuted", "num-executed", "functions executed">,
