@@ -17,6 +17,7 @@
 #include "mlir/Dialect/UB/IR/UBOps.h"
 #include "mlir/Dialect/X86Vector/X86VectorDialect.h"
 #include "mlir/InitAllPasses.h"
+#include "moec/Conversion/Passes.h"
 #include "moec/Dialect/Moe/IR/MoeDialect.h"
 #include "moec/Dialect/Moe/Transforms/Passes.h"
 #include "moec/Reference/Moe/Passes.h"
@@ -41,6 +42,7 @@ void moe::registerAllDialects(DialectRegistry &registry) {
 }
 
 void moe::registerAllPasses() {
+  registerMoecConversionPasses();
   mlir::registerAllPasses();
   registerMoeTransformsPasses();
   registerMoeReferencePasses();

@@ -38,13 +38,9 @@ struct Scanner {
   const std::string &text;
   size_t position = 0;
 
-  void skipSpaces() {
+  bool accept(char c) {
     while (position < text.size() && text[position] == ' ')
       ++position;
-  }
-
-  bool accept(char c) {
-    skipSpaces();
     if (position == text.size() || text[position] != c)
       return false;
     ++position;
@@ -52,7 +48,8 @@ struct Scanner {
   }
 
   bool number(int64_t &value) {
-    skipSpaces();
+    while (position < text.size() && text[position] == ' ')
+      ++position;
     size_t first = position;
     value = 0;
     for (; position < text.size() && text[position] >= '0' &&
@@ -92,7 +89,8 @@ bool Affine::parse(const std::string &text, Affine &result) {
     if (!scanner.term(sum))
       return false;
   } while (scanner.accept('+'));
-  scanner.skipSpaces();
+  while (scanner.accept(' ')) {
+  }
   if (scanner.position != text.size())
     return false;
   result = sum;

@@ -199,8 +199,14 @@ LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
   // launch_c1
   auto kernel =
       symbols.lookupNearestSymbolFrom<KernelOp>(*this, getCalleeAttr());
-  if (!kernel)
+  if (!kernel) {
+    // A target conversion turns kernels into functions; the plan stays.
+    Operation *lowered =
+        symbols.lookupNearestSymbolFrom(*this, getCalleeAttr());
+    if (lowered && lowered->hasAttr(kLoweredKernelAttr))
+      return success();
     return emitOpError("launch_c1: no kernel ") << getCalleeAttr();
+  }
   // launch_c2
   if (getArguments().getTypes() != TypeRange(kernel.getArgumentTypes()))
     return emitOpError("launch_c2: arguments (")

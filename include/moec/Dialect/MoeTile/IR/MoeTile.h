@@ -91,6 +91,10 @@ std::pair<int64_t, int64_t> getTileShape(Type type);
 /// Element type of a buf, acc, frag or staged type.
 Type getTileElementType(Type type);
 
+/// Marks a function that a target conversion made of a kernel: a launch in the
+/// plan may name it, with the arguments of the kernel that it was.
+inline constexpr llvm::StringLiteral kLoweredKernelAttr("moe_tile.lowered");
+
 /// Whether the type is a buf, acc, frag or staged type.
 bool isTileType(Type type);
 

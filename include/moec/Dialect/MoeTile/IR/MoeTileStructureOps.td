@@ -135,7 +135,7 @@ def MoeTile_LaunchOp : MoeTile_Op<"launch", [HasParent<"PlanOp">,
     have ended and waits itself by `moe_tile.await_launch`.
 
     Constraints:
-    * `launch_c1`: the callee is a `moe_tile.kernel` of the same module;
+    * `launch_c1`: the callee is a `moe_tile.kernel` of the same module, or the function that a target conversion made of one;
     * `launch_c2`: argument types equal those of the kernel;
     * `launch_c3`: `pdl` only if the kernel has a `moe_tile.await_launch`.
   }];

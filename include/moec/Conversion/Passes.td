@@ -1,0 +1,59 @@
+//===- Passes.td - Conversions between levels -*- tablegen -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_CONVERSION_PASSES_TD
+#define MOEC_CONVERSION_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def MoeToTile : Pass<"moe-to-tile", "ModuleOp"> {
+  let summary = "moe ops to tile kernels and their launch plan";
+  let description = [{
+    Turns every function that holds moe ops on tensors into a `moe_tile.plan` of
+    the same name and one `moe_tile.kernel` per op (sequential form, no target
+    chosen). Each value between two ops becomes a workspace slice whose size is
+    affine in the token count. Function arguments keep their names
+    (`moe.name`); arguments that are destinations become outputs.
+
+    Expects decomposed layers with a config on every GEMM (first entry is
+    used). Not handled, with a diagnostic: `out = token` with `reduce_by` other
+    than rows, f64.
+  }];
+  let dependentDialects = ["::mlir::moe::tile::MoeTileDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::math::MathDialect"];
+  let statistics = [
+    Statistic<"numPlans", "plans", "functions turned into plans">,
+    Statistic<"numKernels", "kernels", "kernels made">];
+}
+
+def ConvertMoeTileToCPU : Pass<"convert-moe-tile-to-cpu", "ModuleOp"> {
+  let summary = "sequential tile kernels to vector code for a CPU";
+  let description = [{
+    Every sequential `moe_tile.kernel` becomes a `func.func` of the run time's
+    kernel signature (argument array, worker, workers) made of scf, memref,
+    vector and x86vector ops. Matrix products become nests of dot products on
+    the operands as they lie in memory; fragments are evaluated where they are
+    used. `moe_tile.plan` stays. Per-worker memory is the attribute
+    `moec.scratch_bytes` of the function (bytes, a multiple of 64).
+
+    Limits: constant reduction ranges from 0 with a k step of at least 128 or
+    all of K; no explicit form; no adding stores.
+  }];
+  let options = [
+    Option<"isa", "isa", "std::string", "\"avx2\"",
+           "instruction set: x86-64, avx2, avx512 or avx512bf16">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::x86vector::X86VectorDialect"];
+  let statistics = [
+    Statistic<"numKernels", "kernels", "kernels converted">];
+}
+
+#endif // MOEC_CONVERSION_PASSES_TD

@@ -1,0 +1,663 @@
+//===- GemmKernel.cpp - The kernel of a grouped GEMM ----------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "PlanBuilder.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+namespace mlir::moe {
+
+/// Builds one grouped_gemm as a tile kernel.
+class GemmKernel {
+public:
+  GemmKernel(PlanBuilder &plan, GroupedGemmOp op)
+      : plan(plan), op(op), loc(op.getLoc()) {}
+
+  LogicalResult build();
+
+private:
+  LogicalResult decide();
+  LogicalResult decideScales();
+  void beginTile(const RoutingBuffers &routing);
+  Value loadOperand(OpBuilder &b, bool isA, Value k);
+  Value dequantise(OpBuilder &b, bool isA, Value loaded, Value k);
+  Value loadRowScale(OpBuilder &b, Value k, bool fragment = false);
+  Value loadColScale(OpBuilder &b, Value memory, QuantAttr quant, Value k,
+                     bool fragment = false);
+  LogicalResult productOf(SmallVectorImpl<Value> &accumulators);
+  Value epilogue(ArrayRef<Value> accumulators);
+  void store(Value result);
+
+  PlanBuilder &plan;
+  GroupedGemmOp op;
+  Location loc;
+  KernelBuilder *kernel = nullptr;
+
+  int64_t blockM = 0, blockN = 0, step = 0;
+  int64_t cols = 0, k = 0; ///< columns of the result, reduction size
+  int64_t tileRowsOfB = 0; ///< rows of B per tile: blockN or 2 blockN
+  SmallVector<int64_t> boxes;
+  int64_t splitBlock = 0;
+  ScalePlace aPlace = ScalePlace::None, bPlace = ScalePlace::None;
+  /// What the matrix product multiplies.
+  Type aMatrix, bMatrix;
+
+  Value a, b, aScale, bScale, bZero;
+  SmallVector<Value> rowOps, colOps, expertOps, eltOps;
+  // Values of the tile at hand.
+  Value expert, row0, rows, n0, flatRows, tokenRows, aRows;
+};
+
+} // namespace mlir::moe
+
+//===----------------------------------------------------------------------===//
+// Decisions
+//===----------------------------------------------------------------------===//
+
+LogicalResult GemmKernel::decideScales() {
+  QuantAttr aq = op.getAQuantAttr(), bq = op.getBQuantAttr();
+  ScalePlanAttr given = op.getScalesAttr();
+  auto place = [&](QuantAttr quant, ScalePlace wanted) {
+    if (!quant)
+      return ScalePlace::None;
+    if (given)
+      return wanted;
+    int64_t run = quant.getGranuleCols();
+    if (run == QuantAttr::kWhole || run >= k)
+      return ScalePlace::Epilogue;
+    return run >= 128 ? ScalePlace::Promote : ScalePlace::Operand;
+  };
+  aPlace = place(aq, given ? given.getA() : ScalePlace::None);
+  bPlace = place(bq, given ? given.getB() : ScalePlace::None);
+  if (given && given.getZero() == ZeroPlace::RowSum)
+    return op.emitOpError("zero points by row sums have no tile form yet, use "
+                          "zero = element");
+  int64_t blockK = op.getChosenConfig().getBlockK();
+  step = blockK == 0 ? k : std::min(blockK, k);
+  for (auto [quant, where, name] :
+       {std::tuple{aq, aPlace, "a"}, std::tuple{bq, bPlace, "b"}}) {
+    if (where != ScalePlace::Promote)
+      continue;
+    int64_t run = quant.getGranuleCols();
+    if (run == QuantAttr::kWhole)
+      continue;
+    // A promotion sees one factor per step: the step is the scale group.
+    if (blockK != 0 && run % blockK != 0 && blockK % run != 0)
+      return op.emitOpError("block k of ")
+             << blockK << " spans two scale groups of " << run << " columns of "
+             << name;
+    step = std::min(step, run);
+  }
+
+  if (bq && bq.getGranuleRows() != QuantAttr::kWhole &&
+      bq.getGranuleRows() > 1) {
+    int64_t gr = bq.getGranuleRows();
+    if (bPlace == ScalePlace::Epilogue)
+      return op.emitOpError("scales of ")
+             << gr << " rows of b have no tile form in the epilogue";
+    if (gr % blockN != 0 && blockN % gr != 0)
+      return op.emitOpError("block n of ")
+             << blockN << " straddles scale blocks of " << gr << " rows of b";
+    if (op.getGateUpAttr() && !boxes.empty() && boxes[1] % gr != 0)
+      return op.emitOpError("up rows of b start at ")
+             << boxes[1] << ", inside of a scale block of " << gr << " rows";
+    if (op.getGateUpAttr() && boxes.empty() && (2 * blockN) % gr != 0 &&
+        gr % (2 * blockN) != 0)
+      return op.emitOpError("block n of ")
+             << blockN << " straddles scale blocks of " << gr << " rows of b";
+  }
+
+  auto matrixType = [&](Value v, QuantAttr quant, ScalePlace where,
+                        Type other) -> Type {
+    Type element = cast<ShapedType>(v.getType()).getElementType();
+    if (!quant)
+      return element;
+    // Scaled on load: f32 keeps value times scale exact.
+    if (where == ScalePlace::Operand)
+      return Float32Type::get(op.getContext());
+    if (quant.getPacking() == Packing::Plain && isa<FloatType>(quant.getElem()))
+      return quant.getElem();
+    // Integers and 4-bit floats are exact in bf16 (f16 beside an f16 operand).
+    if (other && other.isF16())
+      return other;
+    return BFloat16Type::get(op.getContext());
+  };
+  aMatrix = matrixType(op.getA(), aq, aPlace, Type());
+  bMatrix = matrixType(op.getB(), bq, bPlace, aMatrix);
+  return success();
+}
+
+LogicalResult GemmKernel::decide() {
+  ConfigAttr config = op.getChosenConfig();
+  if (!config)
+    return op.emitOpError("has no config; run moe-select-config first");
+  blockM = config.getBlockM();
+  blockN = config.getBlockN();
+  cols = op.getOutCols();
+  k = op.getReductionSize();
+  blockN = std::min(blockN, cols);
+  tileRowsOfB = blockN;
+  if (GateUpAttr gateUp = op.getGateUpAttr()) {
+    tileRowsOfB = 2 * blockN;
+    if (gateUp.getKind() == GateUpKind::Halves) {
+      boxes = {0, cols};
+      splitBlock = blockN;
+    } else {
+      int64_t run =
+          gateUp.getKind() == GateUpKind::Interleaved ? 1 : gateUp.getBlock();
+      if (run < blockN && blockN % run != 0)
+        return op.emitOpError("block n of ")
+               << blockN << " must be a multiple of the gate_up blocks of "
+               << run;
+      if (run > blockN) {
+        if (run % blockN != 0)
+          return op.emitOpError("block n of ")
+                 << blockN << " must divide the gate_up blocks of " << run;
+        boxes = {0, run};
+        splitBlock = blockN;
+      } else {
+        splitBlock = run;
+      }
+    }
+  }
+  if (QuantAttr quant = op.getQuantizeAttr()) {
+    if (failed(checkFreshQuant(op, quant)))
+      return failure();
+    int64_t granule = quant.getGranuleCols() == QuantAttr::kWhole
+                          ? cols
+                          : quant.getGranuleCols();
+    if (granule != blockN)
+      return op.emitOpError("block n of ")
+             << blockN << " must equal the quantize granule of " << granule
+             << " columns";
+  }
+  return decideScales();
+}
+
+//===----------------------------------------------------------------------===//
+// Operands
+//===----------------------------------------------------------------------===//
+
+Value GemmKernel::loadOperand(OpBuilder &builder, bool isA, Value kAt) {
+  QuantAttr quant = isA ? op.getAQuantAttr() : op.getBQuantAttr();
+  Value memory = isA ? a : b;
+  int64_t stored = quant ? quant.getColsPerStored() : 1;
+  Value at = kAt;
+  if (stored != 1)
+    at = arith::DivUIOp::create(
+        builder, loc, kAt,
+        arith::ConstantIndexOp::create(builder, loc, stored));
+  int64_t tileRows = isA ? blockM : tileRowsOfB;
+  Type element = cast<MemRefType>(memory.getType()).getElementType();
+  Type type = tile::BufType::get(tileRows, step / stored, element);
+  if (isA)
+    return tile::LoadOp::create(builder, loc, type, memory,
+                                ValueRange{aRows, at});
+  // Interleaved gate and up rows stand together, twice as far.
+  Value n = n0;
+  GateUpAttr gateUp = op.getGateUpAttr();
+  if (gateUp && gateUp.getKind() != GateUpKind::Halves) {
+    auto c = [&](int64_t v) -> Value {
+      return arith::ConstantIndexOp::create(builder, loc, v);
+    };
+    if (boxes.empty()) {
+      n = arith::MulIOp::create(builder, loc, n0, c(2));
+    } else {
+      // Inside of one long run: its pair starts at twice its first column.
+      Value run =
+          arith::DivUIOp::create(builder, loc, n0, c(gateUp.getBlock()));
+      n = arith::AddIOp::create(
+          builder, loc, n0,
+          arith::MulIOp::create(builder, loc, run, c(gateUp.getBlock())));
+    }
+  }
+  return tile::LoadOp::create(builder, loc, type, memory,
+                              ValueRange{expert, n, at}, {}, {}, boxes);
+}
+
+static Type tileType(bool fragment, int64_t rows, int64_t cols, Type element) {
+  if (fragment)
+    return tile::FragType::get(rows, cols, element);
+  return tile::BufType::get(rows, cols, element);
+}
+
+/// Scales of the rows of A at one k: one column.
+Value GemmKernel::loadRowScale(OpBuilder &builder, Value kAt, bool fragment) {
+  QuantAttr quant = op.getAQuantAttr();
+  Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+  auto memoryType = cast<MemRefType>(aScale.getType());
+  bool oneRow = quant.getGranuleRows() == QuantAttr::kWhole;
+  bool whole = quant.getGranuleCols() == QuantAttr::kWhole;
+  Value row = oneRow ? zero : aRows;
+  Value column = whole ? zero : kAt;
+  bool groupMajor = quant.getLayout() == ScaleLayout::GroupMajor;
+  SmallVector<int64_t> granule{1, whole ? 1 : quant.getGranuleCols()};
+  SmallVector<int64_t> dims{oneRow ? -1 : 0, -1};
+  SmallVector<Value> indices{row, column};
+  if (groupMajor) {
+    std::swap(granule[0], granule[1]);
+    std::swap(indices[0], indices[1]);
+    dims[0] = oneRow ? -1 : 1;
+  }
+  return tile::LoadOp::create(
+      builder, loc,
+      tileType(fragment, oneRow ? 1 : blockM, 1, memoryType.getElementType()),
+      aScale, indices, dims, granule);
+}
+
+/// Scales (or zero points) of the tile's rows of B at one k: one row.
+Value GemmKernel::loadColScale(OpBuilder &builder, Value memory,
+                               QuantAttr quant, Value kAt, bool fragment) {
+  Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+  int64_t gr = quant.getGranuleRows();
+  bool oneRow = gr == QuantAttr::kWhole;
+  bool oneCol = quant.getGranuleCols() == QuantAttr::kWhole;
+  bool groupMajor = quant.getLayout() == ScaleLayout::GroupMajor;
+  int64_t rowDim = groupMajor ? 2 : 1;
+  GateUpAttr gateUp = op.getGateUpAttr();
+  Value n = n0;
+  SmallVector<int64_t> scaleBoxes;
+  int64_t extent = 1;
+  if (oneRow) {
+    n = zero;
+  } else {
+    if (gateUp && gateUp.getKind() != GateUpKind::Halves)
+      n = arith::MulIOp::create(
+          builder, loc, n0, arith::ConstantIndexOp::create(builder, loc, 2));
+    int64_t perBox = std::max<int64_t>(1, blockN / gr);
+    extent = perBox;
+    if (!boxes.empty()) {
+      scaleBoxes = {0, boxes[1] / gr};
+      extent = 2 * perBox;
+    } else if (gateUp) {
+      extent = std::max<int64_t>(1, 2 * blockN / gr);
+    }
+  }
+  SmallVector<Value> indices{expert, n, oneCol ? zero : kAt};
+  SmallVector<int64_t> granule{1, oneRow ? 1 : gr,
+                               oneCol ? 1 : quant.getGranuleCols()};
+  if (groupMajor) {
+    std::swap(indices[1], indices[2]);
+    std::swap(granule[1], granule[2]);
+  }
+  return tile::LoadOp::create(
+      builder, loc,
+      tileType(fragment, 1, extent,
+               cast<MemRefType>(memory.getType()).getElementType()),
+      memory, indices, {-1, oneRow ? -1 : rowDim}, granule, scaleBoxes,
+      /*boxDim=*/1);
+}
+
+Value GemmKernel::dequantise(OpBuilder &builder, bool isA, Value loaded,
+                             Value kAt) {
+  QuantAttr quant = isA ? op.getAQuantAttr() : op.getBQuantAttr();
+  Type matrix = isA ? aMatrix : bMatrix;
+  if (!quant)
+    return loaded;
+  ScalePlace where = isA ? aPlace : bPlace;
+  bool plain = quant.getPacking() == Packing::Plain;
+  if (plain && matrix == quant.getElem())
+    return loaded;
+  tile::DequantFormat format = tile::DequantFormat::Plain;
+  if (quant.getPacking() == Packing::LowEven)
+    format = tile::DequantFormat::LowEven;
+  else if (quant.getPacking() == Packing::Exllama)
+    format = tile::DequantFormat::Exllama;
+  else if (quant.getPacking() == Packing::Mx)
+    format = tile::DequantFormat::Mx;
+  int64_t tileRows = isA ? blockM : tileRowsOfB;
+  Type type = tile::BufType::get(tileRows, step, matrix);
+  // Tiles of scales in the orientation of the operand: rows x groups.
+  auto factor = [&](Value memory) -> Value {
+    Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+    int64_t gc = quant.getGranuleCols() == QuantAttr::kWhole
+                     ? 0
+                     : quant.getGranuleCols();
+    int64_t groups = gc ? llvm::divideCeil(step, gc) : 1;
+    int64_t gr = quant.getGranuleRows();
+    Type element = cast<MemRefType>(memory.getType()).getElementType();
+    bool groupMajor = quant.getLayout() == ScaleLayout::GroupMajor;
+    SmallVector<Value> indices;
+    SmallVector<int64_t> granule, dims;
+    int64_t first = isA ? 0 : 1;
+    if (!isA) {
+      indices.push_back(expert);
+      granule.push_back(1);
+    }
+    Value n = isA ? aRows : n0;
+    if (!isA && op.getGateUpAttr() &&
+        op.getGateUpAttr().getKind() != GateUpKind::Halves)
+      n = arith::MulIOp::create(
+          builder, loc, n0, arith::ConstantIndexOp::create(builder, loc, 2));
+    indices.push_back(gr == QuantAttr::kWhole ? zero : n);
+    granule.push_back(gr == QuantAttr::kWhole ? 1 : gr);
+    indices.push_back(gc ? kAt : zero);
+    granule.push_back(gc ? gc : 1);
+    dims = {gr == QuantAttr::kWhole ? -1 : first, groups == 1 ? -1 : first + 1};
+    if (groupMajor) {
+      std::swap(indices[first], indices[first + 1]);
+      std::swap(granule[first], granule[first + 1]);
+      dims = {gr == QuantAttr::kWhole ? -1 : first + 1,
+              groups == 1 ? -1 : first};
+    }
+    SmallVector<int64_t> scaleBoxes;
+    int64_t scaleRows = gr == QuantAttr::kWhole ? 1 : tileRows / gr;
+    if (!isA && !boxes.empty() && gr != QuantAttr::kWhole)
+      scaleBoxes = {0, boxes[1] / gr};
+    return tile::LoadOp::create(builder, loc,
+                                tile::BufType::get(scaleRows, groups, element),
+                                memory, indices, dims, granule, scaleBoxes);
+  };
+  Value scale, zero;
+  if (where == ScalePlace::Operand)
+    scale = factor(isA ? aScale : bScale);
+  std::optional<int64_t> zeroValue;
+  if (quant.getZero() == ZeroPoint::Operand)
+    zero = factor(bZero);
+  else if (quant.getZero() == ZeroPoint::Constant)
+    zeroValue = quant.getZeroValue();
+  SmallVector<int64_t> granule;
+  if (scale || zero)
+    granule = {std::min(tileRows, quant.getGranuleRows() == QuantAttr::kWhole
+                                      ? tileRows
+                                      : quant.getGranuleRows()),
+               std::min(step, quant.getGranuleCols() == QuantAttr::kWhole
+                                  ? step
+                                  : quant.getGranuleCols())};
+  return tile::DequantOp::create(builder, loc, type, loaded, scale, zero,
+                                 format, zeroValue, granule);
+}
+
+//===----------------------------------------------------------------------===//
+// The tile
+//===----------------------------------------------------------------------===//
+
+void GemmKernel::beginTile(const RoutingBuffers &routing) {
+  OpBuilder &b = kernel->b;
+  int64_t topk = op.getRouting().getType().getTopk();
+  flatRows =
+      tile::RowIndexOp::create(b, loc, blockM, routing.slots, row0, rows);
+  tokenRows =
+      tile::RowIndexOp::create(b, loc, blockM, routing.slots, row0, rows, topk);
+  if (op.getRows() == RowSource::Gather)
+    aRows = tokenRows;
+  else if (op.getALayout() == RowLayout::FlatTopk)
+    aRows = flatRows;
+  else
+    aRows = tile::RowIotaOp::create(
+        b, loc, tile::RowsType::get(b.getContext(), blockM), row0, rows);
+}
+
+LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
+  OpBuilder &kb = kernel->b;
+  Type f32 = kb.getF32Type();
+  Type accType = tile::AccType::get(blockM, tileRowsOfB, f32);
+  Type fragType = tile::FragType::get(blockM, tileRowsOfB, f32);
+  bool promotes =
+      aPlace == ScalePlace::Promote || bPlace == ScalePlace::Promote;
+  Value init = promotes ? Value(tile::FragSplatOp::create(kb, loc, fragType,
+                                                          kernel->f32(0.0)))
+                        : Value(tile::AccZeroOp::create(kb, loc, accType));
+  auto loads = [&](OpBuilder &b, Location, Value kAt) {
+    SmallVector<Value> tiles;
+    tiles.push_back(dequantise(b, true, loadOperand(b, true, kAt), kAt));
+    tiles.push_back(dequantise(b, false, loadOperand(b, false, kAt), kAt));
+    if (aPlace == ScalePlace::Promote)
+      tiles.push_back(loadRowScale(b, kAt));
+    if (bPlace == ScalePlace::Promote)
+      tiles.push_back(loadColScale(b, bScale, op.getBQuantAttr(), kAt));
+    return tiles;
+  };
+  auto computes = [&](OpBuilder &b, Location, Value, ValueRange tiles,
+                      ValueRange carried) {
+    Value acc = promotes ? Value() : carried[0];
+    Value product = tile::MmaOp::create(b, loc, accType, tiles[0], tiles[1],
+                                        acc, tile::AtomAttr());
+    if (!promotes)
+      return SmallVector<Value>{product};
+    Value part = tile::AccReadOp::create(b, loc, product);
+    size_t at = 2;
+    Value row = aPlace == ScalePlace::Promote ? tiles[at++] : Value();
+    Value col = bPlace == ScalePlace::Promote ? tiles[at++] : Value();
+    return SmallVector<Value>{
+        tile::PromoteOp::create(b, loc, part, carried[0], row, col)};
+  };
+  auto loop = tile::KLoopOp::create(kb, loc, kernel->index(0), kernel->index(k),
+                                    step, ValueRange{init}, loads, computes);
+  Value result = loop.getResult(0);
+  if (!promotes)
+    result = tile::AccReadOp::create(kb, loc, result);
+  if (op.getGateUpAttr()) {
+    auto split = tile::SplitOp::create(kb, loc, result, splitBlock);
+    accumulators.assign({split.getFirst(), split.getSecond()});
+    if (op.getGateUpAttr().getUpFirst())
+      std::swap(accumulators[0], accumulators[1]);
+  } else {
+    accumulators.assign({result});
+  }
+  return success();
+}
+
+Value GemmKernel::epilogue(ArrayRef<Value> accumulators) {
+  OpBuilder &kb = kernel->b;
+  Value zero = kernel->index(0);
+  SmallVector<Value> inputs(accumulators);
+  auto frag = [&](int64_t r, int64_t c, Value memory) {
+    return tile::FragType::get(
+        r, c, cast<MemRefType>(memory.getType()).getElementType());
+  };
+  for (Value v : rowOps) {
+    auto type = cast<MemRefType>(v.getType());
+    if (type.getRank() == 1) {
+      inputs.push_back(tile::LoadOp::create(kb, loc, frag(blockM, 1, v), v,
+                                            ValueRange{tokenRows}, {0, -1}));
+      continue;
+    }
+    // [T, k] by flat slot: the same memory as one row of T * k values.
+    Value flat = memref::CollapseShapeOp::create(
+        kb, loc, v, ArrayRef<ReassociationIndices>{{0, 1}});
+    inputs.push_back(tile::LoadOp::create(kb, loc, frag(blockM, 1, v), flat,
+                                          ValueRange{flatRows}, {0, -1}));
+  }
+  GateUpAttr gateUp = op.getGateUpAttr();
+  for (auto [i, v] : llvm::enumerate(colOps)) {
+    if (op.getNumColArgs(i) == 1) {
+      inputs.push_back(tile::LoadOp::create(kb, loc, frag(1, blockN, v), v,
+                                            ValueRange{expert, n0}));
+      continue;
+    }
+    // Gate and up values lie as the rows of B do.
+    Value n = n0;
+    if (gateUp.getKind() != GateUpKind::Halves)
+      n = arith::MulIOp::create(kb, loc, n0, kernel->index(2));
+    Value both = tile::LoadOp::create(kb, loc, frag(1, tileRowsOfB, v), v,
+                                      ValueRange{expert, n}, {-1, 1}, {}, boxes,
+                                      /*boxDim=*/1);
+    auto split = tile::SplitOp::create(kb, loc, both, splitBlock);
+    bool upFirst = gateUp.getUpFirst();
+    inputs.push_back(upFirst ? split.getSecond() : split.getFirst());
+    inputs.push_back(upFirst ? split.getFirst() : split.getSecond());
+  }
+  for (Value v : expertOps)
+    inputs.push_back(tile::LoadOp::create(kb, loc, frag(1, 1, v), v,
+                                          ValueRange{expert}, {-1, -1}));
+  for (Value v : eltOps)
+    inputs.push_back(tile::LoadOp::create(kb, loc, frag(blockM, blockN, v), v,
+                                          ValueRange{flatRows, n0}));
+  // Scales that wait for the end are multiplied in before the program.
+  size_t scalesAt = inputs.size();
+  bool rowScale = aPlace == ScalePlace::Epilogue;
+  bool colScale = bPlace == ScalePlace::Epilogue;
+  if (rowScale)
+    inputs.push_back(loadRowScale(kb, zero, /*fragment=*/true));
+  if (colScale) {
+    Value s = loadColScale(kb, bScale, op.getBQuantAttr(), zero,
+                           /*fragment=*/true);
+    bool perColumn = op.getBQuantAttr().getGranuleRows() == 1;
+    if (perColumn && gateUp) {
+      auto split = tile::SplitOp::create(kb, loc, s, splitBlock);
+      bool upFirst = gateUp.getUpFirst();
+      inputs.push_back(upFirst ? split.getSecond() : split.getFirst());
+      inputs.push_back(upFirst ? split.getFirst() : split.getSecond());
+    } else {
+      inputs.push_back(s);
+      if (gateUp)
+        inputs.push_back(s);
+    }
+  }
+  bool quantises = !!op.getQuantizeAttr();
+  Type outElement =
+      quantises ? Type(kb.getF32Type())
+                : cast<ShapedType>(op.getOuts()[0].getType()).getElementType();
+  if (op.getOut() == RowLayout::Token)
+    outElement = kb.getF32Type();
+  Type resultType = tile::FragType::get(blockM, blockN, outElement);
+  return tile::MapOp::create(
+             kb, loc, TypeRange{resultType}, inputs,
+             [&](OpBuilder &b, Location loc, ValueRange v) {
+               SmallVector<Value> args;
+               for (Value x : v.take_front(op.getEpilogue().getNumArguments()))
+                 args.push_back(extendToF32(b, loc, x));
+               size_t at = scalesAt;
+               Value rs = rowScale ? extendToF32(b, loc, v[at++]) : Value();
+               for (size_t i = 0; i < accumulators.size(); ++i) {
+                 if (rs)
+                   args[i] = arith::MulFOp::create(b, loc, args[i], rs);
+                 if (colScale)
+                   args[i] = arith::MulFOp::create(
+                       b, loc, args[i], extendToF32(b, loc, v[at++]));
+               }
+               Value r = cloneScalarBody(b, op.getEpilogue(), args);
+               return SmallVector<Value>{
+                   truncateFromF32(b, loc, r, outElement)};
+             })
+      .getResult(0);
+}
+
+LogicalResult GemmKernel::build() {
+  if (failed(decide()))
+    return failure();
+  bool aPadded = op.getALayout() == RowLayout::ExpertSortedPadded;
+  bool outPadded = op.getOut() == RowLayout::ExpertSortedPadded;
+  bool aSorted = op.getALayout() == RowLayout::ExpertSorted;
+  bool outSorted = op.getOut() == RowLayout::ExpertSorted;
+  if ((aPadded && outSorted) || (aSorted && outPadded))
+    return op.emitOpError("mixes expert_sorted and expert_sorted_padded rows");
+  RoutingBuffers routing =
+      plan.routingFor(op.getRouting(), aPadded || outPadded, blockM);
+
+  bool toTokens = op.getOut() == RowLayout::Token;
+  int64_t topk = op.getRouting().getType().getTopk();
+  Value out = plan.values.lookup(op->getResult(0)), flat;
+  if (toTokens) {
+    if (op.getChosenConfig().getString("reduce_by") != "rows")
+      return op.emitOpError("reduce_by = ")
+             << op.getChosenConfig().getString("reduce_by")
+             << " has no tile form yet, use rows";
+    Value slots = arith::MulIOp::create(
+        plan.b, loc, plan.tokensOf(op.getRouting()), plan.index(topk));
+    flat = plan.workspace({ShapedType::kDynamic, cols}, plan.b.getF32Type(),
+                          slots);
+  }
+  Value counter = plan.workspace({1}, plan.b.getI64Type(), {}, /*zero=*/true);
+
+  KernelBuilder builder = plan.startKernel("gemm");
+  kernel = &builder;
+  auto use = [&](Value v) { return v ? builder.use(plan.buffer(v)) : Value(); };
+  a = use(op.getA());
+  aScale = use(op.getAScale());
+  b = use(op.getB());
+  bScale = use(op.getBScale());
+  bZero = use(op.getBZero());
+  for (auto [from, to] : {std::pair<OperandRange, SmallVector<Value> *>{
+                              op.getRowOperands(), &rowOps},
+                          {op.getColOperands(), &colOps},
+                          {op.getExpertOperands(), &expertOps},
+                          {op.getEltOperands(), &eltOps}})
+    for (Value v : from)
+      to->push_back(use(v));
+  RoutingBuffers inside;
+  inside.slots = builder.use(routing.slots);
+  inside.table = builder.use(routing.table);
+  inside.count = builder.use(routing.count);
+  builder.useClaimCounter(counter);
+  Value outMemory = builder.use(toTokens ? flat : out);
+  Value outScale = op.getQuantizeAttr()
+                       ? builder.use(plan.values.lookup(op->getResult(1)))
+                       : Value();
+
+  OpBuilder &kb = builder.b;
+  Value count = arith::IndexCastOp::create(
+      kb, loc, kb.getIndexType(),
+      memref::LoadOp::create(kb, loc, inside.count,
+                             ValueRange{builder.index(0)}));
+  Value list =
+      tile::BlockListOp::create(kb, loc, inside.table, count, cols, blockN);
+  bool nMajor = op.getChosenConfig().getString("order") == "n_major";
+  auto loop = tile::ForTilesOp::create(
+      kb, loc, list, nMajor ? tile::Order::NMajor : tile::Order::BlockMajor);
+  loop.setClaim(tile::Claim::Counter);
+  {
+    OpBuilder::InsertionGuard guard(kb);
+    Block &body = loop.getBody().front();
+    if (body.empty()) {
+      kb.setInsertionPointToEnd(&body);
+      tile::YieldOp::create(kb, loc);
+    }
+    kb.setInsertionPoint(&body.back());
+    auto coords = tile::CoordsOp::create(kb, loc, loop.getTile());
+    expert = coords.getExpert();
+    row0 = coords.getRow0();
+    rows = coords.getRows();
+    n0 = coords.getN0();
+    beginTile(inside);
+    SmallVector<Value> accumulators;
+    if (failed(productOf(accumulators)))
+      return failure();
+    Value result = epilogue(accumulators);
+
+    SmallVector<Value> stored{result};
+    Value scale;
+    if (QuantAttr quant = op.getQuantizeAttr()) {
+      stored.clear();
+      emitFreshQuant(builder, quant, ValueRange{result}, stored, scale);
+    }
+    Value where = row0;
+    if (toTokens || op.getOut() == RowLayout::FlatTopk)
+      where = flatRows;
+    Value limit = isa<tile::RowsType>(where.getType()) ? Value() : rows;
+    tile::StoreOp::create(kb, loc, stored, outMemory, ValueRange{where, n0},
+                          limit);
+    if (scale) {
+      QuantAttr quant = op.getQuantizeAttr();
+      bool whole = quant.getGranuleCols() == QuantAttr::kWhole;
+      int64_t granule = whole ? 1 : quant.getGranuleCols();
+      Value group = whole ? builder.index(0) : n0;
+      if (quant.getLayout() == ScaleLayout::GroupMajor)
+        tile::StoreOp::create(kb, loc, scale, outScale,
+                              ValueRange{group, where}, limit, {1, -1},
+                              {granule, 1});
+      else
+        tile::StoreOp::create(kb, loc, scale, outScale,
+                              ValueRange{where, group}, limit, {0, -1},
+                              {1, granule});
+    }
+  }
+  plan.launch(builder);
+  if (toTokens)
+    return plan.emitCombine(flat, Value(), Value(), Value(), routing,
+                            RowLayout::FlatTopk, topk, out);
+  return success();
+}
+
+LogicalResult PlanBuilder::convertGemm(GroupedGemmOp op) {
+  return GemmKernel(*this, op).build();
+}

@@ -1,0 +1,330 @@
+//===- MoeToMoeTile.cpp - moe ops to tile kernels and their plan ----------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "PlanBuilder.h"
+#include "moec/Conversion/Passes.h"
+
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+namespace mlir::moe {
+#define GEN_PASS_DEF_MOETOTILE
+#include "moec/Conversion/Passes.h.inc"
+} // namespace mlir::moe
+
+using namespace mlir;
+using namespace mlir::moe;
+
+//===----------------------------------------------------------------------===//
+// KernelBuilder
+//===----------------------------------------------------------------------===//
+
+KernelBuilder::KernelBuilder(OpBuilder &moduleBuilder, Location loc,
+                             StringRef name)
+    : b(moduleBuilder.getContext()), loc(loc) {
+  kernel = tile::KernelOp::create(moduleBuilder, loc, name,
+                                  b.getFunctionType({}, {}));
+  if (kernel.getBody().empty())
+    kernel.getBody().emplaceBlock();
+  Block &body = kernel.getBody().front();
+  if (body.empty()) {
+    b.setInsertionPointToEnd(&body);
+    tile::ReturnOp::create(b, loc);
+  }
+  b.setInsertionPoint(&body.back());
+}
+
+Value KernelBuilder::use(Value planValue) {
+  Value &argument = known[planValue];
+  if (!argument) {
+    argument = kernel.getBody().addArgument(planValue.getType(), loc);
+    planOperands.push_back(planValue);
+    kernel.setFunctionType(
+        b.getFunctionType(kernel.getBody().front().getArgumentTypes(), {}));
+  }
+  return argument;
+}
+
+void KernelBuilder::useClaimCounter(Value planValue) {
+  claimCounter = cast<BlockArgument>(use(planValue)).getArgNumber();
+}
+
+Value moe::cloneScalarBody(OpBuilder &b, Region &region, ValueRange arguments) {
+  IRMapping map;
+  map.map(region.getArguments(), arguments);
+  for (Operation &op : region.front().without_terminator())
+    b.clone(op, map);
+  return map.lookupOrDefault(region.front().getTerminator()->getOperand(0));
+}
+
+Value moe::extendToF32(OpBuilder &b, Location loc, Value v) {
+  Type type = v.getType();
+  if (type.isF32())
+    return v;
+  if (type.isInteger())
+    return arith::SIToFPOp::create(b, loc, b.getF32Type(), v);
+  if (type.getIntOrFloatBitWidth() > 32)
+    return arith::TruncFOp::create(b, loc, b.getF32Type(), v);
+  return arith::ExtFOp::create(b, loc, b.getF32Type(), v);
+}
+
+Value moe::truncateFromF32(OpBuilder &b, Location loc, Value v, Type type) {
+  if (type.isF32())
+    return v;
+  if (type.getIntOrFloatBitWidth() > 32)
+    return arith::ExtFOp::create(b, loc, type, v);
+  return arith::TruncFOp::create(b, loc, type, v);
+}
+
+//===----------------------------------------------------------------------===//
+// PlanBuilder
+//===----------------------------------------------------------------------===//
+
+static MemRefType bufferType(RankedTensorType type) {
+  return MemRefType::get(type.getShape(), type.getElementType());
+}
+
+Value PlanBuilder::buffer(Value tensor) {
+  if (Value known = values.lookupOrNull(tensor))
+    return known;
+  auto empty = tensor.getDefiningOp<tensor::EmptyOp>();
+  if (!empty)
+    return {};
+  SmallVector<Value> sizes;
+  for (Value size : empty.getDynamicSizes())
+    sizes.push_back(values.lookup(size));
+  auto type = cast<RankedTensorType>(tensor.getType());
+  Value memory = workspace(type.getShape(), type.getElementType(), sizes);
+  // Not remembered under the empty: two ops that start from one empty write
+  // two different tensors.
+  return memory;
+}
+
+Value PlanBuilder::workspace(ArrayRef<int64_t> shape, Type element,
+                             ValueRange sizes, bool zero) {
+  return tile::WorkspaceOp::create(b, loc, MemRefType::get(shape, element),
+                                   sizes, b.getI64IntegerAttr(64), zero);
+}
+
+LogicalResult PlanBuilder::bindResults(DestinationStyleOpInterface op) {
+  for (OpResult result : op->getResults()) {
+    Value init = op.getTiedOpOperand(result)->get();
+    Value memory = buffer(init);
+    if (!memory)
+      return op->emitOpError("result ")
+             << result.getResultNumber()
+             << " must start from tensor.empty or a function argument";
+    values.map(result, memory);
+  }
+  return success();
+}
+
+Value PlanBuilder::tokensOf(Value routing) {
+  if (auto align = routing.getDefiningOp<AlignOp>())
+    return memref::DimOp::create(b, loc, values.lookup(align.getIds()), 0);
+  return values.lookup(routing.getDefiningOp<RouteAllOp>().getTokens());
+}
+
+KernelBuilder PlanBuilder::startKernel(StringRef stem) {
+  OpBuilder moduleBuilder(func);
+  std::string name = (func.getSymName() + "_" + stem).str();
+  KernelBuilder kernel(moduleBuilder, loc, name);
+  symbols.insert(kernel.kernel); // makes the name unique
+  ++kernelCount;
+  return kernel;
+}
+
+void PlanBuilder::launch(KernelBuilder &kernel) {
+  // Argument attributes need the final number of arguments.
+  if (kernel.claimCounter)
+    kernel.kernel.setArgAttr(*kernel.claimCounter, "moe_tile.claim_counter",
+                             b.getUnitAttr());
+  tile::LaunchOp::create(b, loc, tile::TokenType::get(b.getContext()),
+                         kernel.kernel.getSymName(), kernel.planOperands,
+                         ValueRange{}, /*pdl=*/false);
+}
+
+const RoutingBuffers &PlanBuilder::routingFor(Value routing, bool padded,
+                                              int64_t blockM) {
+  auto &known = routings[routing];
+  for (auto &[knownPadded, knownBlock, buffers] : known)
+    if (knownPadded == padded && (knownBlock == blockM || blockM == 0))
+      return buffers;
+  if (blockM == 0)
+    blockM = 64;
+  auto type = cast<RoutingType>(routing.getType());
+  Value tokens = tokensOf(routing);
+  Value slots = arith::MulIOp::create(b, loc, tokens, index(type.getTopk()));
+  // Whole blocks of every expert but for one row: T k / block_m + E entries.
+  int64_t pad = padded ? type.getBlockM() : 1;
+  Value capacity = arith::AddIOp::create(b, loc, slots,
+                                         index(type.getExperts() * (pad - 1)));
+  Value blocks = arith::CeilDivSIOp::create(
+      b, loc,
+      arith::AddIOp::create(b, loc, slots, index(type.getExperts() * blockM)),
+      index(blockM));
+  Type i32 = b.getI32Type();
+  constexpr int64_t any = ShapedType::kDynamic;
+  RoutingBuffers buffers;
+  buffers.slots = workspace({any}, i32, capacity);
+  buffers.places = workspace({any}, i32, slots);
+  buffers.valid = workspace({any}, i32, slots);
+  buffers.table = workspace({any, 4}, i32, blocks);
+  buffers.count = workspace({1}, i32, {});
+  Value counts = workspace({type.getExperts()}, i32, {});
+  KernelBuilder kernel = startKernel("align");
+  Value ids, map;
+  if (auto align = routing.getDefiningOp<AlignOp>()) {
+    ids = values.lookup(align.getIds());
+    if (align.getExpertMap())
+      map = values.lookup(align.getExpertMap());
+  }
+  emitAlignKernel(kernel, ids, map, tokens, type, padded, blockM, buffers,
+                  counts);
+  launch(kernel);
+  known.push_back({padded, blockM, buffers});
+  return std::get<2>(known.back());
+}
+
+LogicalResult PlanBuilder::convert(Operation &op) {
+  loc = op.getLoc();
+  if (isa<tensor::EmptyOp, AlignOp, RouteAllOp>(op))
+    return success(); // made where they are used
+  if (auto dim = dyn_cast<tensor::DimOp>(op)) {
+    Value memory = buffer(dim.getSource());
+    if (!memory)
+      return op.emitOpError("takes the extent of a tensor without a buffer");
+    values.map(
+        dim.getResult(),
+        memref::DimOp::create(b, loc, memory, values.lookup(dim.getIndex()))
+            .getResult());
+    return success();
+  }
+  if (auto numSlots = dyn_cast<NumSlotsOp>(op)) {
+    RoutingType type = numSlots.getRouting().getType();
+    Value tokens = tokensOf(numSlots.getRouting());
+    Value rows = tokens;
+    if (numSlots.getLayout() != RowLayout::Token)
+      rows = arith::MulIOp::create(b, loc, tokens, index(type.getTopk()));
+    // An upper bound that is affine in T: every expert may need pads.
+    if (numSlots.getLayout() == RowLayout::ExpertSortedPadded)
+      rows = arith::AddIOp::create(
+          b, loc, rows, index(type.getExperts() * (type.getBlockM() - 1)));
+    values.map(numSlots.getResult(), rows);
+    return success();
+  }
+  if (isa_and_nonnull<arith::ArithDialect>(op.getDialect()) &&
+      llvm::all_of(op.getResultTypes(),
+                   [](Type t) { return !isa<ShapedType>(t); })) {
+    b.clone(op, values);
+    return success();
+  }
+  if (auto dest = dyn_cast<DestinationStyleOpInterface>(op))
+    if (op.getNumResults() > 0 &&
+        isa_and_nonnull<MoeDialect>(op.getDialect()) &&
+        failed(bindResults(dest)))
+      return failure();
+  if (auto quantize = dyn_cast<QuantizeOp>(op))
+    return convertQuantize(quantize);
+  if (auto combine = dyn_cast<CombineOp>(op))
+    return convertCombine(combine);
+  if (auto dispatch = dyn_cast<DispatchOp>(op))
+    return convertDispatch(dispatch);
+  if (auto dense = dyn_cast<DenseWeightsOp>(op))
+    return convertDenseWeights(dense);
+  if (auto gemm = dyn_cast<GroupedGemmOp>(op))
+    return convertGemm(gemm);
+  return op.emitOpError("has no tile form");
+}
+
+LogicalResult PlanBuilder::build() {
+  if (!func.getBody().hasOneBlock())
+    return func.emitOpError("must have one block to become a plan");
+  Block &body = func.getBody().front();
+  SmallVector<Type> types;
+  for (BlockArgument arg : body.getArguments()) {
+    auto tensor = dyn_cast<RankedTensorType>(arg.getType());
+    if (!tensor)
+      return func.emitOpError("argument ")
+             << arg.getArgNumber() << " must be a ranked tensor, got "
+             << arg.getType();
+    types.push_back(bufferType(tensor));
+  }
+  b.setInsertionPoint(func);
+  plan = tile::PlanOp::create(b, loc, func.getSymName(),
+                              b.getFunctionType(types, {}));
+  if (plan.getBody().empty()) {
+    Block &entry = plan.getBody().emplaceBlock();
+    for (Type type : types)
+      entry.addArgument(type, loc);
+  }
+  Block &entry = plan.getBody().front();
+  if (entry.empty()) {
+    b.setInsertionPointToEnd(&entry);
+    tile::ReturnOp::create(b, loc);
+  }
+  b.setInsertionPoint(&entry.back());
+  for (auto [from, to] : llvm::zip(body.getArguments(), entry.getArguments()))
+    values.map(from, to);
+
+  for (Operation &op : body.without_terminator())
+    if (failed(convert(op)))
+      return failure();
+
+  // What the function returns must stand in its destinations.
+  SmallVector<bool> isOutput(body.getNumArguments(), false);
+  for (auto [i, v] : llvm::enumerate(body.getTerminator()->getOperands())) {
+    auto memory = dyn_cast_or_null<BlockArgument>(values.lookupOrNull(v));
+    if (!memory)
+      return func.emitOpError("result ")
+             << i << " must be written into a destination argument (`outs`)";
+    isOutput[memory.getArgNumber()] = true;
+  }
+  for (unsigned i = 0; i < body.getNumArguments(); ++i) {
+    auto name = func.getArgAttrOfType<StringAttr>(i, "moe.name");
+    plan.setArgAttr(i, "moe.name",
+                    name ? name : b.getStringAttr("arg" + Twine(i)));
+    plan.setArgAttr(i, "moe.role",
+                    b.getStringAttr(isOutput[i] ? "output" : "input"));
+  }
+  if (auto attrs = func->getDiscardableAttrDictionary())
+    for (NamedAttribute attr : attrs)
+      if (attr.getName().getValue().starts_with("moe."))
+        plan->setDiscardableAttr(attr.getName(), attr.getValue());
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// The pass
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct MoeToTilePass : moe::impl::MoeToTileBase<MoeToTilePass> {
+  using MoeToTileBase::MoeToTileBase;
+
+  void runOnOperation() override {
+    SymbolTable symbols(getOperation());
+    for (auto func :
+         llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>())) {
+      if (func.isDeclaration())
+        continue;
+      bool hasMoe = false;
+      func.walk([&](Operation *op) {
+        hasMoe |= isa_and_nonnull<MoeDialect>(op->getDialect());
+      });
+      if (!hasMoe)
+        continue;
+      PlanBuilder builder(func, symbols);
+      if (failed(builder.build()))
+        return signalPassFailure();
+      numKernels += builder.getNumKernels();
+      ++numPlans;
+      func.erase();
+    }
+  }
+};
+} // namespace

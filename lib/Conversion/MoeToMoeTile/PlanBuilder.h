@@ -1,0 +1,129 @@
+//===- PlanBuilder.h - Building a plan and its kernels ----------*- C++ -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_LIB_CONVERSION_MOETOMOETILE_PLANBUILDER_H
+#define MOEC_LIB_CONVERSION_MOETOMOETILE_PLANBUILDER_H
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/IRMapping.h"
+#include "moec/Dialect/Moe/IR/MoeDialect.h"
+#include "moec/Dialect/MoeTile/IR/MoeTile.h"
+
+namespace mlir::moe {
+
+/// The buffers of one routing in one row layout and block size.
+struct RoutingBuffers {
+  Value slots;  ///< [capacity] i32: flat slot of every row
+  Value places; ///< [T * k] i32: row of every flat slot, -1 = nowhere
+  Value valid;  ///< [T * k] i32: the flat slot itself, -1 = nowhere
+  Value table;  ///< [blocks, 4] i32: expert, first row, rows, 0
+  Value count;  ///< [1] i32: used entries of the table
+};
+
+/// A kernel under construction: arguments are added as they are needed, each
+/// tied to the plan's value that is passed for it.
+class KernelBuilder {
+public:
+  KernelBuilder(OpBuilder &moduleBuilder, Location loc, StringRef name);
+
+  /// The kernel's argument for a value of the plan.
+  Value use(Value planValue);
+  /// A fresh zeroed counter by which workers take tiles.
+  void useClaimCounter(Value planValue);
+
+  Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
+  Value f32(double v) {
+    return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(v));
+  }
+
+  tile::KernelOp kernel;
+  OpBuilder b; ///< inside of the kernel
+  Location loc;
+  SmallVector<Value> planOperands;
+  std::optional<unsigned> claimCounter; ///< number of that argument
+
+private:
+  DenseMap<Value, Value> known;
+};
+
+/// Turns one function into a plan.
+class PlanBuilder {
+public:
+  PlanBuilder(func::FuncOp func, SymbolTable &symbols)
+      : func(func), symbols(symbols), b(func.getContext()), loc(func.getLoc()) {
+  }
+
+  /// Builds the plan beside the function; the caller erases the function.
+  LogicalResult build();
+  int64_t getNumKernels() const { return kernelCount; }
+
+private:
+  friend class GemmKernel;
+
+  LogicalResult convert(Operation &op);
+  LogicalResult convertQuantize(QuantizeOp op);
+  LogicalResult convertCombine(CombineOp op);
+  LogicalResult convertDispatch(DispatchOp op);
+  LogicalResult convertDenseWeights(DenseWeightsOp op);
+  LogicalResult convertGemm(GroupedGemmOp op);
+  LogicalResult emitCombine(Value d, Value weights, Value add, Value addGate,
+                            const RoutingBuffers &routing, RowLayout layout,
+                            int64_t topk, Value out);
+
+  /// The plan's buffer for a tensor value of the function.
+  Value buffer(Value tensor);
+  /// Gives the results of an op the buffers of its inits.
+  LogicalResult bindResults(DestinationStyleOpInterface op);
+  Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
+  Value tokensOf(Value routing);
+  Value workspace(ArrayRef<int64_t> shape, Type element, ValueRange sizes,
+                  bool zero = false);
+  const RoutingBuffers &routingFor(Value routing, bool padded, int64_t blockM);
+  KernelBuilder startKernel(StringRef stem);
+  void launch(KernelBuilder &kernel);
+
+  func::FuncOp func;
+  SymbolTable &symbols;
+  tile::PlanOp plan;
+  OpBuilder b;
+  Location loc;
+  IRMapping values; ///< scalars, and tensors to memrefs
+  DenseMap<Value, SmallVector<std::tuple<bool, int64_t, RoutingBuffers>, 1>>
+      routings;
+  int64_t kernelCount = 0;
+};
+
+/// Emits the serial kernel that fills the buffers of a routing. `ids` null:
+/// every token goes to every expert.
+void emitAlignKernel(KernelBuilder &k, Value ids, Value expertMap, Value tokens,
+                     RoutingType type, bool padded, int64_t blockM,
+                     const RoutingBuffers &buffers, Value counts);
+
+/// Clones a scalar region (arith, math, a yield) at the insertion point of `b`
+/// and returns what it yields.
+Value cloneScalarBody(OpBuilder &b, Region &region, ValueRange arguments);
+
+/// f32 from a float of any type, and back (saturating where `maxFinite` > 0).
+Value extendToF32(OpBuilder &b, Location loc, Value v);
+Value truncateFromF32(OpBuilder &b, Location loc, Value v, Type type);
+
+/// The fresh scale and quantised values of f32 fragments that stand side by
+/// side and are one scale group wide together; see moe.quantize for the
+/// formula.
+void emitFreshQuant(KernelBuilder &k, QuantAttr quant, ValueRange fragments,
+                    SmallVectorImpl<Value> &quantised, Value &scale);
+
+/// Why a fresh quantisation has no tile form yet, or success.
+LogicalResult checkFreshQuant(Operation *op, QuantAttr quant);
+
+} // namespace mlir::moe
+
+#endif // MOEC_LIB_CONVERSION_MOETOMOETILE_PLANBUILDER_H

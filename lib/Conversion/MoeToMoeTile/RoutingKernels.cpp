@@ -1,0 +1,205 @@
+//===- RoutingKernels.cpp - Kernels of align and dense weights ------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "PlanBuilder.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+namespace {
+/// Structured control flow with less ink.
+struct Body {
+  OpBuilder &b;
+  Location loc;
+
+  Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
+  Value i32(int64_t v) {
+    return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(v));
+  }
+  Value toI32(Value v) {
+    return arith::IndexCastOp::create(b, loc, b.getI32Type(), v);
+  }
+  Value toIndex(Value v) {
+    return arith::IndexCastOp::create(b, loc, b.getIndexType(), v);
+  }
+  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
+  Value load(Value m, ValueRange at) {
+    return memref::LoadOp::create(b, loc, m, at);
+  }
+  void store(Value v, Value m, ValueRange at) {
+    memref::StoreOp::create(b, loc, v, m, at);
+  }
+  Value cmp(arith::CmpIPredicate p, Value x, Value y) {
+    return arith::CmpIOp::create(b, loc, p, x, y);
+  }
+  void loop(Value upper, function_ref<void(Value)> body) {
+    auto op = scf::ForOp::create(b, loc, index(0), upper, index(1));
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(op.getBody());
+    body(op.getInductionVar());
+  }
+  void when(Value condition, function_ref<void()> body) {
+    auto op = scf::IfOp::create(b, loc, condition, /*else=*/false);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(op.thenBlock());
+    body();
+  }
+};
+} // namespace
+
+/// Local expert of a global id, -1 for an id outside of [0, experts) or of the
+/// map.
+static Value localExpert(Body &k, Value id, Value map, int64_t experts) {
+  OpBuilder &b = k.b;
+  Location loc = k.loc;
+  Value minusOne = k.i32(-1);
+  auto inRange = [&](Value v, Value bound) -> Value {
+    // Unsigned: negative numbers are beyond every bound.
+    return k.cmp(arith::CmpIPredicate::ult, v, bound);
+  };
+  if (map) {
+    Value extent = k.toI32(memref::DimOp::create(b, loc, map, 0));
+    auto ifOp = scf::IfOp::create(b, loc, b.getI32Type(), inRange(id, extent),
+                                  /*else=*/true);
+    {
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(ifOp.thenBlock());
+      scf::YieldOp::create(b, loc, k.load(map, k.toIndex(id)));
+      b.setInsertionPointToStart(ifOp.elseBlock());
+      scf::YieldOp::create(b, loc, minusOne);
+    }
+    id = ifOp.getResult(0);
+  }
+  return arith::SelectOp::create(b, loc, inRange(id, k.i32(experts)), id,
+                                 minusOne);
+}
+
+void moe::emitAlignKernel(KernelBuilder &kernel, Value planIds, Value planMap,
+                          Value planTokens, RoutingType type, bool padded,
+                          int64_t blockM, const RoutingBuffers &plan,
+                          Value planCounts) {
+  Value ids = planIds ? kernel.use(planIds) : Value();
+  Value map = planMap ? kernel.use(planMap) : Value();
+  Value tokens = kernel.use(planTokens);
+  Value slots = kernel.use(plan.slots), places = kernel.use(plan.places);
+  Value valid = kernel.use(plan.valid), table = kernel.use(plan.table);
+  Value count = kernel.use(plan.count), counts = kernel.use(planCounts);
+  OpBuilder &b = kernel.b;
+  Location loc = kernel.loc;
+  Body k{b, loc};
+  int64_t topk = type.getTopk(), experts = type.getExperts();
+  Value zero = k.i32(0), one = k.i32(1), minusOne = k.i32(-1);
+  Value total = arith::MulIOp::create(b, loc, tokens, k.index(topk));
+
+  // Every position gets a value: pads name the slot behind the last.
+  Value pad = k.toI32(total);
+  k.loop(memref::DimOp::create(b, loc, slots, 0),
+         [&](Value i) { k.store(pad, slots, i); });
+  k.loop(memref::DimOp::create(b, loc, table, 0), [&](Value i) {
+    k.store(minusOne, table, {i, k.index(0)});
+    for (int64_t c = 1; c < 4; ++c)
+      k.store(zero, table, {i, k.index(c)});
+  });
+  k.loop(k.index(experts), [&](Value e) { k.store(zero, counts, e); });
+
+  // Count, remembering each slot's expert where its place will stand.
+  k.loop(tokens, [&](Value t) {
+    k.loop(k.index(topk), [&](Value j) {
+      Value slot = k.add(arith::MulIOp::create(b, loc, t, k.index(topk)), j);
+      Value expert =
+          ids ? localExpert(k, k.load(ids, {t, j}), map, experts) : k.toI32(j);
+      k.store(expert, places, slot);
+      Value present = k.cmp(arith::CmpIPredicate::sge, expert, zero);
+      k.store(arith::SelectOp::create(b, loc, present, k.toI32(slot), minusOne),
+              valid, slot);
+      k.when(present, [&] {
+        Value at = k.toIndex(expert);
+        k.store(k.add(k.load(counts, at), one), counts, at);
+      });
+    });
+  });
+
+  // Offsets and the block table; counts become first rows.
+  auto loopOp =
+      scf::ForOp::create(b, loc, k.index(0), k.index(experts), k.index(1),
+                         ValueRange{k.index(0), k.index(0)});
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loopOp.getBody());
+    Value e = loopOp.getInductionVar();
+    Value row = loopOp.getRegionIterArg(0), used = loopOp.getRegionIterArg(1);
+    Value n = k.toIndex(k.load(counts, e));
+    k.store(k.toI32(row), counts, e);
+    Value blocks = arith::CeilDivSIOp::create(b, loc, n, k.index(blockM));
+    k.loop(blocks, [&](Value i) {
+      Value first = arith::MulIOp::create(b, loc, i, k.index(blockM));
+      Value rows = arith::MinSIOp::create(
+          b, loc, k.index(blockM), arith::SubIOp::create(b, loc, n, first));
+      Value entry = k.add(used, i);
+      k.store(k.toI32(e), table, {entry, k.index(0)});
+      k.store(k.toI32(k.add(row, first)), table, {entry, k.index(1)});
+      k.store(k.toI32(rows), table, {entry, k.index(2)});
+    });
+    Value taken = n;
+    if (padded) {
+      Value unit = k.index(type.getBlockM());
+      taken = arith::MulIOp::create(
+          b, loc, arith::CeilDivSIOp::create(b, loc, n, unit), unit);
+    }
+    scf::YieldOp::create(b, loc,
+                         ValueRange{k.add(row, taken), k.add(used, blocks)});
+  }
+  k.store(k.toI32(loopOp.getResult(1)), count, k.index(0));
+
+  // Places in ascending slot order.
+  k.loop(total, [&](Value slot) {
+    Value expert = k.load(places, slot);
+    k.when(k.cmp(arith::CmpIPredicate::sge, expert, zero), [&] {
+      Value at = k.toIndex(expert);
+      Value place = k.load(counts, at);
+      k.store(k.add(place, one), counts, at);
+      k.store(place, places, slot);
+      k.store(k.toI32(slot), slots, k.toIndex(place));
+    });
+  });
+}
+
+LogicalResult PlanBuilder::convertDenseWeights(DenseWeightsOp op) {
+  KernelBuilder kernel = startKernel("dense_weights");
+  Value ids = kernel.use(values.lookup(op.getTopkIds()));
+  Value weights = kernel.use(values.lookup(op.getTopkWeights()));
+  Value map = op.getExpertMap() ? kernel.use(values.lookup(op.getExpertMap()))
+                                : Value();
+  Value factor =
+      op.getFactor() ? kernel.use(values.lookup(op.getFactor())) : Value();
+  Value out = kernel.use(values.lookup(op->getResult(0)));
+  Body k{kernel.b, kernel.loc};
+  OpBuilder &b = kernel.b;
+  auto outType = cast<MemRefType>(out.getType());
+  auto idsType = cast<MemRefType>(ids.getType());
+  Value experts = k.index(outType.getDimSize(1));
+  Value zero = kernel.f32(0.0);
+  k.loop(memref::DimOp::create(b, loc, out, 0), [&](Value t) {
+    k.loop(experts, [&](Value e) { k.store(zero, out, {t, e}); });
+    k.loop(k.index(idsType.getDimSize(1)), [&](Value j) {
+      Value expert =
+          localExpert(k, k.load(ids, {t, j}), map, outType.getDimSize(1));
+      k.when(k.cmp(arith::CmpIPredicate::sge, expert, k.i32(0)), [&] {
+        Value at = k.toIndex(expert);
+        Value w = extendToF32(b, loc, k.load(weights, {t, j}));
+        if (factor)
+          w = arith::MulFOp::create(b, loc, w,
+                                    extendToF32(b, loc, k.load(factor, at)));
+        k.store(arith::AddFOp::create(b, loc, k.load(out, {t, at}), w), out,
+                {t, at});
+      });
+    });
+  });
+  launch(kernel);
+  return success();
+}
