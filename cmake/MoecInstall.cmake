@@ -37,10 +37,11 @@ install(FILES ${CMAKE_BINARY_DIR}/cmake/MoecConfig.cmake
               ${CMAKE_BINARY_DIR}/cmake/MoecConfigVersion.cmake
   DESTINATION ${moec_package_dir})
 
-# The plugin counts as a tool.
-install(TARGETS ${moec_tools}
-  RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR}
-  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS ${moec_tools} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(TARGET MoePlugin)
+  set_target_properties(MoePlugin PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  install(TARGETS MoePlugin LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/moec ${CMAKE_SOURCE_DIR}/include/moec-c
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h" PATTERN "*.td")
@@ -51,5 +52,5 @@ install(DIRECTORY ${CMAKE_BINARY_DIR}/include/moec
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/python/moec DESTINATION ${CMAKE_INSTALL_DATADIR}/moec/python
   FILES_MATCHING PATTERN "*.py")
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE ${CMAKE_SOURCE_DIR}/docs/artifact.md
-              ${CMAKE_SOURCE_DIR}/docs/manifest.schema.json
+              ${CMAKE_SOURCE_DIR}/docs/manifest.schema.json ${CMAKE_SOURCE_DIR}/docs/runtime.md
   DESTINATION ${CMAKE_INSTALL_DOCDIR})

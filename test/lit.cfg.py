@@ -45,6 +45,10 @@ config.available_features.add(platform.machine())
 if not config.moec_sanitize:
     config.available_features.add("plugin")
 
+# Code of instrumented libraries needs an instrumented program around it.
+if not config.sanitize and config.coverage in ("", "OFF"):
+    config.available_features.add("plain-build")
+
 # Long tests run under `./dev test --full` only; elsewhere they are skipped.
 if os.environ.get("MOEC_FULL"):
     config.available_features.add("full")

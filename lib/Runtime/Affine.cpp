@@ -38,9 +38,13 @@ struct Scanner {
   const std::string &text;
   size_t position = 0;
 
-  bool accept(char c) {
+  void skipSpaces() {
     while (position < text.size() && text[position] == ' ')
       ++position;
+  }
+
+  bool accept(char c) {
+    skipSpaces();
     if (position == text.size() || text[position] != c)
       return false;
     ++position;
@@ -48,8 +52,7 @@ struct Scanner {
   }
 
   bool number(int64_t &value) {
-    while (position < text.size() && text[position] == ' ')
-      ++position;
+    skipSpaces();
     size_t first = position;
     value = 0;
     for (; position < text.size() && text[position] >= '0' &&
@@ -89,8 +92,7 @@ bool Affine::parse(const std::string &text, Affine &result) {
     if (!scanner.term(sum))
       return false;
   } while (scanner.accept('+'));
-  while (scanner.accept(' ')) {
-  }
+  scanner.skipSpaces();
   if (scanner.position != text.size())
     return false;
   result = sum;

@@ -103,6 +103,7 @@ class Layer:
         #: All Arguments, in order.
         self.arguments = tuple(self._argument(i, raw)
                                for i, raw in enumerate(entry["arguments"]))
+        self._packed_by = {raw["name"]: raw.get("packed_by") for raw in entry["arguments"]}
         #: All Variants, in order.
         self.variants = tuple(self._variant(i)
                               for i in range(self._library.moec_variant_count(handle)))
@@ -156,6 +157,17 @@ class Layer:
     def function(self, name):
         """A function of the same artifact as a Layer."""
         return Layer(self.directory, isa=self._isa, function=name, pool=self._pool)
+
+    def pack(self, name, *inputs, **named):
+        """Argument `name` in the layout its kernels want, from the plain tensors.
+
+        Runs the function that the manifest names for it; for weights, once after loading.
+        """
+        self._index_of(name)
+        if self._packed_by[name] is None:
+            raise TypeError(f"{self.name}: '{name}' is not packed, pass it as it is")
+        with self.function(self._packed_by[name]) as function:
+            return function(*inputs, **named)
 
     @property
     def pool(self):
@@ -249,7 +261,10 @@ class Layer:
         return arrays
 
     def _tokens_of(self, arrays):
-        """The token count of the first dimension that is proportional to it."""
+        """The token count of the first dimension that grows evenly with it."""
+        if not any(self.shape(name, 0) != self.shape(name, 1 << 20) for name in self._index):
+            # Nothing depends on it: a function that packs weights, say.
+            return 1
         for name, array in arrays.items():
             at = [self.shape(name, tokens) for tokens in (0, 1, 2)]
             for dim, (zero, one, two) in enumerate(zip(*at)):

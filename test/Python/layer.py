@@ -268,6 +268,27 @@ class OtherLayers(unittest.TestCase):
         with self.assertRaisesRegex(TypeError, "has 2 outputs; pass out= as a dict"):
             layer(tokens=3, out=a)
 
+    def test_pack(self):
+        # "Packing" is an addition of one here; w stands for a weight.
+        description = manifest(
+            "packed", [tensor("x", "f32", ["T", 4]),
+                       tensor("w", "f32", [3, 4], packed_by="pack_w"),
+                       tensor("y", "f32", ["T", 4], "output")],
+            [cpu("toy_quarter", [{"arg": 0}, {"arg": 2}, {"dim": "T"}, {"dim": 4}])])
+        description["functions"] = [{
+            "name": "pack_w", "arguments": [tensor("plain", "f32", [3, 4]),
+                                            tensor("packed", "f32", [3, 4], "output")],
+            "variants": [cpu("toy_add_one", [{"arg": 0}, {"arg": 1}, {"dim": 3}, {"dim": 4}],
+                             tokens=(1, 1))]}]
+        layer = self.load(description)
+        weight = random(3, 4)
+        np.testing.assert_array_equal(layer.pack("w", weight), weight + 1)
+        np.testing.assert_array_equal(layer.pack("w", plain=weight), weight + 1)
+        with self.assertRaisesRegex(TypeError, "'x' is not packed, pass it as it is"):
+            layer.pack("x", weight)
+        with self.assertRaisesRegex(TypeError, "no argument 'z'"):
+            layer.pack("z", weight)
+
     def test_whole_layer(self):
         layer = self.load(moe())
         for tokens in (0, 1, 2, 7, 33):

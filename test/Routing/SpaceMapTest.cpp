@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moec/Routing/SpaceMap.h"
+#include "llvm/Support/raw_ostream.h"
 #include "gtest/gtest.h"
 #include <random>
 
@@ -87,4 +88,27 @@ TEST(SpaceMap, OtherShapes) {
   ASSERT_FALSE(static_cast<bool>(refused));
   EXPECT_EQ(llvm::toString(refused.takeError()),
             "routing 'hot16' needs more than 16 experts, not 8");
+}
+
+TEST(SpaceMap, PrintsHeadingAndBlankLines) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  printSpaceMap(os, uint64_t(0));
+  llvm::SmallVector<llvm::StringRef> lines;
+  llvm::StringRef(text).split(lines, '\n');
+  ASSERT_EQ(lines.size(), 61u); // heading, 55 rows, 4 blank, the last newline
+  EXPECT_EQ(lines[1], "balanced     16    128    1.0    1     1  128      6.2 "
+                      "100      3.1 100    128   128");
+  EXPECT_TRUE(lines[12].empty());
+  EXPECT_TRUE(lines[13].starts_with("uniform "));
+
+  SpaceMapOptions options;
+  options.tokens = {0};
+  options.archetypes = {RoutingArchetype::Uniform};
+  text.clear();
+  printSpaceMap(os, llvm::cantFail(computeSpaceMap(options)));
+  EXPECT_TRUE(llvm::StringRef(text).ends_with(
+      "uniform       0      0    0.0    0     0  256      0.0   0      0.0   0 "
+      "     0     0\n"))
+      << text;
 }

@@ -89,6 +89,11 @@ TEST_F(TensorIO, NpyScalarAndOddPacked) {
   HostTensor back = llvm::cantFail(readNpy(path("s.npy")));
   EXPECT_EQ(back.getRank(), 0);
   EXPECT_EQ(bytes(back), bytes(scalar));
+  HostTensor deep =
+      randomTensor(ElementType::U8, llvm::SmallVector<int64_t>(30000, 1), 3);
+  EXPECT_EQ(llvm::toString(writeNpy(path("d.npy"), deep)),
+            path("d.npy") + ": a shape of rank 30000 does not fit a .npy "
+                            "header");
   HostTensor odd = randomTensor(ElementType::I4, {2, 3}, 3);
   EXPECT_EQ(llvm::toString(writeNpy(path("o.npy"), odd)),
             path("o.npy") + ": i4[2, 3] has no even last extent to store two "
@@ -131,6 +136,9 @@ TEST_F(TensorIO, NpyExplicitTypes) {
   EXPECT_EQ(t.toFloats(), (std::vector<float>{1}));
   t = llvm::cantFail(parseNpy(npy(one, "\x38"), "f", ElementType::F8E4M3FN));
   EXPECT_EQ(t.toFloats(), (std::vector<float>{1}));
+  std::string scalar = "{'descr': '|V1', 'fortran_order': False, 'shape': ()}";
+  EXPECT_EQ(message(parseNpy(npy(scalar, "a"), "f.npy", ElementType::U4)),
+            "f.npy: shape [] has no last extent to hold pairs of u4");
   t = llvm::cantFail(parseNpy(npy(one, "\x21"), "f", ElementType::U4));
   EXPECT_EQ(t.toFloats(), (std::vector<float>{1, 2}));
 }
