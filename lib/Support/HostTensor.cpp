@@ -36,18 +36,18 @@ mlir::moe::checkedNumElements(llvm::ArrayRef<int64_t> shape,
   }
   if (empty)
     return 0;
-  constexpr int64_t limitBits = INT64_MAX;
+  constexpr int64_t limitBits = int64_t(1) << 62;
   int64_t count = 1, bits = 0;
   bool overflow = false;
   for (int64_t extent : shape)
     overflow |= llvm::MulOverflow(count, extent, count);
   overflow |=
       llvm::MulOverflow(count, static_cast<int64_t>(elementBits), bits) ||
-      bits > limitBits - 63;
+      bits > limitBits;
   if (overflow)
     return llvm::createStringError(what + ": shape " + formatShape(shape) +
                                    " with " + llvm::Twine(elementBits) +
-                                   "-bit elements exceeds 2^60 bytes");
+                                   "-bit elements exceeds 2^59 bytes");
   return count;
 }
 

@@ -243,6 +243,7 @@ TEST(ElementType, Integers) {
   EXPECT_EQ(encode(ElementType::I32, 1e10), 0x7fffffffu);
   EXPECT_EQ(encode(ElementType::I32, -1e10), 0x80000000u);
   EXPECT_EQ(encode(ElementType::I64, 1e30), uint64_t(INT64_MAX));
+  EXPECT_EQ(encode(ElementType::I64, 0x1p63), uint64_t(INT64_MAX));
   EXPECT_EQ(encode(ElementType::I64, -1e30), uint64_t(INT64_MIN));
   EXPECT_EQ(encode(ElementType::I8, NAN), 0u);
   EXPECT_EQ(decode(ElementType::I4, 0xf), -1);

@@ -68,10 +68,14 @@ TEST(HostTensor, Errors) {
   EXPECT_EQ(
       message(HostTensor::create(ElementType::F32, {1LL << 40, 1LL << 40})),
       "tensor: shape [1099511627776, 1099511627776] with 32-bit elements "
-      "exceeds 2^60 bytes");
+      "exceeds 2^59 bytes");
   EXPECT_EQ(message(HostTensor::create(ElementType::F64, {INT64_MAX})),
             "tensor: shape [9223372036854775807] with 64-bit elements exceeds "
-            "2^60 bytes");
+            "2^59 bytes");
+  EXPECT_EQ(message(HostTensor::create(ElementType::U8, {(1LL << 59) + 1})),
+            "tensor: shape [576460752303423489] with 8-bit elements exceeds "
+            "2^59 bytes");
+  EXPECT_EQ(llvm::cantFail(checkedNumElements({1LL << 60}, 4, "x")), 1LL << 60);
   EXPECT_EQ(message(HostTensor::fromFloats(ElementType::F32, {3}, {1, 2})),
             "tensor f32[3] has 3 elements, but 2 values are given");
 }

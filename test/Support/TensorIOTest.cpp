@@ -188,7 +188,7 @@ TEST_F(TensorIO, NpyErrorsNameTheNumbers) {
                      "(4294967296, 4294967296)}",
                      ""),
             "f.npy: shape [4294967296, 4294967296] with 32-bit elements "
-            "exceeds 2^60 bytes");
+            "exceeds 2^59 bytes");
 }
 
 TEST_F(TensorIO, NpyEveryTruncationAndMutation) {
@@ -369,7 +369,7 @@ TEST_F(TensorIO, SafetensorsErrorsNameTheNumbers) {
                     R"("data_offsets":[0,0]}})",
                     ""),
             "f.st: tensor 'a': shape [4294967296, 4294967296] with 64-bit "
-            "elements exceeds 2^60 bytes");
+            "elements exceeds 2^59 bytes");
   EXPECT_EQ(
       stError(R"({"a":{"dtype":"F4","shape":[3],"data_offsets":[0,1]}})", "1"),
       "f.st: tensor 'a': an odd number of 4-bit elements, 3");

@@ -27,7 +27,7 @@ public:
   HostTensor() = default;
 
   /// A zero-filled tensor. Fails when an extent is negative, the size would
-  /// exceed 2^60 bytes or the memory is not to be had.
+  /// exceed 2^59 bytes or the memory is not to be had.
   static llvm::Expected<HostTensor> create(ElementType type,
                                            llvm::ArrayRef<int64_t> shape);
 
@@ -84,7 +84,7 @@ private:
 };
 
 /// The product of `shape`, or an error that names `what` when an extent is
-/// negative or `elementBits` per element exceed 2^60 bytes in total.
+/// negative or `elementBits` per element exceed 2^59 bytes in total.
 llvm::Expected<int64_t> checkedNumElements(llvm::ArrayRef<int64_t> shape,
                                            unsigned elementBits,
                                            const llvm::Twine &what);
