@@ -8,6 +8,7 @@
 
 #include "moec/InitAll.h"
 #include "moec/Dialect/MoeTile/IR/MoeTile.h"
+#include "moec/Dialect/MoeTile/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/Transforms/FuncBufferizableOpInterfaceImpl.h"
@@ -46,4 +47,5 @@ void moe::registerAllPasses() {
   mlir::registerAllPasses();
   registerMoeTransformsPasses();
   registerMoeReferencePasses();
+  tile::registerMoeTileTransformsPasses();
 }

@@ -1,0 +1,587 @@
+//===- Runner.cpp - Control flow, scalars, tile lists ---------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Machine.h"
+
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::tile;
+
+//===----------------------------------------------------------------------===//
+// Views
+//===----------------------------------------------------------------------===//
+
+MemView MemView::of(std::shared_ptr<HostBuffer> buffer) {
+  MemView view;
+  view.sizes.assign(buffer->shape.begin(), buffer->shape.end());
+  view.strides.assign(view.sizes.size(), 1);
+  for (int64_t i = static_cast<int64_t>(view.sizes.size()) - 2; i >= 0; --i)
+    view.strides[i] = view.strides[i + 1] * view.sizes[i + 1];
+  view.buffer = std::move(buffer);
+  return view;
+}
+
+std::optional<int64_t> MemView::locate(ArrayRef<int64_t> indices) const {
+  int64_t position = offset;
+  for (auto [index, size, stride] : llvm::zip(indices, sizes, strides)) {
+    if (index < 0 || index >= size)
+      return std::nullopt;
+    position += index * stride;
+  }
+  return position;
+}
+
+//===----------------------------------------------------------------------===//
+// Values
+//===----------------------------------------------------------------------===//
+
+SmallVector<HostValue> Runner::getAll(ValueRange range) {
+  SmallVector<HostValue> result;
+  for (Value value : range)
+    result.push_back(values[value]);
+  return result;
+}
+
+FailureOr<int64_t> Runner::getIndex(Operation *op, Value value) {
+  HostScalar scalar = get<HostScalar>(value);
+  if (scalar.undefined)
+    return op->emitError("uses an undefined value as an index, bound or "
+                         "condition");
+  return scalar.i;
+}
+
+FailureOr<SmallVector<int64_t>> Runner::getIndices(Operation *op,
+                                                   ValueRange range) {
+  SmallVector<int64_t> result;
+  for (Value value : range) {
+    FailureOr<int64_t> index = getIndex(op, value);
+    if (failed(index))
+      return failure();
+    result.push_back(*index);
+  }
+  return result;
+}
+
+void Runner::bind(Block &block, ArrayRef<HostValue> arguments) {
+  for (auto [argument, value] : llvm::zip(block.getArguments(), arguments))
+    values[argument] = value;
+}
+
+const std::optional<ScalarOp> &Runner::decode(Operation *op) {
+  auto [it, inserted] = machine.decoded.try_emplace(op);
+  if (inserted)
+    it->second = ScalarOp::decode(op);
+  return it->second;
+}
+
+//===----------------------------------------------------------------------===//
+// Dispatch
+//===----------------------------------------------------------------------===//
+
+LogicalResult Runner::runBlock(Block &block) {
+  for (Operation &op : block) {
+    if (op.hasTrait<OpTrait::IsTerminator>()) {
+      ValueRange operands = op.getOperands();
+      yielded = getAll(operands);
+      return success();
+    }
+    if (failed(runOp(op)))
+      return failure();
+  }
+  yielded.clear();
+  return success();
+}
+
+LogicalResult Runner::runOp(Operation &op) {
+  bool known = false;
+  StringRef dialect = op.getName().getDialectNamespace();
+  if (dialect == "moe_tile") {
+    if (auto loop = dyn_cast<ForTilesOp>(op))
+      return runForTiles(loop);
+    if (auto loop = dyn_cast<KLoopOp>(op))
+      return runKLoop(loop);
+    if (auto launch = dyn_cast<LaunchOp>(op))
+      return runLaunch(launch);
+    for (auto part : {&Runner::runCompute, &Runner::runMemory,
+                      &Runner::runExplicit, &Runner::runGrid}) {
+      if (failed((this->*part)(op, known)))
+        return failure();
+      if (known)
+        return success();
+    }
+    return op.emitError("the tile interpreter does not know this operation");
+  }
+  if (const std::optional<ScalarOp> &scalar = decode(&op)) {
+    SmallVector<HostScalar, 4> operands;
+    for (Value operand : op.getOperands())
+      operands.push_back(get<HostScalar>(operand));
+    std::optional<HostScalar> result =
+        scalar->evaluate(operands, machine.options.wide);
+    if (!result)
+      return op.emitError("division by zero or overflow of a division");
+    set(op.getResult(0), *result);
+    return success();
+  }
+  if (failed(runScf(op, known)))
+    return failure();
+  if (!known && failed(runMemref(op, known)))
+    return failure();
+  if (!known)
+    return op.emitError("the tile interpreter does not know this operation");
+  return success();
+}
+
+LogicalResult Runner::runScf(Operation &op, bool &known) {
+  known = true;
+  if (auto loop = dyn_cast<scf::ForOp>(op)) {
+    FailureOr<SmallVector<int64_t>> bounds = getIndices(
+        &op, {loop.getLowerBound(), loop.getUpperBound(), loop.getStep()});
+    if (failed(bounds))
+      return failure();
+    if ((*bounds)[2] <= 0)
+      return op.emitError("step is not positive: ") << (*bounds)[2];
+    SmallVector<HostValue> carried = getAll(loop.getInitArgs());
+    for (int64_t i = (*bounds)[0]; i < (*bounds)[1]; i += (*bounds)[2]) {
+      set(loop.getInductionVar(), HostScalar::ofInt(i));
+      for (auto [argument, value] :
+           llvm::zip(loop.getRegionIterArgs(), carried))
+        set(argument, value);
+      if (failed(runBlock(*loop.getBody())))
+        return failure();
+      carried = yielded;
+    }
+    for (auto [result, value] : llvm::zip(loop.getResults(), carried))
+      set(result, value);
+    return success();
+  }
+  if (auto branch = dyn_cast<scf::IfOp>(op)) {
+    FailureOr<int64_t> condition = getIndex(&op, branch.getCondition());
+    if (failed(condition))
+      return failure();
+    Region &region =
+        *condition ? branch.getThenRegion() : branch.getElseRegion();
+    yielded.clear();
+    if (!region.empty() && failed(runBlock(region.front())))
+      return failure();
+    for (auto [result, value] : llvm::zip(branch.getResults(), yielded))
+      set(result, value);
+    return success();
+  }
+  if (auto loop = dyn_cast<scf::WhileOp>(op)) {
+    SmallVector<HostValue> carried = getAll(loop.getInits());
+    while (true) {
+      bind(*loop.getBeforeBody(), carried);
+      if (failed(runBlock(*loop.getBeforeBody())))
+        return failure();
+      FailureOr<int64_t> condition =
+          getIndex(&op, loop.getConditionOp().getCondition());
+      if (failed(condition))
+        return failure();
+      // The first operand of scf.condition is the condition itself.
+      carried.assign(yielded.begin() + 1, yielded.end());
+      if (!*condition)
+        break;
+      bind(*loop.getAfterBody(), carried);
+      if (failed(runBlock(*loop.getAfterBody())))
+        return failure();
+      carried = yielded;
+    }
+    for (auto [result, value] : llvm::zip(loop.getResults(), carried))
+      set(result, value);
+    return success();
+  }
+  known = false;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// memref
+//===----------------------------------------------------------------------===//
+
+std::shared_ptr<HostBuffer>
+moe::tile::allocate(MemRefType type, ArrayRef<int64_t> sizes, bool zero) {
+  auto buffer = std::make_shared<HostBuffer>();
+  buffer->element = type.getElementType();
+  int64_t count = 1;
+  for (int64_t extent : type.getShape()) {
+    if (ShapedType::isDynamic(extent)) {
+      extent = std::max<int64_t>(0, sizes.front());
+      sizes = sizes.drop_front();
+    }
+    buffer->shape.push_back(extent);
+    count *= extent;
+  }
+  bool isFloat = isa<FloatType>(type.getElementType());
+  HostScalar fill = !zero     ? HostScalar::ofUndefined()
+                    : isFloat ? HostScalar::ofFloat(0)
+                              : HostScalar::ofInt(0);
+  buffer->data.assign(count, fill);
+  return buffer;
+}
+
+LogicalResult Runner::runMemref(Operation &op, bool &known) {
+  known = true;
+  if (auto load = dyn_cast<memref::LoadOp>(op)) {
+    FailureOr<SmallVector<int64_t>> indices =
+        getIndices(&op, load.getIndices());
+    if (failed(indices))
+      return failure();
+    MemView view = get<MemView>(load.getMemRef());
+    std::optional<int64_t> position = view.locate(*indices);
+    if (!position)
+      return op.emitError("index out of bounds");
+    set(load.getResult(), view.buffer->data[*position]);
+    return success();
+  }
+  if (auto store = dyn_cast<memref::StoreOp>(op)) {
+    FailureOr<SmallVector<int64_t>> indices =
+        getIndices(&op, store.getIndices());
+    if (failed(indices))
+      return failure();
+    MemView view = get<MemView>(store.getMemRef());
+    std::optional<int64_t> position = view.locate(*indices);
+    if (!position)
+      return op.emitError("index out of bounds");
+    view.buffer->data[*position] = get<HostScalar>(store.getValue());
+    return success();
+  }
+  if (auto dim = dyn_cast<memref::DimOp>(op)) {
+    FailureOr<int64_t> index = getIndex(&op, dim.getIndex());
+    if (failed(index))
+      return failure();
+    MemView view = get<MemView>(dim.getSource());
+    if (*index < 0 || *index >= static_cast<int64_t>(view.sizes.size()))
+      return op.emitError("no dimension ") << *index;
+    set(dim.getResult(), HostScalar::ofInt(view.sizes[*index]));
+    return success();
+  }
+  if (isa<memref::AllocOp, memref::AllocaOp>(op)) {
+    FailureOr<SmallVector<int64_t>> sizes = getIndices(&op, op.getOperands());
+    if (failed(sizes))
+      return failure();
+    auto type = cast<MemRefType>(op.getResult(0).getType());
+    set(op.getResult(0), MemView::of(allocate(type, *sizes, false)));
+    return success();
+  }
+  if (isa<memref::DeallocOp>(op))
+    return success();
+  if (auto cast = dyn_cast<memref::CastOp>(op)) {
+    set(cast.getResult(), values[cast.getSource()]);
+    return success();
+  }
+  if (auto subview = dyn_cast<memref::SubViewOp>(op)) {
+    MemView source = get<MemView>(subview.getSource());
+    MemView view;
+    view.buffer = source.buffer;
+    view.offset = source.offset;
+    llvm::SmallBitVector dropped = subview.getDroppedDims();
+    auto offsets = subview.getMixedOffsets(), sizes = subview.getMixedSizes(),
+         strides = subview.getMixedStrides();
+    for (unsigned i = 0, e = offsets.size(); i != e; ++i) {
+      int64_t part[3];
+      OpFoldResult folded[3] = {offsets[i], sizes[i], strides[i]};
+      for (unsigned j = 0; j < 3; ++j) {
+        if (auto attr = dyn_cast<Attribute>(folded[j])) {
+          part[j] = cast<IntegerAttr>(attr).getInt();
+          continue;
+        }
+        FailureOr<int64_t> index = getIndex(&op, cast<Value>(folded[j]));
+        if (failed(index))
+          return failure();
+        part[j] = *index;
+      }
+      if (part[0] < 0 || part[1] < 0 ||
+          part[0] + (part[1] - 1) * part[2] >= source.sizes[i])
+        return op.emitError("subview out of bounds in dimension ") << i;
+      view.offset += part[0] * source.strides[i];
+      if (dropped.test(i))
+        continue;
+      view.sizes.push_back(part[1]);
+      view.strides.push_back(part[2] * source.strides[i]);
+    }
+    set(subview.getResult(), view);
+    return success();
+  }
+  if (auto rmw = dyn_cast<memref::AtomicRMWOp>(op)) {
+    FailureOr<SmallVector<int64_t>> indices = getIndices(&op, rmw.getIndices());
+    if (failed(indices))
+      return failure();
+    MemView view = get<MemView>(rmw.getMemref());
+    std::optional<int64_t> position = view.locate(*indices);
+    std::optional<ScalarType> type = ScalarType::of(rmw.getValue().getType());
+    if (!position || !type)
+      return op.emitError("index out of bounds");
+    HostScalar &cell = view.buffer->data[*position];
+    HostScalar old = cell, value = get<HostScalar>(rmw.getValue());
+    if (old.undefined || value.undefined)
+      cell = HostScalar::ofUndefined();
+    else if (rmw.getKind() == arith::AtomicRMWKind::addi)
+      cell.i = wrapTo(*type, old.i + value.i);
+    else if (rmw.getKind() == arith::AtomicRMWKind::addf)
+      cell.f = roundTo(*type, old.f + value.f, machine.options.wide);
+    else if (rmw.getKind() == arith::AtomicRMWKind::assign)
+      cell = value;
+    else
+      return op.emitError("the tile interpreter knows addi, addf and assign");
+    set(rmw.getResult(), old);
+    return success();
+  }
+  known = false;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Loops
+//===----------------------------------------------------------------------===//
+
+TileRecord Runner::getRecord(const TileList &list, Order order, int64_t entry) {
+  auto cell = [&](int64_t row, int64_t column) {
+    int64_t index[2] = {row, column};
+    std::optional<int64_t> position = list.table.locate(index);
+    return position ? list.table.buffer->data[*position].i : 0;
+  };
+  TileRecord record;
+  int64_t row = entry;
+  if (list.blockN != 0) {
+    int64_t perRow = llvm::divideCeil(list.columns, list.blockN);
+    bool nMajor = order == Order::NMajor;
+    row = nMajor ? entry % list.count : entry / perRow;
+    record.n0 = (nMajor ? entry / list.count : entry % perRow) * list.blockN;
+  } else {
+    record.n0 = cell(row, 3);
+  }
+  record.expert = cell(row, 0);
+  record.row0 = cell(row, 1);
+  record.rows = cell(row, 2);
+  if (list.blockN == 0 && list.table.sizes[1] == 8) {
+    record.k0 = cell(row, 4);
+    record.k1 = cell(row, 5);
+    record.part = cell(row, 6);
+    record.parts = cell(row, 7);
+  }
+  return record;
+}
+
+LogicalResult Runner::runForTiles(ForTilesOp op) {
+  TileList list = get<TileList>(op.getList());
+  int64_t total = list.count;
+  if (list.blockN != 0)
+    total *= llvm::divideCeil(list.columns, list.blockN);
+  SmallVector<HostValue> carried = getAll(op.getInits());
+  bool counter = op.getClaim() && *op.getClaim() == Claim::Counter;
+  for (int64_t turn = 0;; ++turn) {
+    int64_t entry = worker.index + turn * machine.numWorkers;
+    if (counter) {
+      // The first role to need the worker's next entry takes it for all.
+      if (turn == static_cast<int64_t>(worker.claims.size()))
+        worker.claims.push_back(machine.nextEntry++);
+      entry = worker.claims[turn];
+    }
+    if (entry >= total)
+      break;
+    set(op.getTile(), getRecord(list, op.getOrder(), entry));
+    for (auto [argument, value] : llvm::zip(op.getCarried(), carried))
+      set(argument, value);
+    if (failed(runBlock(op.getBody().front())))
+      return failure();
+    carried = yielded;
+  }
+  for (auto [result, value] : llvm::zip(op.getResults(), carried))
+    set(result, value);
+  return success();
+}
+
+LogicalResult Runner::runKLoop(KLoopOp op) {
+  FailureOr<SmallVector<int64_t>> bounds =
+      getIndices(op, {op.getLower(), op.getUpper()});
+  if (failed(bounds))
+    return failure();
+  SmallVector<HostValue> carried = getAll(op.getInits());
+  for (int64_t k = (*bounds)[0]; k < (*bounds)[1];
+       k += static_cast<int64_t>(op.getStep())) {
+    HostValue position = HostScalar::ofInt(k);
+    bind(op.getLoad().front(), {position});
+    if (failed(runBlock(op.getLoad().front())))
+      return failure();
+    if (op.hasTransform()) {
+      SmallVector<HostValue> arguments{position};
+      llvm::append_range(arguments, yielded);
+      bind(op.getTransform().front(), arguments);
+      if (failed(runBlock(op.getTransform().front())))
+        return failure();
+    }
+    SmallVector<HostValue> arguments{position};
+    llvm::append_range(arguments, yielded);
+    llvm::append_range(arguments, carried);
+    bind(op.getCompute().front(), arguments);
+    if (failed(runBlock(op.getCompute().front())))
+      return failure();
+    carried = yielded;
+  }
+  for (auto [result, value] : llvm::zip(op.getResults(), carried))
+    set(result, value);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Launches
+//===----------------------------------------------------------------------===//
+
+LogicalResult Runner::runLaunch(LaunchOp op) {
+  auto kernel =
+      SymbolTable::lookupNearestSymbolFrom<KernelOp>(op, op.getCalleeAttr());
+  if (!kernel)
+    return op.emitError("no kernel ") << op.getCalleeAttr();
+  if (failed(runKernel(machine, kernel, getAll(op.getArguments()))))
+    return failure();
+  set(op.getToken(), std::monostate());
+  return success();
+}
+
+LogicalResult moe::tile::runKernel(Machine &machine, KernelOp kernel,
+                                   ArrayRef<HostValue> arguments) {
+  machine.nextEntry = 0;
+  bool isExplicit = kernel.getKernelForm() == Form::Explicit;
+  machine.numWorkers = isExplicit ? std::max(1u, machine.options.workers) : 1;
+  if (!isExplicit) {
+    Worker worker;
+    Runner runner(machine, worker);
+    runner.bind(kernel.getBody().front(), arguments);
+    return runner.runBlock(kernel.getBody().front());
+  }
+  Scheduler scheduler(machine.options.seed);
+  machine.scheduler = &scheduler;
+  std::deque<Worker> workers;
+  std::deque<Runner> runners;
+  // A roles operation must stand last but for the return: what is before it is
+  // uniform and done once by the worker, what is in it by its own tasks.
+  auto roles = kernel.getBody().front().getOps<RolesOp>();
+  SmallVector<RoleOp> teams;
+  if (!roles.empty())
+    llvm::append_range(teams, (*roles.begin()).getBody().getOps<RoleOp>());
+  for (unsigned index = 0; index < machine.numWorkers; ++index) {
+    Worker &worker = workers.emplace_back();
+    worker.index = index;
+    worker.numRoles = std::max<size_t>(1, teams.size());
+    Runner &base = runners.emplace_back(machine, worker);
+    base.bind(kernel.getBody().front(), arguments);
+    std::string suffix = machine.numWorkers > 1
+                             ? " of worker " + std::to_string(index)
+                             : std::string();
+    if (teams.empty()) {
+      scheduler.add("the kernel" + suffix, [&base, kernel]() mutable {
+        return base.runBlock(kernel.getBody().front());
+      });
+      continue;
+    }
+    if (failed(base.runBlock(kernel.getBody().front())))
+      return failure();
+    for (RoleOp team : teams) {
+      if (team.getDivide() && *team.getDivide() == Divide::Tiles &&
+          team.getCopies() > 1)
+        return team.emitError("the tile interpreter does not run teams that "
+                              "take tiles in turn");
+      Runner &runner = runners.emplace_back(machine, worker);
+      runner.values = base.values;
+      scheduler.add(("@" + team.getSymName() + suffix).str(),
+                    [&runner, team]() mutable {
+                      return runner.runBlock(team.getBody().front());
+                    });
+    }
+  }
+  LogicalResult result = scheduler.run(kernel);
+  machine.scheduler = nullptr;
+  if (failed(result))
+    return failure();
+  for (Worker &worker : workers)
+    for (std::shared_ptr<Ring> &ring : worker.rings)
+      if (ring->published != ring->released)
+        return kernel.emitError("a ring ends with ")
+               << ring->published << " steps published and " << ring->released
+               << " released";
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Entry
+//===----------------------------------------------------------------------===//
+
+/// The value of an argument, or an error if it does not fit the type.
+static FailureOr<HostValue> convertArgument(Operation *op, unsigned index,
+                                            Type type,
+                                            const TileArgument &argument) {
+  auto error = [&]() {
+    return op->emitError("argument ") << index << " of type " << type << ": ";
+  };
+  if (auto tiles = dyn_cast<TilesType>(type)) {
+    bool blocks = tiles.getForm() == ListForm::Blocks;
+    if (!argument.buffer || argument.buffer->shape.size() != 2 ||
+        blocks != (argument.blockN > 0))
+      return error() << "needs a table of two dimensions"
+                     << (blocks ? " and a column block" : "");
+    TileList list;
+    list.table = MemView::of(argument.buffer);
+    list.count = argument.buffer->shape[0];
+    list.columns = argument.columns;
+    list.blockN = argument.blockN;
+    return HostValue(list);
+  }
+  auto memory = dyn_cast<MemRefType>(type);
+  if (!memory)
+    return HostValue(argument.scalar);
+  if (!argument.buffer)
+    return error() << "needs a buffer";
+  if (argument.buffer->element != memory.getElementType())
+    return error() << "buffer of " << argument.buffer->element;
+  if (static_cast<int64_t>(argument.buffer->shape.size()) != memory.getRank())
+    return error() << "buffer of rank " << argument.buffer->shape.size();
+  int64_t count = 1;
+  for (auto [have, want] :
+       llvm::zip(argument.buffer->shape, memory.getShape())) {
+    if (!ShapedType::isDynamic(want) && have != want)
+      return error() << "extent " << have << " instead of " << want;
+    count *= have;
+  }
+  if (static_cast<int64_t>(argument.buffer->data.size()) != count)
+    return error() << argument.buffer->data.size() << " elements instead of "
+                   << count;
+  return HostValue(MemView::of(argument.buffer));
+}
+
+LogicalResult
+moe::tile::interpretTileProgram(ModuleOp module, StringRef name,
+                                ArrayRef<TileArgument> arguments,
+                                const TileInterpreterOptions &options) {
+  Operation *symbol = SymbolTable::lookupSymbolIn(module, name);
+  auto function = dyn_cast_or_null<FunctionOpInterface>(symbol);
+  if (!function || !isa<KernelOp, PlanOp>(symbol))
+    return module.emitError("no kernel or plan '") << name << "'";
+  if (function.getNumArguments() != arguments.size())
+    return symbol->emitError("takes ")
+           << function.getNumArguments() << " arguments, got "
+           << arguments.size();
+  SmallVector<HostValue> values;
+  for (auto [i, type] : llvm::enumerate(function.getArgumentTypes())) {
+    FailureOr<HostValue> value = convertArgument(symbol, i, type, arguments[i]);
+    if (failed(value))
+      return failure();
+    values.push_back(*value);
+  }
+  Machine machine;
+  machine.module = module;
+  machine.options = options;
+  if (auto kernel = dyn_cast<KernelOp>(symbol))
+    return runKernel(machine, kernel, values);
+  Worker worker;
+  Runner runner(machine, worker);
+  runner.bind(function.getFunctionBody().front(), values);
+  return runner.runBlock(function.getFunctionBody().front());
+}
