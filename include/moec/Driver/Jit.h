@@ -1,0 +1,24 @@
+//===- Jit.h - From a function to kernels in this process -----------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_DRIVER_JIT_H
+#define MOEC_DRIVER_JIT_H
+
+#include "moec/Driver/Runner.h"
+
+namespace mlir::moe {
+
+/// Compiles the layer `function` for this machine and returns what opens it.
+/// isa: the highest instruction set to use, empty: all there is. Errors of the
+/// compiler are diagnostics at the function.
+llvm::Expected<LayerOpener> compileInMemory(func::FuncOp function,
+                                            std::string isa);
+
+} // namespace mlir::moe
+
+#endif // MOEC_DRIVER_JIT_H

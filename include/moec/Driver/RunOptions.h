@@ -1,0 +1,65 @@
+//===- RunOptions.h - The command line of moe-run -------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_DRIVER_RUNOPTIONS_H
+#define MOEC_DRIVER_RUNOPTIONS_H
+
+#include "moec/Driver/Inputs.h"
+
+namespace mlir::moe {
+
+/// Who computes the layer.
+enum class RunMode : uint8_t {
+  /// Compiled kernels: an artifact's, or just-in-time ones of a .mlir file.
+  Kernels,
+  /// The reference interpreter.
+  Reference,
+  /// GPU kernels on the emulated device.
+  Emulate,
+};
+
+/// What moe-run is asked to do.
+struct RunOptions {
+  /// An artifact directory or a .mlir file; empty for the space map and for
+  /// a batch.
+  std::string path;
+  RunMode mode = RunMode::Kernels;
+  bool help = false, version = false, spaceMap = false;
+  /// A file of further command lines, run one after the other; empty: none.
+  std::string batch;
+  /// The function of a .mlir file; empty: its only one.
+  std::string function;
+  /// Token counts, run one after the other on the same weights.
+  SmallVector<int64_t> tokens;
+  InputOptions inputs;
+  bool check = false, bench = false;
+  /// Rows that the reference computes when there are more than 16 tokens.
+  int64_t checkRows = 64;
+  /// Overrides the dtype's tolerance; negative: that of the dtype.
+  double tolerance = -1;
+  /// Timed repetitions; 0: by time.
+  int64_t repetitions = 0;
+  /// Threads of the kernels; 0: one per CPU.
+  int workers = 0;
+  std::string isa;
+  std::string json, output;
+};
+
+/// Parses arguments (without the program's name). Errors name the option and
+/// the value.
+llvm::Expected<RunOptions> parseRunOptions(llvm::ArrayRef<std::string> args);
+
+/// The help text, with examples.
+llvm::StringRef getRunHelp();
+
+/// The expert ids file gives the token count where no option does.
+llvm::Error completeTokens(RunOptions &options);
+
+} // namespace mlir::moe
+
+#endif // MOEC_DRIVER_RUNOPTIONS_H
