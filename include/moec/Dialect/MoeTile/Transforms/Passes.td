@@ -11,6 +11,36 @@
 
 include "mlir/Pass/PassBase.td"
 
+def MoeTileVerifySync : Pass<"moe-tile-verify-sync", "::mlir::moe::tile::KernelOp"> {
+  let summary = "prove the ring protocol of an explicit kernel";
+  let description = [{
+    Checks, for programs of the shape that specialisation builds (one nest of
+    counted loops per role), and changes nothing:
+
+    * `sync_c1`: one cursor per ring and side, used exactly once at each step,
+      never dropped while its loop goes on;
+    * `sync_c2`: between acquire and publish every buffer of the slot is the
+      target of exactly one copy or deposit and is not read; between wait and
+      release none is written; no use of a buffer outside;
+    * `sync_c3`: the loop nests around both sides of a ring are equal level by
+      level: same tile list, order and claim, and bounds that are equal by SSA
+      (up to corresponding induction variables and tiles) or as constant trip
+      counts; a loop of constant trip 2 equals two copies;
+    * `sync_c4`: no product that reads a slot is in flight at its release;
+    * `sync_c5`: every await has a signal, and can make progress: the grid is
+      resident, or both stand in loops over one list of order `explicit`;
+    * `sync_c6`: every role meets the same block-wide group_sync.
+
+    Limits: ring operations under `scf.if` or `scf.while` are rejected; a slot is
+    released in the block in which it is waited for, so a product may not stay in
+    flight over a step; that the awaited entry stands earlier in the list is the
+    list builder's promise. Sequential kernels pass unseen.
+  }];
+  let statistics = [
+    Statistic<"numRings", "num-rings", "Rings proven">,
+    Statistic<"numSlots", "num-slots", "Pairs of acquire and publish or wait and release checked">];
+}
+
 def MoeTileInterpret : Pass<"moe-tile-interpret", "ModuleOp"> {
   let summary = "run kernels or plans on generated data and compare them";
   let description = [{
