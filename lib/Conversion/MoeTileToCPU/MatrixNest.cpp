@@ -272,8 +272,11 @@ LogicalResult MatrixNest::analyse() {
   bool bf16 = e.isa.bf16Dot && decodesToBf16(a) && decodesToBf16(w);
   compute = bf16 ? Type(b.getBF16Type()) : Type(b.getF32Type());
   lanes = e.isa.lanes * (bf16 ? 2 : 1);
-  stride = llvm::alignTo(k, lanes);
-  a.direct = !a.dequant && a.element == compute;
+  // One cache line more than a row: rows whose size is a power of two would
+  // all fall into the same cache sets. For the same reason, and because its
+  // rows are scattered, A is always copied; B is read where it lies.
+  stride = llvm::alignTo(k, lanes) + 64 * 8 / compute.getIntOrFloatBitWidth();
+  a.direct = false;
   w.direct = !w.dequant && w.element == compute;
   return success();
 }
@@ -334,6 +337,8 @@ Value MatrixNest::decodeVector(Side &side, Value r, Value row, Value k,
   Value value;
   if (format == tile::DequantFormat::Plain) {
     Value stored = e.loadVector(mem.flat, e.add(base, k), count);
+    if (!dq && side.element == compute)
+      return stored;
     value = toF32(b, loc, stored, side.element, e.isa);
   } else {
     // Four-bit values. k and count are even, whole words for exllama.
@@ -475,7 +480,7 @@ void MatrixNest::decodeRow(Side &side, Value r, Value to) {
       e.storeVector(v, side.scratch.flat, e.add(base, at));
     });
   // Zeros behind the row, so that products need no mask on this side.
-  for (int64_t at = k; at < stride; ++at)
+  for (int64_t at = k; at < int64_t(llvm::alignTo(k, lanes)); ++at)
     e.storeVector(
         arith::ConstantOp::create(b, loc, b.getZeroAttr(e.vec(1, compute))),
         side.scratch.flat, e.add(base, e.index(at)));
