@@ -94,6 +94,8 @@ llvm::Expected<MatrixView> MatrixView::create(const HostTensor &values,
           ", got " + formatShape(extra->getShape()));
   if (scale)
     view.scales = scale->toFloats();
+  else // A moved scale is applied elsewhere, by the epilogue of the GEMM.
+    view.scales.assign(view.batch * view.scaleRows * view.scaleCols, 1.0f);
   if (quant.getZero() == ZeroPoint::Constant) {
     view.zeros.assign(view.scales.size(), quant.getZeroValue());
   } else if (zero) {
@@ -139,6 +141,13 @@ void MatrixView::loadValues(int64_t batchIndex, int64_t row, T *target) const {
     for (int64_t c = group * granuleCols; c < end; ++c)
       target[c] = scale * (target[c] - zero);
   }
+}
+
+double MatrixView::getZeroTerm(int64_t batchIndex, int64_t row,
+                               int64_t group) const {
+  int64_t at = batchIndex * scaleRows * scaleCols +
+               row / granuleRows * rowStride + group * colStride;
+  return zeros.empty() ? 0.0 : double(scales[at]) * zeros[at];
 }
 
 template <typename T>

@@ -64,6 +64,13 @@ public:
   template <typename T>
   void loadValues(int64_t batchIndex, int64_t row, T *target) const;
 
+  /// Scale times zero point of column group `group` of one row; 0 without zero
+  /// points.
+  double getZeroTerm(int64_t batchIndex, int64_t row, int64_t group) const;
+
+  /// Number of column groups, each with one scale; 0 for a plain matrix.
+  int64_t getNumGroups() const { return quant ? scaleCols : 0; }
+
 private:
   const HostTensor *values = nullptr;
   QuantAttr quant;

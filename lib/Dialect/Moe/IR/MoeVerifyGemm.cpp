@@ -34,7 +34,7 @@ static SmallVector<int64_t> scaleShape(ShapedType values, QuantAttr quant) {
 LogicalResult verify_detail::checkQuantised(Operation *op, StringRef label,
                                             StringRef what, Value values,
                                             Value scale, Value zero,
-                                            QuantAttr quant) {
+                                            QuantAttr quant, bool scaleMoved) {
   if (!quant) {
     if (scale || zero)
       return op->emitOpError() << label << ": " << what
@@ -45,15 +45,19 @@ LogicalResult verify_detail::checkQuantised(Operation *op, StringRef label,
              << shaped(values).getElementType() << " needs a quant";
     return success();
   }
-  if (!scale)
+  if (!scale && !scaleMoved)
     return op->emitOpError()
            << label << ": quantised " << what << " needs a scale";
+  if (scale && scaleMoved)
+    return op->emitOpError()
+           << label << ": " << what
+           << " has a scale, but the plan applies it in the epilogue";
   ShapedType type = shaped(values);
   if (type.getElementType() != quant.getStorageType())
     return op->emitOpError()
            << label << ": " << what << " must be stored as "
            << quant.getStorageType() << ", got " << type.getElementType();
-  if (shaped(scale).getElementType() != quant.getScale())
+  if (scale && shaped(scale).getElementType() != quant.getScale())
     return op->emitOpError()
            << label << ": scale of " << what << " must be " << quant.getScale()
            << ", got " << shaped(scale).getElementType();
@@ -61,7 +65,8 @@ LogicalResult verify_detail::checkQuantised(Operation *op, StringRef label,
     return op->emitOpError()
            << label << ": columns of quantised " << what << " must be static";
   SmallVector<int64_t> shape = scaleShape(type, quant);
-  if (failed(checkShape(op, label, ("scale of " + what).str(), scale, shape)))
+  if (scale &&
+      failed(checkShape(op, label, ("scale of " + what).str(), scale, shape)))
     return failure();
   if ((quant.getZero() == ZeroPoint::Operand) != !!zero)
     return op->emitOpError() << label << ": " << what
@@ -128,6 +133,66 @@ static LogicalResult checkFreshQuant(Operation *op, StringRef label,
 //===----------------------------------------------------------------------===//
 // GroupedGemmOp
 //===----------------------------------------------------------------------===//
+
+/// ggemm_c13 for one operand.
+static LogicalResult checkPlace(GroupedGemmOp op, StringRef side,
+                                QuantAttr quant, ScalePlace place,
+                                int64_t run) {
+  if (!quant != (place == ScalePlace::None))
+    return op.emitOpError("ggemm_c13: ")
+           << side << (quant ? " is quantised" : " is not quantised")
+           << ", but the plan says " << stringifyScalePlace(place);
+  if (!quant)
+    return success();
+  int64_t k = op.getReductionSize();
+  int64_t groups = quant.getScaleCols(k);
+  if (place == ScalePlace::Epilogue && groups != 1)
+    return op.emitOpError("ggemm_c13: the scale of ")
+           << side << " has " << groups
+           << " groups along K, the plan's epilogue needs 1";
+  if (place != ScalePlace::Promote)
+    return success();
+  bool covers = groups == 1 && run >= k;
+  int64_t granule = quant.getGranuleCols();
+  if (granule == QuantAttr::kWhole)
+    granule = k;
+  if (!covers && granule % run)
+    return op.emitOpError("ggemm_c13: promote ")
+           << run << " does not divide the K granule " << granule << " of "
+           << side;
+  return success();
+}
+
+/// ggemm_c12 and ggemm_c13.
+static LogicalResult checkPlan(GroupedGemmOp op) {
+  ScalePlanAttr plan = op.getScalesAttr();
+  QuantAttr quant = op.getBQuantAttr();
+  bool rowSum = plan && plan.getZero() == ZeroPlace::RowSum;
+  if (plan && (failed(checkPlace(op, "a", op.getAQuantAttr(), plan.getA(),
+                                 plan.getARun())) ||
+               failed(checkPlace(op, "b", quant, plan.getB(), plan.getBRun()))))
+    return failure();
+  // ggemm_c12
+  if (rowSum != !!op.getASums())
+    return op.emitOpError("ggemm_c12: sums ")
+           << (rowSum ? "are missing, the plan says zero = row_sum"
+                      : "need a plan with zero = row_sum");
+  if (!rowSum)
+    return success();
+  if (!quant || quant.getZero() == ZeroPoint::None || op.getAQuantAttr())
+    return op.emitOpError(
+        "ggemm_c12: row_sum needs a zero point of b and a plain a");
+  int64_t k = op.getReductionSize();
+  int64_t granule = quant.getScaleCols(k) == 1 ? k : quant.getGranuleCols();
+  if (k % granule)
+    return op.emitOpError("ggemm_c12: the K granule ")
+           << granule << " of b does not divide K " << k;
+  if (!shaped(op.getASums()).getElementType().isF32())
+    return op.emitOpError("ggemm_c12: sums must be f32, got ")
+           << shaped(op.getASums()).getElementType();
+  return checkShape(op, "ggemm_c12", "sums", op.getASums(),
+                    {k / granule, shaped(op.getA()).getDimSize(0)});
+}
 
 LogicalResult GroupedGemmOp::verify() {
   Operation *op = getOperation();
@@ -204,10 +269,15 @@ LogicalResult GroupedGemmOp::verify() {
   }
 
   // ggemm_c6
+  ScalePlanAttr plan = getScalesAttr();
   if (failed(checkQuantised(op, "ggemm_c6", "a", getA(), getAScale(), Value(),
-                            getAQuantAttr())) ||
+                            getAQuantAttr(),
+                            plan && plan.getA() == ScalePlace::Epilogue)) ||
       failed(checkQuantised(op, "ggemm_c6", "b", getB(), getBScale(),
-                            getBZero(), getBQuantAttr())))
+                            getBZero(), getBQuantAttr(),
+                            plan && plan.getB() == ScalePlace::Epilogue)))
+    return failure();
+  if (failed(checkPlan(*this)))
     return failure();
 
   // ggemm_c4, ggemm_c9, ggemm_c3

@@ -50,10 +50,11 @@ inline LogicalResult checkShape(Operation *op, StringRef label, StringRef what,
 
 /// Checks a quantised operand `[batch..., rows, stored columns]` with its
 /// scale and zero point against `quant` (null = plain). `columns` is the number
-/// of values per row. A scale has the batch dimensions of the values.
+/// of values per row. A scale has the batch dimensions of the values. With
+/// `scaleMoved` the scale must be absent: it is applied elsewhere.
 LogicalResult checkQuantised(Operation *op, StringRef label, StringRef what,
                              Value values, Value scale, Value zero,
-                             QuantAttr quant);
+                             QuantAttr quant, bool scaleMoved = false);
 
 /// Values per row of a possibly packed operand.
 inline int64_t unpackedCols(ShapedType type, QuantAttr quant) {

@@ -103,8 +103,7 @@ Activations LayerBuilder::quantised(Value x, OpFoldResult rows, int64_t cols) {
 Value LayerBuilder::project(Activations a, RowSource rows, const Weight &w,
                             Value routing, Value slotWeight) {
   auto type = cast<ShapedType>(w.values.getType());
-  OpFoldResult slots =
-      mulExtent(b, loc, tokens, cast<RoutingType>(routing.getType()).getTopk());
+  OpFoldResult slots = slotCount(routing);
 
   GemmParts gemm;
   gemm.a = a.values;

@@ -60,7 +60,7 @@ def Moe_RowSource : Moe_Enum<"RowSource", "which row of A a slot reads", [
   I32EnumAttrCase<"Gather", 0, "gather">,
   I32EnumAttrCase<"Slots", 1, "slots">]>;
 def Moe_RowSourceAttr : Moe_EnumAttr<Moe_RowSource, "rows"> {
-  let assemblyFormat = "`` $value";
+  let assemblyFormat = "$value";
 }
 def Moe_RowLayout : Moe_Enum<"RowLayout", "order of the rows of a slot tensor", [
   I32EnumAttrCase<"FlatTopk", 0, "flat_topk">,
@@ -68,7 +68,7 @@ def Moe_RowLayout : Moe_Enum<"RowLayout", "order of the rows of a slot tensor", 
   I32EnumAttrCase<"ExpertSortedPadded", 2, "expert_sorted_padded">,
   I32EnumAttrCase<"Token", 3, "token">]>;
 def Moe_RowLayoutAttr : Moe_EnumAttr<Moe_RowLayout, "row_layout"> {
-  let assemblyFormat = "`` $value";
+  let assemblyFormat = "$value";
 }
 def Moe_Formulation : Moe_Enum<"Formulation", "shape of the computation", [
   I32EnumAttrCase<"Grouped", 0, "grouped">,
@@ -76,7 +76,7 @@ def Moe_Formulation : Moe_Enum<"Formulation", "shape of the computation", [
   I32EnumAttrCase<"Gemv", 2, "gemv">,
   I32EnumAttrCase<"OneLaunch", 3, "one_launch">]>;
 def Moe_FormulationAttr : Moe_EnumAttr<Moe_Formulation, "formulation"> {
-  let assemblyFormat = "`` $value";
+  let assemblyFormat = "$value";
 }
 def Moe_WeightPlace : Moe_Enum<"WeightPlace", "where the router weight is applied", [
   I32EnumAttrCase<"None", 0, "none">,
@@ -84,20 +84,20 @@ def Moe_WeightPlace : Moe_Enum<"WeightPlace", "where the router weight is applie
   I32EnumAttrCase<"Epilogue", 2, "epilogue">,
   I32EnumAttrCase<"Combine", 3, "combine">]>;
 def Moe_WeightPlaceAttr : Moe_EnumAttr<Moe_WeightPlace, "weight_place"> {
-  let assemblyFormat = "`` $value";
+  let assemblyFormat = "$value";
 }
 def Moe_Scoring : Moe_Enum<"Scoring", "from router logits to scores", [
   I32EnumAttrCase<"Softmax", 0, "softmax">,
   I32EnumAttrCase<"Sigmoid", 1, "sigmoid">,
   I32EnumAttrCase<"SoftmaxSelected", 2, "softmax_selected">]>;
 def Moe_ScoringAttr : Moe_EnumAttr<Moe_Scoring, "scoring"> {
-  let assemblyFormat = "`` $value";
+  let assemblyFormat = "$value";
 }
 def Moe_GroupScore : Moe_Enum<"GroupScore", "score of an expert group", [
   I32EnumAttrCase<"Max", 0, "max">,
   I32EnumAttrCase<"Top2Sum", 1, "top2_sum">]>;
 def Moe_GroupScoreAttr : Moe_EnumAttr<Moe_GroupScore, "group_score"> {
-  let assemblyFormat = "`` $value";
+  let assemblyFormat = "$value";
 }
 def Moe_ScalePlace : Moe_Enum<"ScalePlace", "where a scale is multiplied in", [
   I32EnumAttrCase<"None", 0, "none">,

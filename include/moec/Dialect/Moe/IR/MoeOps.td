@@ -128,7 +128,7 @@ def Moe_FusedExpertsOp : Moe_DestOp<"fused_experts", [AttrSizedOperandSegments]>
       (`gate` $shared_gate^ `:` type($shared_gate))?
       (`quant` qualified($shared_quant)^)? `)`)?
     `activation` $activation (`gate_up` $gate_up^)? (`act_quant` qualified($act_quant)^)?
-    (`weight_place` `=` $weight_place^)? (`formulation` `=` $formulation^)?
+    (`weight_place` `=` `` $weight_place^)? (`formulation` `=` `` $formulation^)?
     attr-dict `outs` `(` $outs `:` type($outs) `)` (`->` type($results)^)?
   }];
 }
@@ -180,9 +180,9 @@ def Moe_TopkOp : Moe_DestOp<"topk", [AttrSizedOperandSegments]> {
   let assemblyFormat = [{
     `logits` `(` $logits `:` type($logits) `)`
     (`bias` `(` $bias^ `:` type($bias) `)`)?
-    (`scoring` `=` $scoring^)? (`groups` `=` $groups^)?
+    (`scoring` `=` `` $scoring^)? (`groups` `=` $groups^)?
     (`of_groups` `=` $topk_groups^)?
-    (`group_score` `=` $group_score^)? (`renormalize` $renormalize^)?
+    (`group_score` `=` `` $group_score^)? (`renormalize` $renormalize^)?
     (`scale` `=` $scale^)?
     attr-dict `outs` `(` $outs `:` type($outs) `)` (`->` type($results)^)?
   }];
@@ -255,7 +255,7 @@ def Moe_NumSlotsOp : Moe_Op<"num_slots", [Pure]> {
   }];
   let arguments = (ins Moe_RoutingType:$routing, Moe_RowLayoutAttr:$layout);
   let results = (outs Index:$rows);
-  let assemblyFormat = "$routing `layout` `=` $layout attr-dict `:` type($routing)";
+  let assemblyFormat = "$routing `layout` `=` `` $layout attr-dict `:` type($routing)";
   let hasFolder = 0;
 }
 
@@ -316,7 +316,7 @@ def Moe_DispatchOp : Moe_DestOp<"dispatch"> {
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{
     $x `:` type($x) `routing` `(` $routing `:` type($routing) `)`
-    `layout` `=` $layout
+    `layout` `=` `` $layout
     attr-dict `outs` `(` $outs `:` type($outs) `)` (`->` type($results)^)?
   }];
 }
@@ -356,7 +356,7 @@ def Moe_CombineOp : Moe_DestOp<"combine", [AttrSizedOperandSegments]> {
     $d `:` type($d) (`weights` `(` $weights^ `:` type($weights) `)`)? (`keep` $keep^)?
     (`add` `(` $add^ `:` type($add) `)`)?
     (`add_gate` `(` $add_gate^ `:` type($add_gate) `)`)?
-    `routing` `(` $routing `:` type($routing) `)` `layout` `=` $layout
+    `routing` `(` $routing `:` type($routing) `)` `layout` `=` `` $layout
     attr-dict `outs` `(` $outs `:` type($outs) `)` (`->` type($results)^)?
   }];
 }
@@ -505,6 +505,12 @@ def Moe_GroupedGemmOp : Moe_DestOp<"grouped_gemm",
       2I it gives two arguments (gate, up);
     * `expert`: `[E]`;
     * `elt`: `[T * k, N]` in flat slot order.
+    Scales: by default both operands are dequantised. A plan (`scales`) may say
+    `epilogue` for an operand: then it is read without its scale, which has become an
+    operand of the region, and is not given here. With `zero = row_sum` the
+    zero point of b is corrected by `sums`: the sums of A's rows over every K
+    granule of b, as `moe.group_sum` gives them.
+
     Closing rule: `quantize q` (values and scales, fresh scales per granule, as in `moe.quantize`),
     `out = token` (sum over the slots of a token, ascending j, then cast), else cast.
 
@@ -513,12 +519,14 @@ def Moe_GroupedGemmOp : Moe_DestOp<"grouped_gemm",
     * `ggemm_c3`: the granule of `quantize` along columns divides the result's columns.
     * `ggemm_c4`: `out = token` has a `[T, N]` result and no `quantize`.
     * `ggemm_c5`: row operands are `[T, k]` or `[T]` with the routing's k, all of the same index space.
-    * `ggemm_c6`: scales and zero points are given as the `#moe.quant` says, with its extents.
+    * `ggemm_c6`: scales and zero points are given as the `#moe.quant` says, with its extents; a scale is absent exactly where the plan says `epilogue`.
     * `ggemm_c7`: E of B, col and expert operands is the routing's.
     * `ggemm_c8`: the region has one f32 argument per value above, yields one f32, and holds only side-effect free arith and math ops.
     * `ggemm_c9`: the result has N (N / 2 with `gate_up`) columns, two results exactly with `quantize`.
     * `ggemm_c10`: a K tile of the config never spans two scale groups: block k divides the K granule, or the granule divides block k and the plan promotes.
     * `ggemm_c11`: `a_layout` is `token` exactly for `rows = gather`.
+    * `ggemm_c12`: `sums` is given exactly for a plan with `zero = row_sum`, which needs a zero point of b and a plain a; it is f32 `[K / n, rows]`, n the K granule of b, which divides K.
+    * `ggemm_c13`: the plan names a place exactly for quantised operands, `epilogue` only for a scale that is constant along K, and `promote n` only where n divides the K granule or covers K with one scale.
 
     Example:
     ```mlir
@@ -563,14 +571,14 @@ def Moe_GroupedGemmOp : Moe_DestOp<"grouped_gemm",
     `b` `(` $b `:` type($b) (`scale` $b_scale^ `:` type($b_scale))?
       (`zero` $b_zero^ `:` type($b_zero))? (`quant` qualified($b_quant)^)? `)`
     `routing` `(` $routing `:` type($routing) `)`
-    `rows` `=` $rows `a_layout` `=` $a_layout `out` `=` $out
+    `rows` `=` `` $rows `a_layout` `=` `` $a_layout `out` `=` `` $out
     (`gate_up` $gate_up^)?
     (`row` `(` $row_operands^ `:` type($row_operands) `)`)?
     (`col` `(` $col_operands^ `:` type($col_operands) `)`)?
     (`expert` `(` $expert_operands^ `:` type($expert_operands) `)`)?
     (`elt` `(` $elt_operands^ `:` type($elt_operands) `)`)?
     (`quantize` qualified($quantize)^)? (`scales` $scales^)?
-    (`formulation` `=` $formulation^)? (`config` $config^)?
+    (`formulation` `=` `` $formulation^)? (`config` $config^)?
     attr-dict `outs` `(` $outs `:` type($outs) `)` $epilogue (`->` type($results)^)?
   }];
   let extraClassDeclaration = destDeclaration # [{

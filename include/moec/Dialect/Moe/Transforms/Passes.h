@@ -22,6 +22,9 @@ namespace mlir::moe {
 /// Who sums the slots of a token: `moe.combine` over rows, or the GEMM itself.
 enum class ReduceMode { Rows, Token };
 
+/// Where zero points are subtracted: by rule, on load, by row sums where legal.
+enum class ZeroChoice { Auto, Element, RowSum };
+
 #define GEN_PASS_DECL
 #include "moec/Dialect/Moe/Transforms/Passes.h.inc"
 

@@ -94,4 +94,58 @@ def MoeFuseEpilogue : Pass<"moe-fuse-epilogue"> {
     Statistic<"numMissed", "num-missed", "Fusions refused, see remarks">];
 }
 
+def MoeFoldScales : Pass<"moe-fold-scales"> {
+  let summary = "decide where scales and zero points of a GEMM are applied";
+  let description = [{
+    Writes `scales = #moe.scale_plan<...>` on every quantised
+    `moe.grouped_gemm` and rewrites what the plan moves. For
+    C[m, n] = sum over k of A[m, k] sA[m, k / ga] B[n, k] sB[n / gn, k / gk]
+    each factor goes to the cheapest legal place:
+
+    1. `epilogue`: legal if the scale is constant along K and is addressable
+       by row, column or expert of the result. It becomes a `row`, `col` or `expert`
+       operand, and the region multiplies the product of all moved scales
+       into the accumulators before anything else (beside the router weight,
+       which is another such factor).
+    2. `promote n`: legal if the scale is constant over runs of n columns of
+       K; taken for n >= `min-run`, and with n covering K for a constant scale that is
+       not addressable (row scales of a sorted A, row blocks of B).
+    3. `operand`: always legal; dequantised on load.
+
+    The runs of A and B must divide each other; otherwise the side with the shorter
+    run becomes `operand`.
+
+    Zero points of B: sum A (q - z) s = s (sum A q - z sum A). `row_sum` is legal if A is plain,
+    the K granule of B divides K and the scale of B is not `operand`; it adds a `moe.group_sum` of A.
+    `element` is always legal. With `zero=auto` an operand zero point over
+    gathered A uses row sums (one sum per token serves all its slots),
+    everything else is subtracted per element: a constant costs nothing when
+    decoding, and a sorted intermediate would need another pass over memory.
+
+    Moving a factor out of a sum is exact algebra, not exact rounding: results
+    agree to the f32 accumulation error.
+
+    Limits: works on tensors. A GEMM that has a plan keeps it.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::tensor::TensorDialect"];
+  let options = [
+    Option<"zero", "zero", "::mlir::moe::ZeroChoice",
+           "::mlir::moe::ZeroChoice::Auto",
+           "Where zero points are subtracted (default auto)",
+           [{::llvm::cl::values(
+             clEnumValN(::mlir::moe::ZeroChoice::Auto, "auto", "by rule"),
+             clEnumValN(::mlir::moe::ZeroChoice::Element, "element",
+                        "on load, per element"),
+             clEnumValN(::mlir::moe::ZeroChoice::RowSum, "row_sum",
+                        "by row sums where legal"))}]>,
+    Option<"minRun", "min-run", "int64_t", "64",
+           "Shortest run of K that is promoted, in columns (default 64)">];
+  let statistics = [
+    Statistic<"numEpilogue", "num-epilogue", "Scales moved into a region">,
+    Statistic<"numPromote", "num-promote", "Scales applied by promotion">,
+    Statistic<"numOperand", "num-operand", "Scales applied on load">,
+    Statistic<"numRowSum", "num-row-sum", "Zero points turned into row sums">];
+}
+
 #endif // MOEC_DIALECT_MOE_TRANSFORMS_PASSES_TD
