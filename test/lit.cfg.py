@@ -25,6 +25,8 @@ config.substitutions.append(("%moec_bin", config.moec_binary_root))
 config.substitutions.append(("%cxx", config.cxx))
 config.substitutions.append(("%cc", config.cc))
 config.substitutions.append(
+    ("%print_layer", os.path.join(config.moec_binary_root, "bin", "unittests", "PrintLayer")))
+config.substitutions.append(
     ("%stock_mlir_opt", os.path.join(config.llvm_tools_dir, "mlir-opt")))
 
 # A test that needs a tool names its feature and is counted as skipped without it.
