@@ -1,0 +1,64 @@
+// RUN: moe-opt %s --convert-moe-tile-to-cpu=isa=avx2 --split-input-file --verify-diagnostics
+
+moe_tile.kernel @step(%A: memref<?x256xbf16>, %B: memref<64x256xbf16>, %D: memref<?x64xf32>) {
+  %c0 = arith.constant 0 : index
+  %c256 = arith.constant 256 : index
+  %z = moe_tile.acc_zero : !moe_tile.acc<8x64xf32>
+  // expected-error @+1 {{needs a k step of at least 128 or all of K, got step 64 of 256}}
+  %acc = moe_tile.k_loop %c0 to %c256 step 64 init(%z : !moe_tile.acc<8x64xf32>)
+    load(%k: index) {
+      %a = moe_tile.load %A[%c0, %k] : memref<?x256xbf16> -> !moe_tile.buf<8x64xbf16>
+      %b = moe_tile.load %B[%c0, %k] : memref<64x256xbf16> -> !moe_tile.buf<64x64xbf16>
+      moe_tile.yield %a, %b : !moe_tile.buf<8x64xbf16>, !moe_tile.buf<64x64xbf16>
+    } compute(%k: index, %a: !moe_tile.buf<8x64xbf16>, %b: !moe_tile.buf<64x64xbf16>, %c: !moe_tile.acc<8x64xf32>) {
+      %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<8x64xbf16>, !moe_tile.buf<64x64xbf16>, !moe_tile.acc<8x64xf32>
+      moe_tile.yield %d : !moe_tile.acc<8x64xf32>
+    }
+  %f = moe_tile.acc_read %acc : !moe_tile.acc<8x64xf32> -> !moe_tile.frag<8x64xf32>
+  moe_tile.store %f to %D[%c0, %c0] : !moe_tile.frag<8x64xf32> to memref<?x64xf32>
+  moe_tile.return
+}
+
+// -----
+
+// expected-error @+1 {{is in explicit form, the CPU lowering takes the sequential one}}
+moe_tile.kernel @explicit(%x: memref<?x64xf32>) attributes {form = #moe_tile.form<explicit>} {
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @adds(%x: memref<?x64xf32>) {
+  %c0 = arith.constant 0 : index
+  %f = moe_tile.load %x[%c0, %c0] : memref<?x64xf32> -> !moe_tile.frag<4x64xf32>
+  // expected-error @+1 {{the CPU lowering has no adding store}}
+  moe_tile.store %f to %x[%c0, %c0] mode(add) : !moe_tile.frag<4x64xf32> to memref<?x64xf32>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @beside(%x: memref<?xi32>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %v = arith.constant 1 : i32
+  // expected-error @+1 {{stands beside a distributed loop: every worker would execute it}}
+  memref.store %v, %x[%c0] : memref<?xi32>
+  scf.parallel (%i) = (%c0) to (%c1) step (%c1) {
+  }
+  moe_tile.return
+}
+
+// -----
+
+// expected-error @+1 {{argument 0: the CPU lowering takes row-major memory only}}
+moe_tile.kernel @strided(%x: memref<4x4xf32, strided<[1, 4]>>) {
+  moe_tile.return
+}
+
+// -----
+
+// expected-error @+1 {{argument 0: the CPU lowering takes memrefs and integers, got 'f32'}}
+moe_tile.kernel @scalar(%x: f32) {
+  moe_tile.return
+}

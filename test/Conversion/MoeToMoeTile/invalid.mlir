@@ -1,0 +1,96 @@
+// RUN: moe-opt %s --moe-to-tile --split-input-file --verify-diagnostics
+
+func.func @no_config(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x64x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  // expected-error @+1 {{has no config; run moe-select-config first}}
+  %y = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<8x64x64xf32>)
+         routing(%r : !moe.routing<experts = 8, topk = 2>) rows = gather a_layout = token out = flat_topk
+         outs(%o : tensor<?x64xf32>) {
+    ^bb0(%c: f32):
+      moe.yield %c : f32
+  } -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+#q = #moe.quant<f8E4M3FN, granule = [1, 128], scale = f32>
+func.func @granule(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x128x64xf32>,
+                   %o: tensor<?x128xf8E4M3FN>, %s: tensor<?x1xf32>) -> tensor<?x128xf8E4M3FN> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  // expected-error @+1 {{block n of 64 must equal the quantize granule of 128 columns}}
+  %y:2 = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<8x128x64xf32>)
+         routing(%r : !moe.routing<experts = 8, topk = 2>) rows = gather a_layout = token out = flat_topk quantize #q
+         config [#moe.config<block = [16, 64, 0]>]
+         outs(%o, %s : tensor<?x128xf8E4M3FN>, tensor<?x1xf32>) {
+    ^bb0(%c: f32):
+      moe.yield %c : f32
+  } -> tensor<?x128xf8E4M3FN>, tensor<?x1xf32>
+  return %y#0 : tensor<?x128xf8E4M3FN>
+}
+
+// -----
+
+// A shard of 192 rows per half with blocks of 128: the up half starts inside of
+// a scale block.
+#q = #moe.quant<f8E4M3FN, granule = [128, 128], scale = f32>
+func.func @shard(%x: tensor<?x128xbf16>, %ids: tensor<?x2xi32>, %w: tensor<8x384x128xf8E4M3FN>,
+                 %s: tensor<8x3x1xf32>, %o: tensor<?x192xf32>) -> tensor<?x192xf32> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  // expected-error @+1 {{up rows of b start at 192, inside of a scale block of 128 rows}}
+  %y = moe.grouped_gemm a(%x : tensor<?x128xbf16>) b(%w : tensor<8x384x128xf8E4M3FN> scale %s : tensor<8x3x1xf32> quant #q)
+         routing(%r : !moe.routing<experts = 8, topk = 2>) rows = gather a_layout = token out = flat_topk
+         gate_up <halves> scales <a = none, b = promote 128>
+         config [#moe.config<block = [16, 64, 0]>] outs(%o : tensor<?x192xf32>) {
+    ^bb0(%g: f32, %u: f32):
+      moe.yield %g : f32
+  } -> tensor<?x192xf32>
+  return %y : tensor<?x192xf32>
+}
+
+// -----
+
+func.func @gate_blocks(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x192x64xf32>, %o: tensor<?x96xf32>) -> tensor<?x96xf32> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  // expected-error @+1 {{block n of 64 must be a multiple of the gate_up blocks of 48}}
+  %y = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<8x192x64xf32>)
+         routing(%r : !moe.routing<experts = 8, topk = 2>) rows = gather a_layout = token out = flat_topk
+         gate_up <blocks 48> config [#moe.config<block = [16, 64, 0]>] outs(%o : tensor<?x96xf32>) {
+    ^bb0(%g: f32, %u: f32):
+      moe.yield %g : f32
+  } -> tensor<?x96xf32>
+  return %y : tensor<?x96xf32>
+}
+
+// -----
+
+// expected-error @+1 {{result 0 must be written into a destination argument}}
+func.func @lost(%d: tensor<?x64xf32>, %ids: tensor<?x2xi32>) -> tensor<?x64xf32> {
+  %c0 = arith.constant 0 : index
+  %t = tensor.dim %ids, %c0 : tensor<?x2xi32>
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  %e = tensor.empty(%t) : tensor<?x64xf32>
+  %y = moe.combine %d : tensor<?x64xf32> routing(%r : !moe.routing<experts = 8, topk = 2>)
+         layout = flat_topk outs(%e : tensor<?x64xf32>) -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+func.func @no_form(%x: tensor<?x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  // expected-error @+1 {{has no tile form}}
+  %y = moe.activate %x : tensor<?x64xf32> outs(%o : tensor<?x64xf32>) {
+    ^bb0(%v: f32):
+      moe.yield %v : f32
+  } -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+#q = #moe.quant<f4E2M1FN, granule = [1, 32], scale = f8E8M0FNU, packing = mx>
+func.func @mx(%x: tensor<?x64xf32>, %o: tensor<?x32xi8>, %s: tensor<?x2xf8E8M0FNU>) -> tensor<?x32xi8> {
+  // expected-error @+1 {{fresh quantisation to 'f4E2M1FN' with packing mx has no tile form yet}}
+  %y:2 = moe.quantize %x : tensor<?x64xf32> quant #q outs(%o, %s : tensor<?x32xi8>, tensor<?x2xf8E8M0FNU>) -> tensor<?x32xi8>, tensor<?x2xf8E8M0FNU>
+  return %y#0 : tensor<?x32xi8>
+}
