@@ -446,8 +446,29 @@ LogicalResult Runner::runLaunch(LaunchOp op) {
   return success();
 }
 
+/// Refuses element types that have no host representation.
+static LogicalResult checkElementTypes(KernelOp kernel) {
+  WalkResult result = kernel.walk([&](Operation *op) {
+    for (Type type : op->getResultTypes()) {
+      SmallVector<Type> tiles{type};
+      if (auto ring = dyn_cast<RingType>(type))
+        tiles.assign(ring.getBuffers().begin(), ring.getBuffers().end());
+      for (Type tile : tiles)
+        if (isTileType(tile) && !ScalarType::of(getTileElementType(tile))) {
+          op->emitError("the tile interpreter has no elements of type ")
+              << getTileElementType(tile);
+          return WalkResult::interrupt();
+        }
+    }
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
+}
+
 LogicalResult moe::tile::runKernel(Machine &machine, KernelOp kernel,
                                    ArrayRef<HostValue> arguments) {
+  if (failed(checkElementTypes(kernel)))
+    return failure();
   machine.nextEntry = 0;
   bool isExplicit = kernel.getKernelForm() == Form::Explicit;
   machine.numWorkers = isExplicit ? std::max(1u, machine.options.workers) : 1;

@@ -187,3 +187,37 @@ DigitsAttr DigitsAttr::distribute(Level level, int64_t m, int64_t n) const {
   digits.insert(position, added.begin(), added.end());
   return get(getContext(), digits);
 }
+
+//===----------------------------------------------------------------------===//
+// Atoms
+//===----------------------------------------------------------------------===//
+
+DigitsAttr moe::tile::getAtomLayout(AtomAttr atom) {
+  StringRef family = atom.getFamily().getValue();
+  // The hardware's rows and columns; swap exchanges them at the end.
+  int64_t m = atom.getSwap() ? atom.getN() : atom.getM();
+  int64_t n = atom.getSwap() ? atom.getM() : atom.getN();
+  constexpr Level reg = Level::Reg, lane = Level::Lane, warp = Level::Warp;
+  constexpr Dim M = Dim::M, N = Dim::N;
+  SmallVector<Digit> digits;
+  if (family == "wgmma")
+    digits = {{reg, N, 2, 1},  {reg, M, 2, 8},  {reg, N, n / 8, 8},
+              {lane, N, 4, 2}, {lane, M, 8, 1}, {warp, M, 4, 16}};
+  else if (family == "mma_sync")
+    digits = {{reg, N, 2, 1}, {reg, M, 2, 8}, {lane, N, 4, 2}, {lane, M, 8, 1}};
+  else if (family == "mfma" && m == 16)
+    digits = {{reg, M, 4, 1}, {lane, N, 16, 1}, {lane, M, 4, 4}};
+  else if (family == "mfma")
+    digits = {
+        {reg, M, 4, 1}, {reg, M, 4, 8}, {lane, N, 32, 1}, {lane, M, 2, 4}};
+  else if (family == "wmma")
+    digits = {{reg, M, 8, 2}, {lane, N, 16, 1}, {lane, M, 2, 1}};
+  else if (family == "wmma_gfx12")
+    digits = {{reg, M, 8, 1}, {lane, N, 16, 1}, {lane, M, 2, 8}};
+  else if (family == "tcgen05")
+    digits = {{reg, N, n, 1}, {lane, M, 32, 1}, {warp, M, 4, 32}};
+  else
+    digits = {{reg, N, n, 1}, {reg, M, m, 1}};
+  DigitsAttr layout = DigitsAttr::get(atom.getContext(), digits);
+  return atom.getSwap() ? layout.swapped() : layout;
+}

@@ -198,6 +198,8 @@ LogicalResult DepositOp::verify() {
 // Across the grid
 //===----------------------------------------------------------------------===//
 
+// signal_c1 is the type constraint of the operand.
+
 /// partial_c1
 static LogicalResult verifyPartial(Operation *op, MemRefType workspace,
                                    FragType fragment) {

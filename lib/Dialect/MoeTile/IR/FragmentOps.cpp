@@ -70,7 +70,7 @@ LogicalResult MapOp::verify() {
       return emitOpError("map_c3: body argument ")
              << arg.getType() << " for an input of "
              << getTileElementType(input.getType());
-  auto yield = dyn_cast<YieldOp>(body.getTerminator());
+  auto yield = dyn_cast<YieldOp>(body.back());
   if (!yield || yield.getNumOperands() != getNumResults())
     return emitOpError("map_c3: body must yield ")
            << getNumResults() << " values";
@@ -80,7 +80,7 @@ LogicalResult MapOp::verify() {
              << value.getType() << " for a result of "
              << getTileElementType(type);
   // map_c4
-  for (Operation &op : body.without_terminator()) {
+  for (Operation &op : llvm::drop_end(body)) {
     bool scalar =
         llvm::all_of(op.getResultTypes(),
                      [](Type t) { return t.isIntOrIndexOrFloat(); }) &&

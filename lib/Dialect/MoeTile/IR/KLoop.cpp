@@ -193,7 +193,7 @@ static LogicalResult verifyArguments(KLoopOp loop, StringRef name,
     return loop.emitOpError("k_loop_c2: ")
            << name << " takes (" << region.getArgumentTypes() << "), expected ("
            << expected << ")";
-  if (!isa<YieldOp>(region.front().getTerminator()))
+  if (region.front().empty() || !isa<YieldOp>(region.front().back()))
     return loop.emitOpError("k_loop_c2: ") << name << " must end in "
                                            << "moe_tile.yield";
   return success();

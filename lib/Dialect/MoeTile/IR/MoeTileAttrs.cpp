@@ -30,16 +30,16 @@ struct AtomRow {
 
 static constexpr int64_t anyN = 0;
 static const AtomRow atomTable[] = {
-    {"wgmma", 64, anyN, 16},   {"wgmma", 64, anyN, 32},
-    {"wgmma", 64, anyN, 8},    {"mma_sync", 16, 8, 8},
-    {"mma_sync", 16, 8, 16},   {"mma_sync", 16, 8, 32},
-    {"mfma", 16, 16, 4},       {"mfma", 16, 16, 16},
-    {"mfma", 16, 16, 32},      {"mfma", 16, 16, 64},
-    {"mfma", 16, 16, 128},     {"mfma", 32, 32, 2},
-    {"mfma", 32, 32, 8},       {"mfma", 32, 32, 16},
-    {"mfma", 32, 32, 64},      {"wmma", 16, 16, 16},
-    {"tcgen05", 128, anyN, 8}, {"tcgen05", 128, anyN, 16},
-    {"tcgen05", 128, anyN, 32}};
+    {"wgmma", 64, anyN, 16},    {"wgmma", 64, anyN, 32},
+    {"wgmma", 64, anyN, 8},     {"mma_sync", 16, 8, 8},
+    {"mma_sync", 16, 8, 16},    {"mma_sync", 16, 8, 32},
+    {"mfma", 16, 16, 4},        {"mfma", 16, 16, 16},
+    {"mfma", 16, 16, 32},       {"mfma", 16, 16, 64},
+    {"mfma", 16, 16, 128},      {"mfma", 32, 32, 2},
+    {"mfma", 32, 32, 8},        {"mfma", 32, 32, 16},
+    {"mfma", 32, 32, 64},       {"wmma", 16, 16, 16},
+    {"wmma_gfx12", 16, 16, 16}, {"tcgen05", 128, anyN, 8},
+    {"tcgen05", 128, anyN, 16}, {"tcgen05", 128, anyN, 32}};
 
 Attribute AtomAttr::parse(AsmParser &parser, Type) {
   StringRef family;

@@ -223,6 +223,7 @@ void StagedType::print(AsmPrinter &printer) const {
 
 LogicalResult StagedType::verify(EmitError emitError, int64_t rows,
                                  int64_t cols, Type element) {
+  // staged_c1
   return verifyTile(emitError, "staged_c1", rows, cols, element);
 }
 

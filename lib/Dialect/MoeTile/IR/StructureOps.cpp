@@ -418,7 +418,7 @@ LogicalResult ForTilesOp::verify() {
            << stringifyListForm(form) << " has no order "
            << stringifyOrder(getOrder());
   // for_tiles_c2
-  auto yield = dyn_cast<YieldOp>(getBody().front().getTerminator());
+  auto yield = dyn_cast<YieldOp>(getBody().front().back());
   if (!yield)
     return emitOpError("for_tiles_c2: body must end in moe_tile.yield");
   if (getBody().getNumArguments() != getInits().size() + 1 ||

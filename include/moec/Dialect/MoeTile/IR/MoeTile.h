@@ -95,6 +95,11 @@ Type getTileElementType(Type type);
 /// plan may name it, with the arguments of the kernel that it was.
 inline constexpr llvm::StringLiteral kLoweredKernelAttr("moe_tile.lowered");
 
+/// Accumulator layout of one instruction (over lanes, and warps of wgmma and
+/// tcgen05), in logical coordinates; the lane maps of NVIDIA's families are
+/// those of the PTX manual, AMD's were executed. `wmma` is that of gfx11.
+DigitsAttr getAtomLayout(AtomAttr atom);
+
 /// Whether the type is a buf, acc, frag or staged type.
 bool isTileType(Type type);
 

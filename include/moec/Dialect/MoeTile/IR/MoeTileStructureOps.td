@@ -59,7 +59,7 @@ def MoeTile_KernelOp : MoeTile_FuncOp<"kernel", []> {
                        OptionalAttr<DictArrayAttr>:$arg_attrs, OptionalAttr<DictArrayAttr>:$res_attrs,
                        OptionalAttr<MoeTile_FormAttr>:$form, OptionalAttr<StrAttr>:$target,
                        OptionalAttr<MoeTile_ExecAttr>:$exec, OptionalAttr<I64Attr>:$smem_limit);
-  let regions = (region AnyRegion:$body);
+  let regions = (region SizedRegion<1>:$body);
   let builders = [OpBuilder<(ins "StringRef":$name, "FunctionType":$type,
                                  CArg<"Form", "Form::Seq">:$form)>];
   let hasCustomAssemblyFormat = 1;
@@ -97,7 +97,7 @@ def MoeTile_PlanOp : MoeTile_FuncOp<"plan", []> {
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<FunctionType>:$function_type,
                        OptionalAttr<DictArrayAttr>:$arg_attrs, OptionalAttr<DictArrayAttr>:$res_attrs);
-  let regions = (region AnyRegion:$body);
+  let regions = (region SizedRegion<1>:$body);
   let builders = [OpBuilder<(ins "StringRef":$name, "FunctionType":$type)>];
   let hasCustomAssemblyFormat = 1;
   let hasVerifier = 1;

@@ -86,7 +86,10 @@ def MoeTile_FragType : MoeTile_TileType<"Frag", "frag"> {
 
 def MoeTile_StagedType : MoeTile_TileType<"Staged", "staged"> {
   let summary = "global data on its way through registers";
-  let description = "Between `fetch` and `deposit`: `!moe_tile.staged<128x64xbf16>`.";
+  let description = [{
+    Between `fetch` and `deposit`: `!moe_tile.staged<128x64xbf16>`.
+    Constraint `staged_c1`: extents are positive, elements integer or float.
+  }];
   let parameters = (ins "int64_t":$rows, "int64_t":$cols, "Type":$elementType);
   let builders = [
     TypeBuilderWithInferredContext<(ins "int64_t":$rows, "int64_t":$cols, "Type":$elementType), [{

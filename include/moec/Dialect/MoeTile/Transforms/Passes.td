@@ -41,6 +41,32 @@ def MoeTileVerifySync : Pass<"moe-tile-verify-sync", "::mlir::moe::tile::KernelO
     Statistic<"numSlots", "num-slots", "Pairs of acquire and publish or wait and release checked">];
 }
 
+def MoeTileProveIndexWidth : Pass<"moe-tile-prove-index-width", "::mlir::moe::tile::KernelOp"> {
+  let summary = "prove which addresses fit in 32 bits";
+  let description = [{
+    For every access to global memory (operations with the interface TileAccess,
+    and memref.load and memref.store) bounds the last byte it can touch: extents
+    are static or bounded by `moe_tile.max_sizes` of the kernel's argument,
+    indices by integer range analysis. Where the byte's offset is at most
+    2^31 - 1 the address is `width(i32)`, else `width(i64)`; on memref
+    operations the attribute is `moe_tile.width`. A width that is present is
+    kept; i32 that cannot be proven is an error.
+
+    It is separate from the lowerings because every one of them needs it, and
+    because a wrong width is a silent wrong answer.
+
+    Limits: memory with a layout map is taken as row-major over its bounds; an
+    extent without a bound makes its accesses i64.
+  }];
+  let options = [
+    Option<"defaultMax", "default-max", "int64_t", "0", "bound of dynamic extents without moe_tile.max_sizes, in elements; 0 = none">,
+    Option<"report", "report", "bool", "false", "a remark per kernel with the number of i32 and i64 addresses">];
+  let statistics = [
+    Statistic<"numI32", "num-i32", "Addresses of 32 bits">,
+    Statistic<"numI64", "num-i64", "Addresses of 64 bits">,
+    Statistic<"numUnbounded", "num-unbounded", "Addresses of 64 bits for want of a bound">];
+}
+
 def MoeTileInterpret : Pass<"moe-tile-interpret", "ModuleOp"> {
   let summary = "run kernels or plans on generated data and compare them";
   let description = [{
