@@ -92,6 +92,9 @@ private:
   Scratch out;
 };
 
+/// How many rows of B ahead to prefetch: one column block.
+constexpr int64_t prefetchRows = 8;
+
 } // namespace
 
 //===----------------------------------------------------------------------===//
@@ -524,8 +527,17 @@ SmallVector<Value> MatrixNest::dotRange(ArrayRef<Value> aBases,
   auto body = [&](Value at, ArrayRef<Value> in, int64_t mask) {
     SmallVector<Value> next(in);
     SmallVector<Value> ws;
-    for (Value base : bBases)
+    for (Value base : bBases) {
       ws.push_back(loadOperand(w, base, at, mask));
+      if (w.direct && !mask) {
+        // The same place of the row that the next column block will read:
+        // hardware follows a row, not the step to the next ones.
+        Value ahead = e.add(e.add(base, at), e.index(prefetchRows * k));
+        memref::PrefetchOp::create(b, loc, e.memory(w.load.getMemory()).flat,
+                                   ValueRange{ahead}, /*isWrite=*/false,
+                                   /*localityHint=*/2, /*isDataCache=*/true);
+      }
+    }
     for (size_t i = 0; i < aBases.size(); ++i) {
       Value av = loadOperand(a, aBases[i], at, mask);
       for (size_t j = 0; j < ws.size(); ++j)
