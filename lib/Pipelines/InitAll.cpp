@@ -21,6 +21,8 @@
 #include "moec/Conversion/Passes.h"
 #include "moec/Dialect/Moe/IR/MoeDialect.h"
 #include "moec/Dialect/Moe/Transforms/Passes.h"
+#include "moec/Pipelines/LowerToLLVM.h"
+#include "moec/Pipelines/MoeToCpu.h"
 #include "moec/Reference/Moe/Passes.h"
 
 using namespace mlir;
@@ -46,6 +48,8 @@ void moe::registerAllPasses() {
   registerMoecConversionPasses();
   mlir::registerAllPasses();
   registerMoeTransformsPasses();
+  registerLowerToLLVM();
+  registerMoeToCpu();
   registerMoeReferencePasses();
   tile::registerMoeTileTransformsPasses();
 }

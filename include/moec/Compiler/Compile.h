@@ -1,0 +1,104 @@
+//===- Compile.h - From a layer to code ------------------------*- C++ -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The compiler as a library: a module goes in, a layer with code objects for
+// every instruction set and range of token counts comes out. It is then written
+// as an artifact or run in this process.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_COMPILER_COMPILE_H
+#define MOEC_COMPILER_COMPILE_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "moec/Compiler/Jit.h"
+#include "moec/Compiler/Manifest.h"
+
+namespace llvm {
+class raw_ostream;
+} // namespace llvm
+
+namespace mlir::moe {
+
+/// What compileLayer is to build.
+struct CompileOptions {
+  /// Names of targets, see getTargetNames.
+  std::vector<std::string> targets = {"cpu"};
+  /// Instruction sets for the target `cpu`; empty: all.
+  std::vector<std::string> isas;
+  /// Token counts to optimise for, each > 0. Every one is the last count of a
+  /// range of its own; the range of the largest has no end.
+  std::vector<int64_t> tokens = {1, 16, 256};
+  /// Targets that are not built yet are listed in the manifest; otherwise they
+  /// are an error.
+  bool allowMissingTargets = false;
+  /// Link shared objects; an artifact needs them, the JIT does not.
+  bool link = true;
+  /// Gets the times of all phases and the sizes of the code, if not null.
+  llvm::raw_ostream *verbose = nullptr;
+};
+
+/// Code for one instruction set and one range of token counts.
+struct CodeObject {
+  /// Its file name in the artifact; `code` of the manifest's variants.
+  std::string name;
+  std::string isa;
+  std::vector<std::string> kernels;
+  /// What emitObject and linkSharedObject returned.
+  std::string object;
+  std::string sharedObject;
+};
+
+/// A compiled layer in memory.
+struct CompiledLayer {
+  /// The module that was compiled; `layer.mlir` of the artifact, from which
+  /// the reference interpreter computes what the kernels should.
+  std::string source;
+  Manifest manifest;
+  std::vector<CodeObject> code;
+};
+
+/// Every target that has a name, built or not.
+ArrayRef<StringRef> getTargetNames();
+
+/// True for the targets that this compiler builds.
+bool isTargetBuilt(StringRef target);
+
+/// Prepares a context for compileLayer: dialects, translations, loaded in
+/// advance. Not while several threads use the context.
+void prepareContext(MLIRContext &context);
+
+/// Compiles the one layer of the module: a function with a moe operation on
+/// tensors, or a `moe_tile.plan` with its kernels. The module is not changed.
+/// Errors, those of the options included, are diagnostics; there is no partial
+/// result. Several threads may compile modules of different contexts.
+FailureOr<CompiledLayer> compileLayer(ModuleOp module,
+                                      const CompileOptions &options);
+
+/// Writes the module as it is after some way to the code, for the first
+/// instruction set and token count of the options: `moe` (all decisions made),
+/// `tile` (kernels and plan), `llvm` (dialect), `llvm-ir`, `asm`.
+LogicalResult emitForm(ModuleOp module, const CompileOptions &options,
+                       StringRef form, llvm::raw_ostream &os);
+
+/// Writes the artifact: a complete directory takes the place of `directory` in
+/// one step, or nothing changes and a diagnostic at `location` says why. An
+/// artifact that is there is replaced; anything else that is not an empty
+/// directory is kept, and an error. Several processes may write the same
+/// directory.
+LogicalResult writeArtifact(Location location, const CompiledLayer &layer,
+                            StringRef directory);
+
+/// Runs the layer in this process. `layer` may go away afterwards.
+FailureOr<std::unique_ptr<JitLayer>>
+openInProcess(Location location, const CompiledLayer &layer,
+              const moec_open_options *options = nullptr);
+
+} // namespace mlir::moe
+
+#endif // MOEC_COMPILER_COMPILE_H

@@ -1,0 +1,52 @@
+//===- CompileMain.h - moe-compile as a library -----------------*- C++ -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_COMPILER_COMPILEMAIN_H
+#define MOEC_COMPILER_COMPILEMAIN_H
+
+#include "moec/Compiler/Compile.h"
+#include "llvm/Support/Error.h"
+
+#include <optional>
+
+namespace mlir::moe {
+
+/// What moe-compile is asked to do.
+struct CompileCommand {
+  /// Exactly one of the three says what to compile.
+  std::string file;
+  std::string hfConfig;
+  std::string model;
+  /// Of --hf-config and --model only.
+  std::optional<std::string> dtype;
+  int64_t tensorParallel = 1, expertParallel = 1;
+  /// The routing that tile sizes are chosen for: an archetype or recorded ids.
+  std::string routing, topkIds;
+  CompileOptions options;
+  std::string output;
+  /// "" or what to write to the standard output instead of an artifact: "moe",
+  /// "tile", "llvm" (dialect), "llvm-ir", "asm".
+  std::string emit;
+  bool explain = false, verbose = false;
+  bool help = false, version = false;
+};
+
+/// Parses arguments (without the program's name). Errors name the option and
+/// the value.
+llvm::Expected<CompileCommand> parseCompileCommand(ArrayRef<std::string> args);
+
+/// The help text, with examples.
+StringRef getCompileHelp();
+
+/// Runs moe-compile; returns its exit status. Errors are MLIR diagnostics or
+/// one line on the standard error.
+int compileMain(ArrayRef<std::string> args);
+
+} // namespace mlir::moe
+
+#endif // MOEC_COMPILER_COMPILEMAIN_H

@@ -1,0 +1,153 @@
+//===- ArtifactWriter.cpp - Artifacts appear whole or not at all ----------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moec/Compiler/Compile.h"
+
+#include "mlir/IR/Diagnostics.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+using namespace mlir;
+using namespace mlir::moe;
+namespace fs = llvm::sys::fs;
+
+namespace {
+/// A directory of a fresh name beside another one; removed unless moved away.
+class Staging {
+public:
+  ~Staging() {
+    if (!path.empty())
+      fs::remove_directories(path);
+  }
+  /// The mode is that of any new directory, not that of a private one.
+  std::error_code create(StringRef beside) {
+    for (int attempt = 0; attempt < 100; ++attempt) {
+      SmallString<128> candidate;
+      fs::createUniquePath(beside + ".tmp-%%%%%%%%", candidate,
+                           /*MakeAbsolute=*/false);
+      std::error_code error = fs::create_directory(
+          candidate, /*IgnoreExisting=*/false, fs::perms::all_all);
+      if (!error)
+        path = candidate;
+      if (error != std::errc::file_exists)
+        return error;
+    }
+    return std::make_error_code(std::errc::file_exists);
+  }
+  std::error_code write(StringRef name, StringRef bytes) const {
+    SmallString<128> file(path);
+    llvm::sys::path::append(file, name);
+    std::error_code error;
+    llvm::raw_fd_ostream stream(file, error);
+    if (error)
+      return error;
+    stream << bytes;
+    stream.close();
+    error = stream.error();
+    stream.clear_error();
+    return error;
+  }
+
+  SmallString<128> path;
+};
+} // namespace
+
+/// Whether the directory may be replaced: an artifact, or empty.
+static bool isReplaceable(StringRef directory) {
+  SmallString<128> manifest(directory);
+  llvm::sys::path::append(manifest, "manifest.json");
+  if (fs::is_regular_file(manifest))
+    return true;
+  std::error_code error;
+  return fs::directory_iterator(directory, error) == fs::directory_iterator() &&
+         !error;
+}
+
+/// Exchanges two directories in one step; false where the system cannot.
+static bool exchange(const char *a, const char *b) {
+#if defined(SYS_renameat2)
+  constexpr unsigned exchangeFlag = 2; // RENAME_EXCHANGE
+  return syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, exchangeFlag) == 0;
+#else
+  return false;
+#endif
+}
+
+/// Puts the staged directory in the place of `target`.
+static std::error_code install(Staging &staging, const std::string &target) {
+  std::error_code error;
+  // A concurrent writer may come between any two steps: try again.
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    std::string staged(staging.path.str());
+    if (std::rename(staged.c_str(), target.c_str()) == 0) {
+      staging.path.clear();
+      return {};
+    }
+    error = std::error_code(errno, std::generic_category());
+    if (error != std::errc::directory_not_empty &&
+        error != std::errc::file_exists)
+      return error;
+    // The former artifact now lies in the staging place and goes with it.
+    if (exchange(staged.c_str(), target.c_str()))
+      return {};
+    Staging former;
+    if ((error = former.create(target)))
+      return error;
+    std::rename(target.c_str(), std::string(former.path.str()).c_str());
+  }
+  return error;
+}
+
+LogicalResult mlir::moe::writeArtifact(Location location,
+                                       const CompiledLayer &layer,
+                                       StringRef directory) {
+  auto refuse = [&](const Twine &why) {
+    return emitError(location)
+           << "cannot write artifact '" << directory << "': " << why;
+  };
+  SmallString<128> target(directory);
+  if (target.empty())
+    return refuse("the name is empty");
+  if (std::error_code error = fs::make_absolute(target))
+    return refuse(error.message());
+  llvm::sys::path::remove_dots(target, /*remove_dot_dot=*/false);
+  while (target.size() > 1 && target.back() == '/')
+    target.pop_back();
+  if (fs::exists(target)) {
+    if (!fs::is_directory(target))
+      return refuse("it is not a directory");
+    if (!isReplaceable(target))
+      return refuse("it exists, is not empty and has no manifest.json");
+  }
+  if (std::error_code error =
+          fs::create_directories(llvm::sys::path::parent_path(target)))
+    return refuse(error.message());
+
+  Staging staging;
+  if (std::error_code error = staging.create(target))
+    return refuse(error.message());
+  for (const CodeObject &code : layer.code)
+    if (std::error_code error = staging.write(code.name, code.sharedObject))
+      return refuse(code.name + ": " + error.message());
+  if (std::error_code error = staging.write("layer.mlir", layer.source))
+    return refuse("layer.mlir: " + error.message());
+  if (std::error_code error =
+          staging.write("manifest.json", printManifest(layer.manifest)))
+    return refuse("manifest.json: " + error.message());
+  if (std::error_code error = install(staging, std::string(target.str())))
+    return refuse(error.message());
+  return success();
+}

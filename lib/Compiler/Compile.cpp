@@ -1,0 +1,413 @@
+//===- Compile.cpp - From a layer to code ---------------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moec/Compiler/Compile.h"
+
+#include "mlir/IR/Threading.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Pass/PassManager.h"
+#include "moec/Compiler/CpuIsa.h"
+#include "moec/Compiler/ObjectEmitter.h"
+#include "moec/Compiler/PlanReader.h"
+#include "moec/Dialect/Moe/IR/MoeDialect.h"
+#include "moec/InitAll.h"
+#include "moec/Pipelines/MoeToCpu.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/xxhash.h"
+
+#include <chrono>
+
+using namespace mlir;
+using namespace mlir::moe;
+
+//===----------------------------------------------------------------------===//
+// Targets and options
+//===----------------------------------------------------------------------===//
+
+ArrayRef<StringRef> mlir::moe::getTargetNames() {
+  static constexpr StringRef names[] = {
+      "cpu",    "sm_80",  "sm_89",   "sm_90a",  "sm_100a", "sm_120",
+      "gfx942", "gfx950", "gfx1100", "gfx1151", "gfx1201"};
+  return names;
+}
+
+bool mlir::moe::isTargetBuilt(StringRef target) { return target == "cpu"; }
+
+void mlir::moe::prepareContext(MLIRContext &context) {
+  DialectRegistry registry;
+  registerAllDialects(registry);
+  context.appendDialectRegistry(registry);
+  registerEmission(context);
+}
+
+namespace {
+/// A range of token counts and the count it is optimised for.
+struct Bucket {
+  int64_t first;
+  std::optional<int64_t> last;
+  int64_t tokens;
+};
+
+/// A module of tile kernels and what its plan says.
+struct TileLayer {
+  OwningOpRef<ModuleOp> kernels;
+  PlanInfo plan;
+  std::string name;
+  std::vector<std::string> configs;
+  Bucket bucket;
+};
+
+/// One piece of code to be made.
+struct Job {
+  const CpuIsa *isa;
+  PlanInfo plan;
+  OwningOpRef<ModuleOp> module;
+  EmitTimes times;
+  double lower = 0, link = 0;
+  CodeObject code;
+};
+
+class Compilation {
+public:
+  Compilation(ModuleOp module, const CompileOptions &options)
+      : module(module), options(options) {}
+  FailureOr<CompiledLayer> run();
+  LogicalResult emitForm(StringRef form, llvm::raw_ostream &os);
+
+private:
+  LogicalResult checkOptions();
+  LogicalResult decide(const Bucket &bucket, TileLayer &tile);
+  LogicalResult makeKernels(TileLayer &tile);
+  LogicalResult readTile(TileLayer &tile);
+  LogicalResult describe();
+  LogicalResult lower(TileLayer &tile, Job &job);
+  LogicalResult emit(Job &job);
+  void report(ArrayRef<Job> jobs);
+
+  ModuleOp module;
+  const CompileOptions &options;
+  CompiledLayer result;
+  std::vector<const CpuIsa *> isas;
+  std::vector<Bucket> buckets;
+  double front = 0;
+};
+} // namespace
+
+static double now() {
+  return std::chrono::duration<double>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+/// "a, b or c".
+template <typename Range> static std::string list(const Range &names) {
+  std::string text;
+  for (auto [i, name] : llvm::enumerate(names))
+    text += (i == 0                  ? ""
+             : i + 1 == names.size() ? " or "
+                                     : ", ") +
+            StringRef(name).str();
+  return text;
+}
+
+LogicalResult Compilation::checkOptions() {
+  Location location = module.getLoc();
+  if (options.targets.empty())
+    return emitError(location) << "no target is given";
+  bool cpu = false;
+  for (const std::string &target : options.targets) {
+    if (!llvm::is_contained(getTargetNames(), target))
+      return emitError(location) << "unknown target '" << target
+                                 << "', expected " << list(getTargetNames());
+    if (isTargetBuilt(target))
+      cpu = true;
+    else if (options.allowMissingTargets)
+      result.manifest.missingTargets.push_back(target);
+    else
+      return emitError(location) << "target " << target << " is not built yet";
+  }
+  if (!cpu)
+    return emitError(location)
+           << "none of the targets is built yet: " << list(options.targets);
+
+  for (const CpuIsa &isa : getCpuIsas())
+    if (options.isas.empty() || llvm::is_contained(options.isas, isa.name))
+      isas.push_back(&isa);
+  for (const std::string &isa : options.isas)
+    if (!findCpuIsa(isa))
+      return emitError(location)
+             << "unknown instruction set '" << isa << "', expected "
+             << list(llvm::map_to_vector(
+                    getCpuIsas(), [](const CpuIsa &isa) { return isa.name; }));
+
+  if (options.tokens.empty())
+    return emitError(location) << "the list of token counts is empty";
+  std::vector<int64_t> tokens = options.tokens;
+  llvm::sort(tokens);
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+  if (tokens.front() < 1)
+    return emitError(location)
+           << "token count " << tokens.front() << " is not positive";
+  int64_t first = 0;
+  for (int64_t count : tokens) {
+    buckets.push_back({first, count, count});
+    first = count + 1;
+  }
+  buckets.back().last = std::nullopt;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// To tile kernels
+//===----------------------------------------------------------------------===//
+
+/// The numbers by which people know a layer.
+LogicalResult Compilation::describe() {
+  FusedExpertsOp layer;
+  module.walk([&](FusedExpertsOp op) { layer = op; });
+  if (!layer)
+    return success();
+  auto extent = [](Value value, unsigned dim) {
+    return cast<ShapedType>(value.getType()).getDimSize(dim);
+  };
+  auto text = [](auto thing) {
+    std::string result;
+    llvm::raw_string_ostream(result) << thing;
+    return result;
+  };
+  auto &dims = result.manifest.dims;
+  dims.emplace_back("E", extent(layer.getW1(), 0));
+  dims.emplace_back("k", extent(layer.getTopkIds(), 1));
+  dims.emplace_back("H", extent(layer.getX(), 1));
+  int64_t rows = extent(layer.getW1(), 1);
+  dims.emplace_back("I", layer.getActivation().isGated() ? rows / 2 : rows);
+  dims.emplace_back(
+      "dtype", text(cast<ShapedType>(layer.getX().getType()).getElementType()));
+  dims.emplace_back("activation", text(layer.getActivation()));
+  if (layer.getW1Quant())
+    dims.emplace_back("w1_quant", text(*layer.getW1Quant()));
+  if (layer.getW2Quant())
+    dims.emplace_back("w2_quant", text(*layer.getW2Quant()));
+  if (layer.getActQuant())
+    dims.emplace_back("act_quant", text(*layer.getActQuant()));
+  return success();
+}
+
+static LogicalResult
+runPipeline(ModuleOp module, llvm::function_ref<void(OpPassManager &)> add) {
+  PassManager passes(module.getContext(), ModuleOp::getOperationName());
+  // A failing pass is told by its own diagnostic.
+  add(passes);
+  return passes.run(module);
+}
+
+LogicalResult Compilation::decide(const Bucket &bucket, TileLayer &tile) {
+  tile.bucket = bucket;
+  tile.kernels = module.clone();
+  MoeToCpuOptions options;
+  options.tokens = bucket.tokens;
+  if (failed(runPipeline(*tile.kernels, [&](OpPassManager &passes) {
+        buildDecidePipeline(passes, options);
+      })))
+    return failure();
+  tile.kernels->walk([&](GroupedGemmOp gemm) {
+    ConfigAttr config = gemm.getChosenConfig();
+    if (!config)
+      return;
+    std::string text;
+    llvm::raw_string_ostream(text) << config;
+    if (!llvm::is_contained(tile.configs, text))
+      tile.configs.push_back(text);
+  });
+  return success();
+}
+
+LogicalResult Compilation::makeKernels(TileLayer &tile) {
+  return runPipeline(*tile.kernels,
+                     [](OpPassManager &passes) { buildTilePipeline(passes); });
+}
+
+LogicalResult Compilation::readTile(TileLayer &tile) {
+  auto plans = llvm::to_vector(tile.kernels->getOps<tile::PlanOp>());
+  if (plans.size() != 1)
+    return emitError(module.getLoc())
+           << "a module to compile has one function with moe operations or "
+              "one moe_tile.plan, this one has "
+           << plans.size();
+  FailureOr<PlanInfo> plan = readPlan(plans[0]);
+  if (failed(plan))
+    return failure();
+  tile.plan = std::move(*plan);
+  tile.name = plans[0].getSymName().str();
+  plans[0].erase();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// To code
+//===----------------------------------------------------------------------===//
+
+LogicalResult Compilation::lower(TileLayer &tile, Job &job) {
+  double start = now();
+  job.module = tile.kernels->clone();
+  job.plan = tile.plan;
+  MoeToCpuOptions back;
+  back.isa = job.isa->name.str();
+  if (failed(runPipeline(*job.module,
+                         [&](OpPassManager &passes) {
+                           buildTileToCpuPipeline(passes, back);
+                         })) ||
+      failed(addScratch(*job.module, job.plan)))
+    return failure();
+  job.lower = now() - start;
+  return success();
+}
+
+LogicalResult Compilation::emit(Job &job) {
+  job.code.isa = job.isa->name.str();
+  job.code.kernels = job.plan.kernels();
+  FailureOr<std::string> object =
+      emitObject(*job.module, *job.isa, job.code.kernels, &job.times);
+  if (failed(object))
+    return failure();
+  job.code.object = std::move(*object);
+  if (!options.link)
+    return success();
+  double start = now();
+  FailureOr<std::string> shared =
+      linkSharedObject(job.module->getLoc(), job.code.object);
+  if (failed(shared))
+    return failure();
+  job.code.sharedObject = std::move(*shared);
+  job.link = now() - start;
+  return success();
+}
+
+FailureOr<CompiledLayer> Compilation::run() {
+  if (failed(checkOptions()) || failed(verify(module)) || failed(describe()))
+    return failure();
+
+  // Ranges whose kernels came out equal share the code.
+  double start = now();
+  std::vector<TileLayer> tiles;
+  std::string former;
+  for (const Bucket &bucket : buckets) {
+    TileLayer tile;
+    if (failed(decide(bucket, tile)) || failed(makeKernels(tile)) ||
+        failed(readTile(tile)))
+      return failure();
+    std::string text;
+    llvm::raw_string_ostream(text) << *tile.kernels;
+    if (!tiles.empty() && text == former) {
+      tiles.back().bucket.last = bucket.last;
+      continue;
+    }
+    former = std::move(text);
+    tiles.push_back(std::move(tile));
+  }
+  front = now() - start;
+
+  std::vector<Job> jobs(tiles.size() * isas.size());
+  for (auto [i, job] : llvm::enumerate(jobs)) {
+    job.isa = isas[i % isas.size()];
+    if (failed(lower(tiles[i / isas.size()], job)))
+      return failure();
+  }
+  if (failed(failableParallelForEach(module.getContext(), jobs,
+                                     [&](Job &job) { return emit(job); })))
+    return failure();
+
+  llvm::raw_string_ostream(result.source) << module << "\n";
+  result.manifest.layer = tiles.front().name;
+  result.manifest.arguments = tiles.front().plan.arguments;
+  for (auto [i, job] : llvm::enumerate(jobs)) {
+    const TileLayer &tile = tiles[i / isas.size()];
+    // The hash keeps a reader that has opened the manifest of one artifact from
+    // loading the code of another one that took its place.
+    job.code.name =
+        tile.name + "-" + job.code.isa + "-t" +
+        std::to_string(tile.bucket.tokens) + "-" +
+        llvm::utohexstr(llvm::xxh3_64bits(job.code.object), true, 16) + ".so";
+    ManifestVariant variant;
+    variant.target = "cpu";
+    variant.isa = job.code.isa;
+    variant.firstTokens = tile.bucket.first;
+    variant.lastTokens = tile.bucket.last;
+    variant.code = job.code.name;
+    variant.configs = tile.configs;
+    variant.workspaces = job.plan.workspaces;
+    variant.launches = job.plan.launches;
+    result.manifest.variants.push_back(std::move(variant));
+  }
+  if (options.verbose)
+    report(jobs);
+  for (Job &job : jobs)
+    result.code.push_back(std::move(job.code));
+  return std::move(result);
+}
+
+LogicalResult Compilation::emitForm(StringRef form, llvm::raw_ostream &os) {
+  TileLayer tile;
+  if (failed(checkOptions()) || failed(verify(module)) ||
+      failed(decide(buckets.front(), tile)))
+    return failure();
+  if (form != "moe" && failed(makeKernels(tile)))
+    return failure();
+  if (form == "moe" || form == "tile") {
+    os << *tile.kernels << "\n";
+    return success();
+  }
+  Job job;
+  job.isa = isas.front();
+  if (failed(readTile(tile)) || failed(lower(tile, job)))
+    return failure();
+  if (form == "llvm") {
+    os << *job.module << "\n";
+    return success();
+  }
+  FailureOr<std::string> text =
+      form == "asm" ? emitAssembly(*job.module, *job.isa, job.plan.kernels())
+                    : emitLLVMText(*job.module, *job.isa, job.plan.kernels());
+  if (failed(text))
+    return failure();
+  os << *text;
+  return success();
+}
+
+void Compilation::report(ArrayRef<Job> jobs) {
+  llvm::raw_ostream &os = *options.verbose;
+  os << llvm::format("to tile kernels: %.3f s\n", front);
+  for (const Job &job : jobs)
+    os << llvm::format(
+        "%s: lower %.3f s, translate %.3f s, optimise %.3f s, generate %.3f "
+        "s, link %.3f s, object %zu bytes, shared object %zu bytes\n",
+        job.code.name.c_str(), job.lower, job.times.translate,
+        job.times.optimize, job.times.generate, job.link,
+        job.code.object.size(), job.code.sharedObject.size());
+}
+
+FailureOr<CompiledLayer>
+mlir::moe::compileLayer(ModuleOp module, const CompileOptions &options) {
+  return Compilation(module, options).run();
+}
+
+LogicalResult mlir::moe::emitForm(ModuleOp module,
+                                  const CompileOptions &options, StringRef form,
+                                  llvm::raw_ostream &os) {
+  return Compilation(module, options).emitForm(form, os);
+}
+
+FailureOr<std::unique_ptr<JitLayer>>
+mlir::moe::openInProcess(Location location, const CompiledLayer &layer,
+                         const moec_open_options *options) {
+  SmallVector<JitInput> inputs;
+  for (const CodeObject &code : layer.code)
+    inputs.push_back({code.name, code.object, code.kernels});
+  return JitLayer::open(location, printManifest(layer.manifest), inputs,
+                        options);
+}

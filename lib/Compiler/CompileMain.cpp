@@ -1,0 +1,171 @@
+//===- CompileMain.cpp - moe-compile as a library -------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moec/Compiler/CompileMain.h"
+
+#include "mlir/IR/Remarks.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Support/FileUtilities.h"
+#include "moec/Compiler/ObjectEmitter.h"
+#include "moec/Frontend/LayerDescription.h"
+#include "llvm/Config/llvm-config.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/SourceMgr.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using llvm::Error;
+using llvm::Expected;
+
+/// Prints an error as one line; the exit status of a failure.
+static int fail(const Twine &message) {
+  llvm::errs() << "moe-compile: error: " << message << "\n";
+  return 1;
+}
+
+static int fail(Error error) { return fail(llvm::toString(std::move(error))); }
+
+/// The layer that --hf-config or --model describes, split over the ranks.
+static Expected<LayerDescription> describeLayer(const CompileCommand &command) {
+  std::optional<Dtype> dtype;
+  if (command.dtype) {
+    Expected<Dtype> parsed = parseDtype(*command.dtype);
+    if (!parsed)
+      return parsed.takeError();
+    dtype = *parsed;
+  }
+  LayerDescription layer;
+  if (!command.model.empty()) {
+    Expected<LayerDescription> known = getKnownModel(command.model);
+    if (!known)
+      return known.takeError();
+    layer = *known;
+    if (dtype)
+      layer.dtype = *dtype;
+  } else {
+    auto text = llvm::MemoryBuffer::getFile(command.hfConfig);
+    if (!text)
+      return llvm::createStringError("cannot read '" + command.hfConfig +
+                                     "': " + text.getError().message());
+    Expected<LayerDescription> read =
+        parseHuggingFaceConfig((*text)->getBuffer(), dtype);
+    if (!read)
+      return llvm::createStringError(command.hfConfig + ": " +
+                                     llvm::toString(read.takeError()));
+    layer = *read;
+  }
+  if (Error error = layer.verify())
+    return std::move(error);
+  if (command.tensorParallel != 1)
+    if (Error error = layer.applyTensorParallel(command.tensorParallel))
+      return std::move(error);
+  if (command.expertParallel != 1)
+    if (Error error = layer.applyExpertParallel(command.expertParallel))
+      return std::move(error);
+  return layer;
+}
+
+static Error resolveIsas(CompileOptions &options) {
+  for (std::string &isa : options.isas) {
+    if (isa != "native")
+      continue;
+    const CpuIsa *host = getHostCpuIsa();
+    if (!host)
+      return llvm::createStringError("option '--isa': this machine is no "
+                                     "x86-64, so there is no native one");
+    isa = host->name.str();
+  }
+  return Error::success();
+}
+
+/// Sends the decisions of the passes and their reasons to the standard error.
+static LogicalResult enableExplanations(MLIRContext &context) {
+  remark::RemarkCategories categories;
+  categories.all = ".*";
+  return remark::enableOptimizationRemarks(
+      context, /*streamer=*/nullptr,
+      std::make_unique<remark::RemarkEmittingPolicyAll>(), categories,
+      /*printAsEmitRemarks=*/true);
+}
+
+static int compile(MLIRContext &context, ModuleOp module,
+                   const CompileCommand &command) {
+  if (command.explain && failed(enableExplanations(context)))
+    return fail("the remark engine does not start");
+  if (!command.emit.empty())
+    return succeeded(
+               emitForm(module, command.options, command.emit, llvm::outs()))
+               ? 0
+               : 1;
+  FailureOr<CompiledLayer> layer = compileLayer(module, command.options);
+  if (failed(layer) ||
+      failed(writeArtifact(module.getLoc(), *layer, command.output)))
+    return 1;
+  for (const std::string &target : layer->manifest.missingTargets)
+    llvm::errs() << "moe-compile: note: target " << target
+                 << " is not built yet, the manifest says so\n";
+  return 0;
+}
+
+static int compileFile(MLIRContext &context, const CompileCommand &command) {
+  std::string message;
+  auto file = openInputFile(command.file, &message);
+  if (!file)
+    return fail(message);
+  llvm::SourceMgr sources;
+  sources.AddNewSourceBuffer(std::move(file), llvm::SMLoc());
+  SourceMgrDiagnosticHandler diagnostics(sources, &context);
+  OwningOpRef<ModuleOp> module =
+      parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
+  return module ? compile(context, *module, command) : 1;
+}
+
+static int compileModel(MLIRContext &context, const CompileCommand &command) {
+  Expected<LayerDescription> layer = describeLayer(command);
+  if (!layer)
+    return fail(layer.takeError());
+  // Diagnostics on what was built name the source instead of a place in it.
+  llvm::SourceMgr sources;
+  SourceMgrDiagnosticHandler diagnostics(sources, &context);
+  OwningOpRef<ModuleOp> module = buildLayer(&context, *layer);
+  if (!module || failed(verify(*module)))
+    return 1;
+  return compile(context, *module, command);
+}
+
+int mlir::moe::compileMain(ArrayRef<std::string> args) {
+  Expected<CompileCommand> parsed = parseCompileCommand(args);
+  if (!parsed)
+    return fail(parsed.takeError());
+  CompileCommand &command = *parsed;
+  if (command.help) {
+    llvm::outs() << getCompileHelp();
+    return 0;
+  }
+  if (command.version) {
+    llvm::outs() << "moe-compile " << moec_version() << ", LLVM "
+                 << LLVM_VERSION_STRING << "\n";
+    return 0;
+  }
+  if (Error error = resolveIsas(command.options))
+    return fail(std::move(error));
+  if (command.verbose)
+    command.options.verbose = &llvm::errs();
+  if (!command.routing.empty() || !command.topkIds.empty())
+    llvm::errs() << "moe-compile: warning: tile sizes are chosen by token "
+                    "counts alone, the expected routing has no effect yet\n";
+
+  MLIRContext context;
+  prepareContext(context);
+  // The message names rule and numbers; the operation may fill pages.
+  context.printOpOnDiagnostic(false);
+  return command.file.empty() ? compileModel(context, command)
+                              : compileFile(context, command);
+}

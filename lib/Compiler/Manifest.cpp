@@ -1,0 +1,156 @@
+//===- Manifest.cpp - The manifest of an artifact -------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moec/Compiler/Manifest.h"
+
+#include "moec-c/Runtime.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir::moe;
+using llvm::json::OStream;
+
+int64_t TokenSize::at(int64_t count) const {
+  return (tokens * count + constant + divisor - 1) / divisor;
+}
+
+/// The shortest of the three spellings: 7, "8*T + 1", {"T", "const", "div"}.
+static llvm::json::Value toJson(const TokenSize &size) {
+  if (size.divisor != 1)
+    return llvm::json::Object{
+        {"T", size.tokens}, {"const", size.constant}, {"div", size.divisor}};
+  if (size.tokens == 0)
+    return size.constant;
+  std::string text =
+      size.tokens == 1 ? "T" : std::to_string(size.tokens) + "*T";
+  if (size.constant != 0)
+    text += " + " + std::to_string(size.constant);
+  return text;
+}
+
+static llvm::json::Value toJson(const std::vector<TokenSize> &sizes) {
+  if (sizes.size() == 1)
+    return toJson(sizes.front());
+  llvm::json::Array array;
+  for (const TokenSize &size : sizes)
+    array.push_back(toJson(size));
+  return array;
+}
+
+static llvm::json::Value toJson(const ManifestLaunchArgument &argument) {
+  using Kind = ManifestLaunchArgument::Kind;
+  switch (argument.kind) {
+  case Kind::Argument:
+    return llvm::json::Object{{"arg", argument.index}};
+  case Kind::Workspace:
+    return llvm::json::Object{{"workspace", argument.index}};
+  case Kind::Dim:
+    return llvm::json::Object{{"dim", toJson(argument.dim)}};
+  }
+  llvm_unreachable("covered switch");
+}
+
+static void print(OStream &json, const ManifestArgument &argument) {
+  json.object([&] {
+    json.attribute("name", argument.name);
+    json.attribute("dtype", argument.dtype);
+    json.attributeArray("shape", [&] {
+      for (const TokenSize &size : argument.shape)
+        json.value(toJson(size));
+    });
+    json.attribute("role", argument.output ? "output" : "input");
+    if (argument.optional)
+      json.attribute("optional", true);
+    if (!argument.packedBy.empty())
+      json.attribute("packed_by", argument.packedBy);
+  });
+}
+
+static void print(OStream &json, const ManifestWorkspace &workspace) {
+  json.object([&] {
+    if (!workspace.name.empty())
+      json.attribute("name", workspace.name);
+    json.attribute(workspace.perWorker ? "per_worker" : "bytes",
+                   toJson(workspace.bytes));
+    json.attribute("align", workspace.align);
+    json.attribute("init", workspace.zero ? "zero" : "none");
+  });
+}
+
+static void print(OStream &json, const ManifestVariant &variant) {
+  json.object([&] {
+    json.attribute("target", variant.target);
+    if (!variant.isa.empty())
+      json.attribute("isa", variant.isa);
+    json.attributeArray("tokens", [&] {
+      json.value(variant.firstTokens);
+      if (variant.lastTokens)
+        json.value(*variant.lastTokens);
+      else
+        json.value(nullptr);
+    });
+    if (variant.code.empty())
+      json.attribute("code", nullptr);
+    else
+      json.attribute("code", variant.code);
+    json.attributeArray("config", [&] {
+      for (const std::string &config : variant.configs)
+        json.value(config);
+    });
+    json.attributeArray("workspace", [&] {
+      for (const ManifestWorkspace &workspace : variant.workspaces)
+        print(json, workspace);
+    });
+    json.attributeArray("launches", [&] {
+      for (const ManifestLaunch &launch : variant.launches)
+        json.object([&] {
+          json.attribute("kernel", launch.kernel);
+          json.attributeArray("args", [&] {
+            for (const ManifestLaunchArgument &argument : launch.args)
+              json.value(toJson(argument));
+          });
+        });
+    });
+    // A CPU's register allocator reports neither; there is no shared memory.
+    json.attributeObject("resources", [&] {
+      for (const char *name : {"registers", "shared_memory", "spills"})
+        json.attribute(name, nullptr);
+    });
+  });
+}
+
+std::string mlir::moe::printManifest(const Manifest &manifest) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  OStream json(stream, /*IndentSize=*/1);
+  json.object([&] {
+    json.attribute("moec", moec_version());
+    json.attribute("format", MOEC_MANIFEST_FORMAT);
+    json.attributeObject("layer", [&] {
+      json.attribute("name", manifest.layer);
+      json.attributeObject("dims", [&] {
+        for (const auto &[name, value] : manifest.dims)
+          json.attribute(name, value);
+      });
+    });
+    if (!manifest.missingTargets.empty())
+      json.attributeArray("missing_targets", [&] {
+        for (const std::string &target : manifest.missingTargets)
+          json.value(target);
+      });
+    json.attributeArray("arguments", [&] {
+      for (const ManifestArgument &argument : manifest.arguments)
+        print(json, argument);
+    });
+    json.attributeArray("variants", [&] {
+      for (const ManifestVariant &variant : manifest.variants)
+        print(json, variant);
+    });
+  });
+  stream << "\n";
+  return text;
+}
