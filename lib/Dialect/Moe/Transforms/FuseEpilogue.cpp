@@ -294,24 +294,6 @@ LogicalResult FuseEpilogue::fuseCombine(CombineOp op, RewriterBase &rewriter) {
   return success();
 }
 
-/// Erases inits that fusion left without a reader.
-static void eraseDeadInits(Operation *root, RewriterBase &rewriter) {
-  SetVector<Operation *> dead;
-  root->walk([&](tensor::EmptyOp op) {
-    if (op->use_empty())
-      dead.insert(op);
-  });
-  while (!dead.empty()) {
-    Operation *op = dead.pop_back_val();
-    SmallVector<Value> operands(op->getOperands());
-    rewriter.eraseOp(op);
-    for (Value operand : operands)
-      if (Operation *def = operand.getDefiningOp();
-          def && isOpTriviallyDead(def))
-        dead.insert(def);
-  }
-}
-
 void FuseEpilogue::runOnOperation() {
   IRRewriter rewriter(&getContext());
   for (ActivateOp op : collect<ActivateOp>())

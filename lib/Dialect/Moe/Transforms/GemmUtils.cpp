@@ -12,6 +12,9 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -114,4 +117,21 @@ OpFoldResult moe::mulExtent(OpBuilder &builder, Location loc,
   Value by = arith::ConstantIndexOp::create(builder, loc, factor);
   return arith::MulIOp::create(builder, loc, cast<Value>(extent), by)
       .getResult();
+}
+
+void moe::eraseDeadInits(Operation *root, RewriterBase &rewriter) {
+  SetVector<Operation *> dead;
+  root->walk([&](tensor::EmptyOp op) {
+    if (op->use_empty())
+      dead.insert(op);
+  });
+  while (!dead.empty()) {
+    Operation *op = dead.pop_back_val();
+    SmallVector<Value> operands(op->getOperands());
+    rewriter.eraseOp(op);
+    for (Value operand : operands)
+      if (Operation *def = operand.getDefiningOp();
+          def && isOpTriviallyDead(def))
+        dead.insert(def);
+  }
 }

@@ -74,6 +74,10 @@ SmallVector<Value> createQuantInits(OpBuilder &builder, Location loc,
 OpFoldResult mulExtent(OpBuilder &builder, Location loc, OpFoldResult extent,
                        int64_t factor);
 
+/// Erases every `tensor.empty` below `root` that nobody reads, and what was
+/// computed for it alone: what rebuilding a GEMM leaves behind.
+void eraseDeadInits(Operation *root, RewriterBase &rewriter);
+
 } // namespace mlir::moe
 
 #endif // MOEC_LIB_DIALECT_MOE_TRANSFORMS_GEMMUTILS_H

@@ -25,6 +25,9 @@ enum class ReduceMode { Rows, Token };
 /// Where zero points are subtracted: by rule, on load, by row sums where legal.
 enum class ZeroChoice { Auto, Element, RowSum };
 
+/// Formulation of a layer: by rule, only the chosen experts, all experts.
+enum class FormulationChoice { Auto, Grouped, Dense };
+
 #define GEN_PASS_DECL
 #include "moec/Dialect/Moe/Transforms/Passes.h.inc"
 

@@ -61,6 +61,8 @@ def MoeFuseEpilogue : Pass<"moe-fuse-epilogue"> {
     gate, a granule that spans whole rows or does not divide the columns,
     weights marked `keep`, row operands of another index space, `add` under
     `reduce=token`.
+
+    Limits: works on tensors; ops on buffers are left alone.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect",
                            "::mlir::tensor::TensorDialect"];
@@ -146,6 +148,76 @@ def MoeFoldScales : Pass<"moe-fold-scales"> {
     Statistic<"numPromote", "num-promote", "Scales applied by promotion">,
     Statistic<"numOperand", "num-operand", "Scales applied on load">,
     Statistic<"numRowSum", "num-row-sum", "Zero points turned into row sums">];
+}
+
+def MoeChooseFormulation : Pass<"moe-choose-formulation"> {
+  let summary = "choose between routed and dense computation of a layer";
+  let description = [{
+    Sets `formulation` on the GEMMs of every `moe.align`. `dense` replaces the
+    routing by `moe.route_all` over all E experts and the router weights by
+    alpha[t, e] from `moe.dense_weights`: every token goes through every expert, and
+    the sum over e with alpha = 0 for experts that were not chosen is the
+    layer. It costs E / k times the arithmetic and no gather; `auto` takes it for
+    4 E <= 5 k.
+
+    Limits: tensors, one block, the form behind `moe-fuse-epilogue` and before
+    `moe-fold-scales`, and finite values: 0 * inf is not 0.
+
+    Legal if the weights enter linearly, that is multiplied by a last product
+    in the region of the second GEMM or by `moe.combine`; duplicate ids then sum
+    in alpha, and id -1 gives none.
+
+    A `formulation` that is present is obeyed. Where dense is asked for and not
+    legal the pass fails with the reason.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::tensor::TensorDialect"];
+  let options = [
+    Option<"formulation", "formulation", "::mlir::moe::FormulationChoice",
+           "::mlir::moe::FormulationChoice::Auto",
+           "Which one to take (default auto)",
+           [{::llvm::cl::values(
+             clEnumValN(::mlir::moe::FormulationChoice::Auto, "auto", "by rule"),
+             clEnumValN(::mlir::moe::FormulationChoice::Grouped, "grouped",
+                        "only the chosen experts"),
+             clEnumValN(::mlir::moe::FormulationChoice::Dense, "dense",
+                        "all experts, weighted"))}]>];
+  let statistics = [
+    Statistic<"numGrouped", "num-grouped", "Routings left grouped">,
+    Statistic<"numDense", "num-dense", "Routings made dense">];
+}
+
+def MoeSelectConfig : Pass<"moe-select-config"> {
+  let summary = "choose tile sizes and mapping of every grouped GEMM";
+  let description = [{
+    Writes a ranked list of `#moe.config` on every `moe.grouped_gemm` without one, and `block_m` into the
+    type of the routing that its GEMMs share. Candidates come in a fixed order
+    from a table per kind of target and are filtered by named rules: `block`
+    (instruction rows), `k_step` (CPU: all of K or at least 128 columns), `scale_group`,
+    `alignment` (16-byte rows), `shared_memory`. Refused candidates are analysis remarks.
+
+    A configuration or a `block_m` other than 1 that is present is never
+    changed: the pass checks it by the same rules and fails with the rule and its numbers
+    if it breaks one; the GEMMs of a routing must have block rows that divide its `block_m`.
+
+    `tokens` and the routing's E and k give the mean rows per expert that is hit
+    (uniform routing), which picks block m.
+
+    Limits: a fixed table, no prediction of time; a routing that is a
+    function argument keeps its type.
+  }];
+  let options = [
+    Option<"target", "target", "std::string", "\"cpu\"",
+           "Target name: cpu, sm_*, gfx* (default cpu)">,
+    Option<"tokens", "tokens", "int64_t", "0",
+           "Tokens per call for which to choose; 0 takes a static extent, else "
+           "1024 (default 0)">,
+    Option<"limit", "limit", "unsigned", "3",
+           "Longest ranked list, in entries (default 3)">];
+  let statistics = [
+    Statistic<"numChosen", "num-chosen", "GEMMs given a configuration">,
+    Statistic<"numKept", "num-kept", "GEMMs that had one">,
+    Statistic<"numRejected", "num-rejected", "Candidates refused by a rule">];
 }
 
 #endif // MOEC_DIALECT_MOE_TRANSFORMS_PASSES_TD

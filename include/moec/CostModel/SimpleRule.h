@@ -1,0 +1,89 @@
+//===- SimpleRule.h - Tile sizes by a small table ---------------*- C++ -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The first selector of configurations: candidates in a fixed order, filtered
+// by named rules. No prediction of time. Plain C++, no IR.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_COSTMODEL_SIMPLERULE_H
+#define MOEC_COSTMODEL_SIMPLERULE_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mlir::moe {
+
+/// What the rules know of a target. Sizes in bytes.
+struct RuleTarget {
+  enum Kind { Cpu, Nvidia, Amd };
+  const char *name;
+  Kind kind;
+  /// Largest shared memory (LDS) of one block; 0 on a CPU.
+  int64_t sharedBytes;
+  /// Rows of the smallest matrix instruction on the token side.
+  int64_t minBlockM;
+  /// Weights can take the row side of the matrix instruction.
+  bool canSwap;
+  /// Bulk copies by descriptor.
+  bool hasDescriptors;
+};
+
+/// The target called `name`, or null.
+const RuleTarget *findRuleTarget(const std::string &name);
+/// All names, separated by ", ".
+std::string ruleTargetNames();
+
+/// One grouped GEMM as the rules see it.
+struct GemmProblem {
+  /// Rows of B per expert and reduction size, in values.
+  int64_t n = 0, k = 0;
+  /// Bits of one stored value of A and B.
+  int64_t aBits = 16, bBits = 16;
+  /// K granules of the scales in columns, 0 for none or one that covers K.
+  int64_t aGranule = 0, bGranule = 0;
+  /// The scale plan promotes this side.
+  bool aPromotes = false, bPromotes = false;
+  /// Rows of A are gathered by token.
+  bool gather = false;
+  /// Mean rows per expert that is hit; the number that picks block m.
+  double rowsPerExpert = 0;
+};
+
+/// Fields of `#moe.config` that the rule sets; names and units as there.
+struct RuleConfig {
+  int64_t blockM = 0, blockN = 0, blockK = 0, stages = 1;
+  bool swap = false;
+  std::string a = "direct", b = "direct", store = "vector";
+};
+
+/// Verdict of one named rule on one candidate: empty text means legal.
+struct RuleVerdict {
+  std::string rule, text;
+  bool ok() const { return text.empty(); }
+};
+
+/// Checks all rules in order, stops at the first that rejects.
+RuleVerdict checkConfig(const RuleTarget &target, const GemmProblem &problem,
+                        const RuleConfig &config);
+
+/// Block rows for a layer with `rowsPerExpert` mean rows per hit expert; both
+/// GEMMs share it.
+int64_t pickBlockM(const RuleTarget &target, double rowsPerExpert);
+
+/// Legal candidates with the given block rows, best first, at most `limit`.
+/// `rejected` gets the verdict on every candidate that was refused.
+std::vector<RuleConfig> rankConfigs(const RuleTarget &target,
+                                    const GemmProblem &problem, int64_t blockM,
+                                    size_t limit,
+                                    std::vector<RuleVerdict> &rejected);
+
+} // namespace mlir::moe
+
+#endif // MOEC_COSTMODEL_SIMPLERULE_H
