@@ -29,15 +29,15 @@ static int fail(Error error) {
 }
 
 static int runLayer(RunOptions options) {
-  if (Error error = completeTokens(options))
+  if (Error error = makeCases(options))
     return fail(std::move(error));
   Expected<std::unique_ptr<Session>> session = Session::open(options);
   if (!session)
     return fail(session.takeError());
   std::vector<CaseResult> cases;
   bool passed = true;
-  for (int64_t tokens : options.tokens) {
-    Expected<CaseResult> result = (*session)->run(tokens);
+  for (const RunCase &run : options.cases) {
+    Expected<CaseResult> result = (*session)->run(run);
     if (!result)
       return fail(result.takeError());
     printCase(llvm::outs(), (*session)->getSpec(), options, *result);

@@ -92,21 +92,21 @@ static Distribution getDistribution(const LayerSpec &spec,
 
 static Expected<HostTensor> makeIds(const LayerSpec &spec,
                                     const ArgumentSpec &argument,
-                                    int64_t tokens,
+                                    const RunCase &run,
                                     const InputOptions &options) {
   auto ids = [&]() -> Expected<TopkIds> {
-    if (!options.topkIdsFile.empty())
-      return readTopkIds(options.topkIdsFile, spec.globalExperts);
-    return sampleRouting(options.routing, tokens, spec.globalExperts, spec.topk,
-                         options.seed);
+    if (!run.idsFile.empty())
+      return readTopkIds(run.idsFile, spec.globalExperts);
+    return sampleRouting(options.routing, run.tokens, spec.globalExperts,
+                         spec.topk, options.seed);
   }();
   if (!ids)
     return ids.takeError();
-  if (ids->tokens != tokens || ids->topk != spec.topk)
+  if (ids->tokens != run.tokens || ids->topk != spec.topk)
     return llvm::createStringError(llvm::formatv(
         "{0}: holds ids of {1} tokens x {2}, the run needs {3} "
         "tokens x {4}",
-        options.topkIdsFile, ids->tokens, ids->topk, tokens, spec.topk));
+        run.idsFile, ids->tokens, ids->topk, run.tokens, spec.topk));
   return topkIdsToTensor(*ids);
 }
 
@@ -143,13 +143,14 @@ static Expected<HostTensor> readArgument(const ArgumentSpec &argument,
 
 Expected<HostTensor> mlir::moe::makeArgument(const LayerSpec &spec,
                                              const ArgumentSpec &argument,
-                                             int64_t tokens,
+                                             const RunCase &run,
                                              const InputOptions &options) {
+  int64_t tokens = run.tokens;
   if (auto file = options.files.find(argument.name);
       file != options.files.end())
     return readArgument(argument, tokens, file->second);
   if (argument.role == ArgumentRole::TopkIds && spec.topk > 0)
-    return makeIds(spec, argument, tokens, options);
+    return makeIds(spec, argument, run, options);
 
   SmallVector<int64_t, 4> shape = argument.getShape(tokens);
   Expected<HostTensor> tensor =

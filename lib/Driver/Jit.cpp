@@ -12,7 +12,8 @@ using namespace mlir;
 using namespace mlir::moe;
 
 llvm::Expected<LayerOpener> mlir::moe::compileInMemory(func::FuncOp function,
-                                                       std::string isa) {
+                                                       std::string isa,
+                                                       ArrayRef<int64_t>) {
   return llvm::createStringError(
       "compiling in memory is not built yet; --reference interprets '" +
       function.getName() + "'");

@@ -18,12 +18,6 @@ using llvm::formatv;
 using llvm::json::Object;
 using JsonValue = llvm::json::Value;
 
-static StringRef getRoutingName(const RunOptions &options) {
-  if (!options.inputs.topkIdsFile.empty())
-    return options.inputs.topkIdsFile;
-  return getRoutingArchetypeName(options.inputs.routing);
-}
-
 static double perSecond(double amount, double seconds) {
   return seconds > 0 ? amount / seconds : 0;
 }
@@ -49,8 +43,7 @@ void mlir::moe::printCase(llvm::raw_ostream &os, const LayerSpec &spec,
   if (spec.experts > 0)
     os << formatv(" E={0} k={1} H={2} I={3} routing={4} seed={5} active={6}",
                   spec.experts, spec.topk, spec.hidden, spec.inner,
-                  getRoutingName(options), options.inputs.seed,
-                  result.activeExperts);
+                  result.routing, options.inputs.seed, result.activeExperts);
   os << "\n";
   os << formatv("  run variant={0} workers={1} time_ms={2:F4} "
                 "workspace_MB={3:F2} peak_MB={4:F1}\n",
@@ -80,6 +73,7 @@ static JsonValue number(double value) {
 JsonValue mlir::moe::caseToJson(const CaseResult &result) {
   Object object{
       {"tokens", result.tokens},
+      {"routing", result.routing},
       {"variant", result.variant},
       {"workers", result.workers},
       {"active_experts", result.activeExperts},
@@ -131,7 +125,6 @@ JsonValue mlir::moe::reportToJson(const LayerSpec &spec,
                        {"k", spec.topk},
                        {"H", spec.hidden},
                        {"I", spec.inner}}},
-      {"routing", getRoutingName(options)},
       {"seed", static_cast<int64_t>(options.inputs.seed)},
       {"cases", std::move(list)}};
 }

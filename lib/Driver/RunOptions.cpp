@@ -35,7 +35,9 @@ Who computes:
 What it computes on:
   --tokens N[,N...]    token counts, one run each
   --routing NAME       balanced (default), uniform, zipf1, zipf2, hot16
-  --topk-ids F.npy     recorded expert ids [tokens, k], int32 or int64
+  --topk-ids F.npy[,...]
+                       recorded expert ids [tokens, k], int32 or int64; one run
+                       per file
   --seed S             seed of routing and data (default 0)
   --input NAME=FILE    an argument from a .npy or .safetensors file; further
                        ones by repeating the option
@@ -111,7 +113,8 @@ static Expected<bool> parseValue(RunOptions &options, StringRef option,
       error = makeError("option '--routing': '" + value +
                         "' is none of balanced, uniform, zipf1, zipf2, hot16");
   } else if (option == "--topk-ids")
-    options.inputs.topkIdsFile = value.str();
+    for (StringRef file : llvm::split(value, ','))
+      options.idsFiles.push_back(file.str());
   else if (option == "--seed")
     error = parseInteger<uint64_t>(option, value, 0, UINT64_MAX,
                                    options.inputs.seed);
@@ -186,7 +189,7 @@ static Error checkOptions(const RunOptions &options, bool bothModes) {
   if (bothModes)
     return makeError("of --reference and --emulate only one can be given");
   if (!options.path.empty() && options.tokens.empty() &&
-      options.inputs.topkIdsFile.empty())
+      options.idsFiles.empty())
     return makeError("--tokens is missing");
   if (options.bench && options.mode != RunMode::Kernels)
     return makeError("--bench times compiled kernels only");
@@ -231,16 +234,26 @@ Expected<RunOptions> mlir::moe::parseRunOptions(ArrayRef<std::string> args) {
   return options;
 }
 
-Error mlir::moe::completeTokens(RunOptions &options) {
-  if (!options.tokens.empty())
+Error mlir::moe::makeCases(RunOptions &options) {
+  options.cases.clear();
+  if (options.idsFiles.empty()) {
+    for (int64_t tokens : options.tokens)
+      options.cases.push_back({tokens, ""});
     return Error::success();
-  Expected<HostTensor> ids = readNpy(options.inputs.topkIdsFile);
-  if (!ids)
-    return ids.takeError();
-  if (ids->getRank() != 2)
-    return makeError(options.inputs.topkIdsFile + ": shape " +
-                     formatShape(ids->getShape()) +
-                     ", expert ids are [tokens, k]");
-  options.tokens.push_back(ids->getDim(0));
+  }
+  if (!options.tokens.empty() &&
+      options.tokens.size() != options.idsFiles.size())
+    return makeError(Twine(options.tokens.size()) + " token counts, but " +
+                     Twine(options.idsFiles.size()) + " files of expert ids");
+  for (auto [i, file] : llvm::enumerate(options.idsFiles)) {
+    Expected<HostTensor> ids = readNpy(file);
+    if (!ids)
+      return ids.takeError();
+    if (ids->getRank() != 2)
+      return makeError(file + ": shape " + formatShape(ids->getShape()) +
+                       ", expert ids are [tokens, k]");
+    options.cases.push_back(
+        {options.tokens.empty() ? ids->getDim(0) : options.tokens[i], file});
+  }
   return Error::success();
 }

@@ -220,7 +220,12 @@ Error LayerRunner::bindArgument(const LayerSpec &spec, int index,
     return Error::success();
   }
   const ArgumentSpec *argument = spec.find(info->name);
-  if (positional) {
+  // A function that is given its destinations has all arguments in place.
+  bool allInPlace = spec.arguments.size() ==
+                    static_cast<size_t>(moec_argument_count(layer.get()));
+  if (positional && allInPlace) {
+    argument = &spec.arguments[index];
+  } else if (positional) {
     while (inputs < spec.arguments.size() &&
            spec.arguments[inputs].role == ArgumentRole::Output)
       ++inputs;

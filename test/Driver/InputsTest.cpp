@@ -19,7 +19,7 @@ static SmallVector<HostTensor> makeAll(const LayerSpec &spec, int64_t tokens,
                                        const InputOptions &options) {
   SmallVector<HostTensor> tensors;
   for (const ArgumentSpec &argument : spec.arguments) {
-    auto tensor = makeArgument(spec, argument, tokens, options);
+    auto tensor = makeArgument(spec, argument, {tokens, ""}, options);
     EXPECT_TRUE(bool(tensor)) << argument.name;
     tensors.push_back(std::move(*tensor));
   }

@@ -8,6 +8,7 @@
 
 #include "moec/Driver/RunOptions.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/Error.h"
 #include <gtest/gtest.h>
 
 using namespace mlir::moe;
@@ -80,8 +81,18 @@ TEST(RunOptions, tasks) {
   EXPECT_TRUE(parseRunOptions({"--version"})->version);
   EXPECT_TRUE(parseRunOptions({"--space-map", "--seed", "3"})->spaceMap);
   EXPECT_EQ(parseRunOptions({"--batch", "f"})->batch, "f");
-  EXPECT_EQ(parseRunOptions({"d", "--topk-ids", "f.npy"})->inputs.topkIdsFile,
-            "f.npy");
+  auto options = parseRunOptions({"d", "--topk-ids", "f.npy,g.npy"});
+  EXPECT_EQ(options->idsFiles,
+            (llvm::SmallVector<std::string>{"f.npy", "g.npy"}));
+  options->tokens = {1};
+  EXPECT_EQ(llvm::toString(makeCases(*options)),
+            "1 token counts, but 2 files of expert ids");
+  options->idsFiles.clear();
+  options->tokens = {3, 4};
+  ASSERT_FALSE(bool(makeCases(*options)));
+  ASSERT_EQ(options->cases.size(), 2u);
+  EXPECT_EQ(options->cases[1].tokens, 4);
+  EXPECT_EQ(options->cases[1].idsFile, "");
 }
 
 TEST(RunOptions, errors) {

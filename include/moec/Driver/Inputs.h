@@ -15,12 +15,17 @@
 
 namespace mlir::moe {
 
+/// One run of a layer.
+struct RunCase {
+  int64_t tokens = 0;
+  /// Recorded expert ids; empty: those of the archetype.
+  std::string idsFile;
+};
+
 /// Where the tensors come from.
 struct InputOptions {
   uint64_t seed = 0;
   RoutingArchetype routing = RoutingArchetype::Balanced;
-  /// Recorded expert ids instead of an archetype; empty: none.
-  std::string topkIdsFile;
   /// Files by argument name: .npy, or .safetensors that holds an entry of that
   /// name. A tensor from a file must have the argument's type and shape.
   llvm::StringMap<std::string> files;
@@ -28,14 +33,14 @@ struct InputOptions {
   unsigned threads = 0;
 };
 
-/// Makes or reads the tensor of one argument for `tokens` tokens. Random data
+/// Makes or reads the tensor of one argument for one run. Random data
 /// are a function of (seed, name of the argument, index) and valid for their
 /// role: weights have the variance 1 / K, codes and scales are drawn directly
 /// so that their products have it too. Outputs are poisoned: every byte 0xFF,
 /// which is NaN in all float types that have one.
 llvm::Expected<HostTensor> makeArgument(const LayerSpec &spec,
                                         const ArgumentSpec &argument,
-                                        int64_t tokens,
+                                        const RunCase &run,
                                         const InputOptions &options);
 
 /// Refuses what a layer has no meaning for: ids outside [-1, experts), naming

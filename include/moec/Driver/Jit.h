@@ -14,10 +14,12 @@
 namespace mlir::moe {
 
 /// Compiles the layer `function` for this machine and returns what opens it.
-/// isa: the highest instruction set to use, empty: all there is. Errors of the
+/// isa: the highest instruction set to use, empty: all there is. tokens: the
+/// counts to optimise for, empty: the compiler's default. Errors of the
 /// compiler are diagnostics at the function.
 llvm::Expected<LayerOpener> compileInMemory(func::FuncOp function,
-                                            std::string isa);
+                                            std::string isa,
+                                            llvm::ArrayRef<int64_t> tokens);
 
 } // namespace mlir::moe
 

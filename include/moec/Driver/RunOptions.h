@@ -34,8 +34,11 @@ struct RunOptions {
   std::string batch;
   /// The function of a .mlir file; empty: its only one.
   std::string function;
-  /// Token counts, run one after the other on the same weights.
+  /// As given; see cases.
   SmallVector<int64_t> tokens;
+  SmallVector<std::string> idsFiles;
+  /// What is run one after the other on the same weights; makeCases fills it.
+  SmallVector<RunCase> cases;
   InputOptions inputs;
   bool check = false, bench = false;
   /// Rows that the reference computes when there are more than 16 tokens.
@@ -57,8 +60,9 @@ llvm::Expected<RunOptions> parseRunOptions(llvm::ArrayRef<std::string> args);
 /// The help text, with examples.
 llvm::StringRef getRunHelp();
 
-/// The expert ids file gives the token count where no option does.
-llvm::Error completeTokens(RunOptions &options);
+/// Fills `cases`: one per file of expert ids, whose token count it gives, else
+/// one per token count. Where both are given there must be as many of each.
+llvm::Error makeCases(RunOptions &options);
 
 } // namespace mlir::moe
 

@@ -41,6 +41,8 @@ struct BenchResult {
 /// Everything that one token count gave.
 struct CaseResult {
   int64_t tokens = 0;
+  /// The archetype's name or the file of the expert ids.
+  std::string routing;
   /// "reference", or the variant: "cpu avx2".
   std::string variant;
   int workers = 1;
@@ -63,14 +65,14 @@ public:
   ~Session();
 
   /// Runs, checks and times as the options say.
-  llvm::Expected<CaseResult> run(int64_t tokens);
+  llvm::Expected<CaseResult> run(const RunCase &run);
   const LayerSpec &getSpec() const { return spec; }
 
 private:
   explicit Session(const RunOptions &options);
   llvm::Error readFunction();
   llvm::Error openKernels();
-  llvm::Error makeInputs(int64_t tokens);
+  llvm::Error makeInputs(const RunCase &run);
   llvm::Expected<SmallVector<HostTensor>> runKernels(CaseResult &result);
   llvm::Expected<SmallVector<HostTensor>>
   interpret(llvm::ArrayRef<int64_t> rows, bool wide);

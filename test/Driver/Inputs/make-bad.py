@@ -28,6 +28,7 @@ write("truncated.safetensors", safetensors[:-1])
 
 ids = np.array([[0, 1], [2, 0], [1, 2], [-1, 2]], np.int32)
 np.save("ids.npy", ids)
+np.save("ids2.npy", ids[:2].astype(np.int64))
 for name, place, value in (("large", (2, 1), 4), ("negative", (3, 0), -2)):
     broken = ids.copy()
     broken[place] = value

@@ -1,0 +1,159 @@
+"""Chains of single ops between token tensors, for run_ops.py.
+
+Intermediate tensors are in slot order, so a layout that writes and reads
+differently shows in the result.
+"""
+
+import itertools
+
+LAYOUTS = ("flat_topk", "expert_sorted", "expert_sorted_padded")
+EXPERTS, TOPK = 7, 3
+
+
+class Function:
+    """Builds one func.func whose arguments have T rows or none that depend on T."""
+
+    def __init__(self, name, block_m=1):
+        self.name, self.block_m = name, block_m
+        self.arguments, self.body, self.count = [], [], 0
+
+    @property
+    def routing(self):
+        block = f", block_m = {self.block_m}" if self.block_m > 1 else ""
+        return f"!moe.routing<experts = {EXPERTS}, topk = {TOPK}{block}>"
+
+    def argument(self, name, kind):
+        self.arguments.append(f"%{name}: {kind}")
+        return f"%{name}"
+
+    def add(self, text):
+        """Appends `text`; returns the value it defines."""
+        self.count += 1
+        self.body.append(f"  %{self.count} = {text}")
+        return f"%{self.count}"
+
+    def align(self):
+        ids = self.argument("ids", f"tensor<?x{TOPK}xi32>")
+        return self.add(f"moe.align {ids} : tensor<?x{TOPK}xi32> -> {self.routing}")
+
+    def slots(self, routing, layout, cols, elem):
+        """An empty slot tensor of a layout, and its type."""
+        rows = self.add(f"moe.num_slots {routing} layout = {layout} : {self.routing}")
+        kind = f"tensor<?x{cols}x{elem}>"
+        return self.add(f"tensor.empty({rows}) : {kind}"), kind
+
+    def dispatch(self, x, x_kind, routing, layout, cols, elem):
+        out, kind = self.slots(routing, layout, cols, elem)
+        return self.add(f"moe.dispatch {x} : {x_kind} routing({routing} : {self.routing}) "
+                        f"layout = {layout} outs({out} : {kind}) -> {kind}"), kind
+
+    def combine(self, value, kind, routing, layout, cols, elem, weighted=True, add=False):
+        clauses = f"moe.combine {value} : {kind}"
+        if weighted:
+            weights = self.argument("tw", f"tensor<?x{TOPK}xf32>")
+            clauses += f" weights({weights} : tensor<?x{TOPK}xf32>)"
+        if add:
+            rows = self.argument("add", f"tensor<?x{cols}x{elem}>")
+            clauses += f" add({rows} : tensor<?x{cols}x{elem}>)"
+        out = self.argument("out", f"tensor<?x{cols}x{elem}>")
+        return self.add(f"{clauses} routing({routing} : {self.routing}) layout = {layout} "
+                        f"outs({out} : tensor<?x{cols}x{elem}>) -> tensor<?x{cols}x{elem}>")
+
+    def gemm(self, a, a_kind, routing, a_layout, layout, inner, cols, elem, out=None):
+        weight = self.argument(f"w{self.count}", f"tensor<{EXPERTS}x{cols}x{inner}x{elem}>")
+        kind = f"tensor<?x{cols}x{elem}>"
+        if out is None:
+            out, kind = self.slots(routing, layout, cols, elem)
+        rows = "gather" if a_layout == "token" else "slots"
+        return self.add(
+            f"moe.grouped_gemm a({a} : {a_kind}) "
+            f"b({weight} : tensor<{EXPERTS}x{cols}x{inner}x{elem}>) "
+            f"routing({routing} : {self.routing}) rows = {rows} a_layout = {a_layout} "
+            f"out = {layout} outs({out} : {kind}) {{\n  ^bb0(%acc: f32):\n"
+            f"    moe.yield %acc : f32\n  }} -> {kind}"), kind
+
+    def text(self, result, kind):
+        body = "\n".join(self.body)
+        return (f"func.func @{self.name}({', '.join(self.arguments)}) -> {kind} {{\n{body}\n"
+                f"  return {result} : {kind}\n}}\n")
+
+
+def dispatch_combine(elem, layout, block_m, weighted, add):
+    function = Function(f"dispatch_{layout}_{block_m}_{elem}_{weighted:d}{add:d}", block_m)
+    x = function.argument("x", f"tensor<?x37x{elem}>")
+    routing = function.align()
+    value, kind = function.dispatch(x, f"tensor<?x37x{elem}>", routing, layout, 37, elem)
+    result = function.combine(value, kind, routing, layout, 37, elem, weighted, add)
+    return function.name, function.text(result, f"tensor<?x37x{elem}>")
+
+
+def gather_gemm(elem, layout, block_m, inner, cols):
+    function = Function(f"gather_{layout}_{block_m}_{elem}_{inner}_{cols}", block_m)
+    x_kind = f"tensor<?x{inner}x{elem}>"
+    x = function.argument("x", x_kind)
+    routing = function.align()
+    value, kind = function.gemm(x, x_kind, routing, "token", layout, inner, cols, elem)
+    result = function.combine(value, kind, routing, layout, cols, elem)
+    return function.name, function.text(result, f"tensor<?x{cols}x{elem}>")
+
+
+def slots_gemm(elem, first, second, block_m):
+    inner, cols = 64, 50
+    function = Function(f"slots_{first}_{second}_{block_m}_{elem}", block_m)
+    x_kind = f"tensor<?x{inner}x{elem}>"
+    x = function.argument("x", x_kind)
+    routing = function.align()
+    value, kind = function.dispatch(x, x_kind, routing, first, inner, elem)
+    value, kind = function.gemm(value, kind, routing, first, second, inner, cols, elem)
+    result = function.combine(value, kind, routing, second, cols, elem)
+    return function.name, function.text(result, f"tensor<?x{cols}x{elem}>")
+
+
+def token_gemm(elem):
+    function = Function(f"token_{elem}")
+    x_kind, kind = f"tensor<?x96x{elem}>", f"tensor<?x40x{elem}>"
+    x = function.argument("x", x_kind)
+    routing = function.align()
+    out = function.argument("out", kind)
+    result, _ = function.gemm(x, x_kind, routing, "token", "token", 96, 40, elem, out)
+    return function.name, function.text(result, kind)
+
+
+def quantize(elem, cols):
+    name = f"quantize_{elem}_{cols}"
+    groups = -(-cols // 128)
+    q, s = f"tensor<?x{cols}xf8E4M3FN>", f"tensor<?x{groups}xf32>"
+    return name, (
+        "#q = #moe.quant<f8E4M3FN, granule = [1, 128], scale = f32>\n"
+        f"func.func @{name}(%x: tensor<?x{cols}x{elem}>, %q: {q}, %s: {s}) -> ({q}, {s}) {{\n"
+        f"  %y:2 = moe.quantize %x : tensor<?x{cols}x{elem}> quant #q\n"
+        f"    outs(%q, %s : {q}, {s}) -> {q}, {s}\n  return %y#0, %y#1 : {q}, {s}\n}}\n")
+
+
+def dense_weights():
+    ids, weights, out = f"tensor<?x{TOPK}xi32>", f"tensor<?x{TOPK}xf32>", f"tensor<?x{EXPERTS}xf32>"
+    return "dense_weights", (
+        f"func.func @dense_weights(%ids: {ids}, %tw: {weights}, %o: {out}) -> {out} {{\n"
+        f"  %a = moe.dense_weights topk(%ids, %tw : {ids}, {weights}) outs(%o : {out}) -> {out}\n"
+        f"  return %a : {out}\n}}\n")
+
+
+def all_functions():
+    """Pairs of name and text."""
+    elems, blocks = ("f32", "bf16", "f16"), ((layout, block) for layout in LAYOUTS
+                                             for block in (1, 16))
+    blocks = list(blocks)
+    for elem, (layout, block) in itertools.product(elems, blocks):
+        yield dispatch_combine(elem, layout, block, True, False)
+        yield gather_gemm(elem, layout, block, 64, 48)
+    for weighted, add in ((False, False), (False, True), (True, True)):
+        yield dispatch_combine("bf16", "expert_sorted", 1, weighted, add)
+    for elem, (first, second) in itertools.product(("f32", "bf16"),
+                                                   itertools.product(LAYOUTS, LAYOUTS)):
+        yield slots_gemm(elem, first, second, 16)
+    for elem in elems:
+        yield gather_gemm(elem, "flat_topk", 1, 61, 43)
+        yield gather_gemm(elem, "expert_sorted", 1, 300, 129)
+        yield token_gemm(elem)
+        yield quantize(elem, 256)
+    yield dense_weights()
