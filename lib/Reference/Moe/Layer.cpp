@@ -39,7 +39,7 @@ static T activate(ActivationKind kind, T alpha, T limit, T g, T u) {
   case ActivationKind::Identity:
     return g;
   case ActivationKind::Silu:
-    return g * sigmoid(alpha * g);
+    return g * sigmoid(g);
   case ActivationKind::Gelu:
   case ActivationKind::GeluTanh:
     return gelu(g, kind == ActivationKind::GeluTanh);
@@ -48,7 +48,7 @@ static T activate(ActivationKind kind, T alpha, T limit, T g, T u) {
   case ActivationKind::Relu2:
     return g < 0 ? T(0) : g * g;
   case ActivationKind::Swiglu:
-    return g * sigmoid(alpha * g) * u;
+    return g * sigmoid(g) * u;
   case ActivationKind::Geglu:
   case ActivationKind::GegluTanh:
     return gelu(g, kind == ActivationKind::GegluTanh) * u;
@@ -263,8 +263,6 @@ template <typename T> llvm::Error Executor::runLayer(FusedExpertsOp op) {
     llvm::Expected<RoutingTable> all = routeToAll(tokens, 1, 1);
     if (!all)
       return all.takeError();
-    // Activations are quantised for quantised shared weights only.
-    bool quantised = op.getSharedQuantAttr() && op.getActQuantAttr();
     ExpertPair<T> pair = {std::move(*s1),
                           std::move(*s2),
                           {},
@@ -274,12 +272,11 @@ template <typename T> llvm::Error Executor::runLayer(FusedExpertsOp op) {
                           &*all,
                           op.getActivation(),
                           op.getGateUpAttr(),
-                          quantised ? op.getActQuantAttr() : QuantAttr(),
+                          op.getActQuantAttr(),
                           x.getType(),
                           {},
                           options.threads};
-    llvm::Expected<std::vector<T>> sum =
-        runPair(pair, quantised ? rounded : plain);
+    llvm::Expected<std::vector<T>> sum = runPair(pair, rounded);
     if (!sum)
       return sum.takeError();
     shared = std::move(*sum);

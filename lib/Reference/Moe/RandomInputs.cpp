@@ -9,6 +9,7 @@
 #include "moec/Reference/Moe/RandomInputs.h"
 #include "Matrix.h"
 #include "moec/Reference/Moe/Interpreter.h"
+#include "moec/Support/Parallel.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include <numeric>
@@ -275,6 +276,59 @@ static void fillCodes(HostTensor &tensor, const Random &random) {
   }
 }
 
+using RowFiller =
+    std::function<void(int64_t begin, llvm::MutableArrayRef<double> values)>;
+
+/// Makes the values of elements [begin, begin + size), which are whole rows.
+/// Null for an unknown kind.
+static RowFiller getRowFiller(llvm::StringRef kind, const HostTensor &tensor,
+                              const RandomOptions &options,
+                              const Random &random) {
+  int64_t cols = tensor.getRank() ? tensor.getShape().back() : 1;
+  using Values = llvm::MutableArrayRef<double>;
+  if (kind == "weights")
+    return [=](int64_t begin, Values values) {
+      for (size_t row = 0; row < values.size(); row += cols) {
+        double sum = 0;
+        for (int64_t i = 0; i < cols; ++i)
+          sum += values[row + i] = 0.05 + random.getUniform(begin + row + i);
+        for (int64_t i = 0; i < cols; ++i)
+          values[row + i] /= sum;
+      }
+    };
+  if (kind == "normal" || kind == "matrix") {
+    double factor = kind == "matrix" ? 1 / std::sqrt(double(cols)) : 1;
+    return [=](int64_t begin, Values values) {
+      for (auto [i, value] : llvm::enumerate(values))
+        value = random.getNormal(begin + i) * factor;
+    };
+  }
+  if (kind == "scale") {
+    // Powers of two survive every scale type; the others get a mantissa.
+    bool isPower = tensor.getType() == ElementType::F8E8M0FNU;
+    return [=](int64_t begin, Values values) {
+      for (auto [i, value] : llvm::enumerate(values))
+        value = std::ldexp(
+            isPower ? 1 : 1 + random.getUniform(2 * (begin + i) + 1),
+            -4 + static_cast<int>(random.getBelow(2 * (begin + i), 4)));
+    };
+  }
+  if (kind == "zero_point")
+    return [=](int64_t begin, Values values) {
+      for (auto [i, value] : llvm::enumerate(values))
+        value = random.getBelow(begin + i, 16);
+    };
+  if (kind == "iota")
+    return [](int64_t begin, Values values) {
+      std::iota(values.begin(), values.end(), begin);
+    };
+  if (kind == "one" || kind == "tokens") {
+    double content = kind == "one" ? 1 : options.tokens;
+    return [=](int64_t, Values values) { llvm::fill(values, content); };
+  }
+  return nullptr;
+}
+
 static llvm::Error fill(HostTensor &tensor, const Contents &contents,
                         const RandomOptions &options, const Random &random) {
   llvm::StringRef kind = contents.kind;
@@ -301,39 +355,23 @@ static llvm::Error fill(HostTensor &tensor, const Contents &contents,
     tensor = std::move(*poisoned);
     return llvm::Error::success();
   }
-  std::vector<double> values(count);
-  if (kind == "weights") {
-    for (int64_t begin = 0; begin < count; begin += cols) {
-      double sum = 0;
-      for (int64_t i = begin; i < begin + cols; ++i)
-        sum += values[i] = 0.05 + random.getUniform(i);
-      for (int64_t i = begin; i < begin + cols; ++i)
-        values[i] /= sum;
-    }
-  } else if (kind == "normal" || kind == "matrix") {
-    double factor = kind == "matrix" ? 1 / std::sqrt(double(cols)) : 1;
-    for (int64_t i = 0; i < count; ++i)
-      values[i] = random.getNormal(i) * factor;
-  } else if (kind == "scale") {
-    // Powers of two survive every scale type; the others get a mantissa.
-    bool isPower = tensor.getType() == ElementType::F8E8M0FNU;
-    for (int64_t i = 0; i < count; ++i)
-      values[i] = std::ldexp(isPower ? 1 : 1 + random.getUniform(2 * i + 1),
-                             -4 + int(random.getBelow(2 * i, 4)));
-  } else if (kind == "zero_point") {
-    for (int64_t i = 0; i < count; ++i)
-      values[i] = random.getBelow(i, 16);
-  } else if (kind == "iota") {
-    std::iota(values.begin(), values.end(), 0);
-  } else if (kind == "one" || kind == "zero") {
-    std::fill(values.begin(), values.end(), kind == "one");
-  } else if (kind == "tokens") {
-    std::fill(values.begin(), values.end(), options.tokens);
-  } else {
+  if (kind == "zero")
+    return llvm::Error::success();
+  auto fillRows = getRowFiller(kind, tensor, options, random);
+  if (!fillRows)
     return llvm::createStringError("unknown contents '" + kind + "'");
-  }
-  convertFromDouble(tensor.getType(), values.data(), tensor.getData(), count,
-                    Overflow::Saturate);
+  // Whole rows, and whole bytes of packed elements, per call.
+  int64_t grain = llvm::alignTo(1024, std::max<int64_t>(2 * cols, 2));
+  parallelFor(count, grain, 0, [&](uint64_t begin, uint64_t end) {
+    std::vector<double> values;
+    for (uint64_t at = begin; at < end; at += grain) {
+      values.resize(std::min<uint64_t>(grain, end - at));
+      fillRows(at, values);
+      convertFromDouble(tensor.getType(), values.data(),
+                        tensor.getData() + byteOffset(tensor, at),
+                        values.size(), Overflow::Saturate);
+    }
+  });
   return llvm::Error::success();
 }
 

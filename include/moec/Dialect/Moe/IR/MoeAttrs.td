@@ -126,7 +126,8 @@ def Moe_QuantAttr : AttrDef<Moe_Dialect, "Quant"> {
     of extent / granule.
 
     `zero`: `none`, an integer constant, or `operand` (a tensor of the shape of
-    the scales). `packing`: `low_even` = byte `b` holds column `2b` in its low
+    the scales, a byte of it unsigned). Integer codes with a zero point are
+    unsigned (i4: 0 to 15, i8: 0 to 255), without one two's complement. `packing`: `low_even` = byte `b` holds column `2b` in its low
     nibble; `exllama` = a little-endian i32 holds eight columns, from bit 0 up
     0,2,4,6,1,3,5,7; `mx` = `low_even` of f4E2M1FN with f8E8M0FNU scales.
     `layout`: `row_major` scales `[rows][groups]`, `group_major`

@@ -57,8 +57,12 @@ def Moe_FusedExpertsOp : Moe_DestOp<"fused_experts", [AttrSizedOperandSegments]>
     `act_quant`, else cast to the element type of x. The second projection
     stays f32 through weight and sum and is cast to the result type.
 
-    `weight_place`: `input` multiplies x's contribution before the activation
-    (legal for k = 1), `epilogue` and `combine` multiply the second projection,
+    All of this holds for the shared expert too: its inputs are rounded or
+    quantised by `act_quant` in the same way, its gate reads x unrounded, its
+    sum joins in f32.
+
+    `weight_place`: `input` multiplies W1 x before b1 and the activation (legal
+    for k = 1), `epilogue` and `combine` multiply the second projection,
     `none` ignores the weights.
 
     * `fused_c1`: x is `[T, H]`; ids and weights are `[T, k]` of the same shape.
@@ -145,8 +149,10 @@ def Moe_TopkOp : Moe_DestOp<"topk", [AttrSizedOperandSegments]> {
     s + bias (`[E]`, optional); with `groups = g` only experts of the best
     `topk_groups` of g equal groups compete, a group's score being its `max` or
     the sum of its two best (`top2_sum`) biased scores. Ties go to the lowest id.
-    Ids are ordered by descending biased score. The weight is s without bias,
-    divided by the sum over the chosen if `renormalize`, times `scale`.
+    Ids are ordered by descending biased score; a NaN ranks behind every number.
+    The weight is s without bias, divided by the sum over the chosen if
+    `renormalize` and that sum is not 0, times `scale`. With `softmax_selected`
+    the choice is by logit + bias and the softmax is over the chosen logits.
 
     Results: ids `[T, k]` i32, weights `[T, k]` f32.
 
@@ -371,10 +377,12 @@ def Moe_QuantizeOp : Moe_DestOp<"quantize"> {
     For every granule: scale = max(amax, 2^-100) / largest finite value of the element
     type (448 for f8E4M3FN, 57344 for f8E5M2, 240 and 57344 for the FNUZ twins,
     127 for i8, 6 for f4E2M1FN), stored in the scale type (an f8E8M0FNU scale
-    is rounded up to a power of two); value = round to nearest even of x /
-    scale, saturated to the largest finite value. amax is over |x| in f32.
-    A granule of zeros gives zeros. A 4-bit result is packed as the attribute
-    says.
+    is rounded up to a power of two, any other to nearest even, saturating);
+    value = round to nearest even of x / scale (the stored one, in f32),
+    saturated to the largest finite value, -127 for negative i8. amax is over
+    |x| in f32. A granule of zeros gives zeros, as does a scale that is 0 after
+    rounding; a NaN makes its whole granule's scale NaN. A 4-bit result is
+    packed as the attribute says.
 
     * `quantize_c1`: input `[rows, C]`, values `[rows, C / cols per stored]`.
     * `quantize_c2`: the scale extents and types are those of the attribute.
@@ -460,7 +468,8 @@ def Moe_RepackOp : Moe_DestOp<"repack"> {
   let description = [{
     `[..., rows, stored columns]` from the packing of `from` to that of `to`.
     Its inverse is the same op with the two exchanged. An f8E4M3FN to
-    f8E4M3FNUZ repack maps the bit pattern 0x80 to 0 (the caller doubles the scale).
+    f8E4M3FNUZ repack maps the bit pattern 0x80 to 0 and NaN (0x7f, 0xff) to NaN
+    (0x80) (the caller doubles the scale).
 
     * `repack_c1`: both sides describe the same number of columns, and extents match.
     * `repack_c2`: element types are equal, or f8E4M3FN and f8E4M3FNUZ.
@@ -502,7 +511,8 @@ def Moe_GroupedGemmOp : Moe_DestOp<"grouped_gemm",
     one value per `row`, `col`, `expert` and `elt` operand, in that order, converted to f32:
     * `row`: `[T, k]` indexed by slot, or `[T]` by token;
     * `col`: `[E, N]` indexed by expert and column; with `gate_up` and extent
-      2I it gives two arguments (gate, up);
+      2I it gives two arguments (gate, up), taken where the gate and up rows
+      of B stand;
     * `expert`: `[E]`;
     * `elt`: `[T * k, N]` in flat slot order.
     Scales: by default both operands are dequantised. A plan (`scales`) may say

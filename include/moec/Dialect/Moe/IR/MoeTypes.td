@@ -26,9 +26,10 @@ def Moe_RoutingType : TypeDef<Moe_Dialect, "Routing"> {
     * `expert_sorted`: expert `e` owns rows `off[e] .. off[e] + c[e]`,
       `off[e] = c[0] + ... + c[e-1]`;
     * `expert_sorted_padded`: the same with every `c[e]` rounded up to a
-      multiple of `block_m`; pad slots hold the value `T * k`;
+      multiple of `block_m`; pads, and all positions behind the last expert's,
+      hold the value `T * k`;
     * the block table names the expert of every `block_m` rows, -1 behind the
-      last used block;
+      last used block, `ceil(capacity / block_m)` entries in all;
     * capacity in slots: `T * k + min(T * k, experts) * (block_m - 1)`.
   }];
   let parameters = (ins "int64_t":$experts, "int64_t":$topk,
