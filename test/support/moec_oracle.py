@@ -87,6 +87,10 @@ def encode(elem, values, saturate=False):
         return (rounded & (0xFF if elem == "i8" else 0xF)).astype(np.uint8)
     if elem == "i32":
         return np.rint(values).astype(np.int32)
+    if elem == "f8E8M0FNU":  # powers of two only, by the nearest exponent
+        with np.errstate(divide="ignore"):
+            code = np.clip(np.rint(np.log2(np.nan_to_num(values, nan=1))), -127, 127) + 127
+        return np.where(np.isnan(values), 255, code).astype(np.uint8)
     table = TABLES[elem]
     positive = table[: len(table) // 2]
     finite = positive[np.isfinite(positive)]
@@ -118,7 +122,7 @@ class Tensor:
 
     def __init__(self, elem, codes):
         self.elem = elem
-        self.codes = np.ascontiguousarray(codes, STORAGE[elem])
+        self.codes = np.array(codes, STORAGE[elem], order="C")
 
     @property
     def shape(self):
@@ -144,7 +148,7 @@ def pack(packing, nibbles):
     nibbles = np.asarray(nibbles, np.uint32)
     if packing in ("low_even", "mx"):
         return (nibbles[..., 0::2] + 16 * nibbles[..., 1::2]).astype(np.uint8)
-    words = nibbles.reshape(nibbles.shape[:-1] + (-1, 8))
+    words = nibbles.reshape(nibbles.shape[:-1] + (nibbles.shape[-1] // 8, 8))
     total = np.zeros(words.shape[:-1], np.uint32)
     for place, column in enumerate(EXLLAMA):
         total += words[..., column] * np.uint32(16 ** place)
@@ -161,7 +165,7 @@ def unpack(packing, stored):
     out = np.zeros(stored.shape + (8,), np.uint8)
     for place, column in enumerate(EXLLAMA):
         out[..., column] = (words // np.uint32(16 ** place)) % 16
-    return out.reshape(stored.shape[:-1] + (-1,))
+    return out.reshape(stored.shape[:-1] + (8 * stored.shape[-1],))
 
 
 # ---------------------------------------------------------------------------
