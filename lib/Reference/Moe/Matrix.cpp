@@ -94,10 +94,9 @@ llvm::Expected<MatrixView> MatrixView::create(const HostTensor &values,
           ", got " + formatShape(extra->getShape()));
   if (scale)
     view.scales = scale->toFloats();
-  else // A moved scale is applied elsewhere, by the epilogue of the GEMM.
-    view.scales.assign(view.batch * view.scaleRows * view.scaleCols, 1.0f);
   if (quant.getZero() == ZeroPoint::Constant) {
-    view.zeros.assign(view.scales.size(), quant.getZeroValue());
+    view.zeros.assign(view.batch * view.scaleRows * view.scaleCols,
+                      quant.getZeroValue());
   } else if (zero) {
     view.zeros = zero->toFloats();
     // A byte of zero points is unsigned as the codes are.
@@ -131,23 +130,29 @@ void MatrixView::loadValues(int64_t batchIndex, int64_t row, T *target) const {
         target[begin + i] = table[codes[i]];
     }
   }
-  const int64_t base =
-      batchIndex * scaleRows * scaleCols + row / granuleRows * rowStride;
+  bool subtract = !zeros.empty() && !zeroAside;
+  if (scales.empty() && !subtract)
+    return;
   for (int64_t group = 0; group < scaleCols; ++group) {
-    int64_t at = base + group * colStride;
-    T scale = scales[at];
-    T zero = zeros.empty() ? T(0) : T(zeros[at]);
+    int64_t at = getScaleIndex(batchIndex, row, group);
+    T scale = scales.empty() ? T(1) : T(scales[at]);
+    T zero = subtract ? T(zeros[at]) : T(0);
     int64_t end = std::min(cols, (group + 1) * granuleCols);
     for (int64_t c = group * granuleCols; c < end; ++c)
       target[c] = scale * (target[c] - zero);
   }
 }
 
-double MatrixView::getZeroTerm(int64_t batchIndex, int64_t row,
-                               int64_t group) const {
-  int64_t at = batchIndex * scaleRows * scaleCols +
-               row / granuleRows * rowStride + group * colStride;
-  return zeros.empty() ? 0.0 : double(scales[at]) * zeros[at];
+template <typename T>
+T MatrixView::sumZeros(int64_t batchIndex, int64_t row, const T *sums,
+                       int64_t stride) const {
+  T total = 0;
+  for (int64_t group = 0; group < scaleCols; ++group) {
+    int64_t at = getScaleIndex(batchIndex, row, group);
+    T scale = scales.empty() ? T(1) : T(scales[at]);
+    total += scale * T(zeros[at]) * sums[group * stride];
+  }
+  return total;
 }
 
 template <typename T>
@@ -320,9 +325,14 @@ std::vector<T> moe::runProjection(const Projection<T> &p, unsigned threads) {
       // A weight row is decoded once and used for all slots of its expert.
       auto multiply = [&](int64_t weightRow, int64_t c, std::vector<T> &out) {
         p.b->template loadValues<T>(expert, weightRow, weight.data());
-        for (auto [i, slot] : llvm::enumerate(slots))
-          out[i * blockCols + c] = dot(p.a + p.rowOfSlot(slot) * p.reduction,
-                                       weight.data(), p.reduction);
+        for (auto [i, slot] : llvm::enumerate(slots)) {
+          int64_t row = p.rowOfSlot(slot);
+          T acc = dot(p.a + row * p.reduction, weight.data(), p.reduction);
+          if (p.sums)
+            acc -= p.b->template sumZeros<T>(expert, weightRow, p.sums + row,
+                                             p.sumRows);
+          out[i * blockCols + c] = acc;
+        }
       };
       for (int64_t c = 0; c < cols; ++c) {
         multiply(gateRows[col + c], c, gate);
@@ -340,6 +350,8 @@ std::vector<T> moe::runProjection(const Projection<T> &p, unsigned threads) {
 
 #define INSTANTIATE(T)                                                         \
   template void MatrixView::loadValues<T>(int64_t, int64_t, T *) const;        \
+  template T MatrixView::sumZeros<T>(int64_t, int64_t, const T *, int64_t)     \
+      const;                                                                   \
   template std::vector<T> moe::loadMatrix<T>(const MatrixView &, unsigned);    \
   template std::vector<T> moe::runProjection<T>(const Projection<T> &,         \
                                                 unsigned);

@@ -48,8 +48,8 @@ inline uint64_t byteOffset(const HostTensor &tensor, int64_t index) {
 /// read row by row as values.
 class MatrixView {
 public:
-  /// `scale`, `zero` and `quant` may be null. Fails when extents disagree with
-  /// `quant` (they are dynamic in the IR).
+  /// `scale`, `zero` and `quant` may be null; a missing scale is 1. Fails when
+  /// extents disagree with `quant` (they are dynamic in the IR).
   static llvm::Expected<MatrixView> create(const HostTensor &values,
                                            const HostTensor *scale,
                                            const HostTensor *zero,
@@ -71,7 +71,21 @@ public:
   /// Number of column groups, each with one scale; 0 for a plain matrix.
   int64_t getNumGroups() const { return quant ? scaleCols : 0; }
 
+  /// From now on values are scale * stored; the zero points are left to
+  /// sumZeros, as a plan with `zero = row_sum` wants it.
+  void setZeroAside() { zeroAside = true; }
+  int64_t getScaleCols() const { return scaleCols; }
+  /// Sum over the groups of a row of scale * zero * sums[group * stride].
+  template <typename T>
+  T sumZeros(int64_t batchIndex, int64_t row, const T *sums,
+             int64_t stride) const;
+
 private:
+  int64_t getScaleIndex(int64_t batchIndex, int64_t row, int64_t group) const {
+    return batchIndex * scaleRows * scaleCols + row / granuleRows * rowStride +
+           group * colStride;
+  }
+
   const HostTensor *values = nullptr;
   QuantAttr quant;
   ElementType codeType = ElementType::F32;
@@ -80,6 +94,7 @@ private:
   int64_t rowStride = 0, colStride = 0;
   /// All scales and zero points as f32; empty if there are none.
   std::vector<float> scales, zeros;
+  bool zeroAside = false;
 };
 
 /// Splits stored columns into codes, one per byte, and back (4-bit packings).
@@ -120,6 +135,10 @@ template <typename T> struct Projection {
   std::function<int64_t(int64_t slot)> rowOfSlot;
   const MatrixView *b = nullptr;
   const RoutingTable *routing = nullptr;
+  /// Sums of the rows of A per K granule of B, [groups, sumRows], by which the
+  /// zero points of B are corrected; null: B subtracts them itself.
+  const T *sums = nullptr;
+  int64_t sumRows = 0;
   GateUpAttr gateUp;
   Finish finish;
 };

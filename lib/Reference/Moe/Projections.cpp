@@ -129,34 +129,6 @@ static void sumSlots(const std::vector<T> &values, const RoutingTable &routing,
   }
 }
 
-/// The product above subtracts zero points per element. Where the op gives row
-/// sums, sum A q - z S differs from that by z (sum A - S): this is sum A - S,
-/// `[rows][groups]`; empty without row sums.
-template <typename T>
-static llvm::Expected<std::vector<double>>
-sumErrors(GroupedGemmOp op, const Executor &executor,
-          const std::vector<T> &rows) {
-  std::vector<double> errors;
-  if (!op.getASums())
-    return errors;
-  const HostTensor &sums = *executor.getTensor(op.getASums());
-  int64_t groups = sums.getDim(0), reduction = op.getReductionSize();
-  int64_t count = rows.size() / std::max<int64_t>(reduction, 1);
-  if (llvm::Error error = checkExtent("the row sums", sums, 1, count))
-    return std::move(error);
-  std::vector<float> given = sums.toFloats();
-  int64_t run = reduction / groups;
-  errors.assign(count * groups, 0.0);
-  for (int64_t row = 0; row < count; ++row)
-    for (int64_t g = 0; g < groups; ++g) {
-      double sum = 0;
-      for (int64_t k = g * run; k < (g + 1) * run; ++k)
-        sum += rows[row * reduction + k];
-      errors[row * groups + g] = sum - given[g * count + row];
-    }
-  return errors;
-}
-
 template <typename T> llvm::Error Executor::runGemm(GroupedGemmOp op) {
   const RoutingTable &routing = *get(op.getRouting()).routing;
   llvm::Expected<MatrixView> a =
@@ -197,33 +169,23 @@ template <typename T> llvm::Error Executor::runGemm(GroupedGemmOp op) {
   projection.b = &*b;
   projection.routing = &routing;
   projection.gateUp = op.getGateUpAttr();
-  llvm::Expected<std::vector<double>> wrongSums = sumErrors(op, *this, rows);
-  if (!wrongSums)
-    return wrongSums.takeError();
+  std::vector<T> sums;
+  ScalePlanAttr plan = op.getScalesAttr();
+  if (plan && plan.getZero() == ZeroPlace::RowSum) {
+    const HostTensor &tensor = *getTensor(op.getASums());
+    if (llvm::Error error = checkExtent("sums", tensor, 1, a->getRows()))
+      return error;
+    if (llvm::Error error = checkExtent("sums", tensor, 0, b->getScaleCols()))
+      return error;
+    sums = loadAll<T>(tensor);
+    projection.sums = sums.data();
+    projection.sumRows = a->getRows();
+    b->setZeroAside();
+  }
   projection.finish = [&](int64_t expert, int64_t slot, int64_t col,
                           int64_t cols, const T *gate, const T *up, T *out) {
     constexpr int64_t width = ScalarProgram::kMaxElements;
-    thread_local std::vector<T> fetched, scratch, gateSum, upSum;
-    if (!wrongSums->empty()) {
-      const double *errors =
-          &(*wrongSums)[routing.getRow(layout, slot) * b->getNumGroups()];
-      gateSum.assign(gate, gate + cols);
-      gate = gateSum.data();
-      if (up) {
-        upSum.assign(up, up + cols);
-        up = upSum.data();
-      }
-      GateUpAttr gateUp = op.getGateUpAttr();
-      for (int64_t c = 0; c < cols; ++c)
-        for (int64_t g = 0; g < b->getNumGroups(); ++g) {
-          int64_t row = gateUp ? gateUp.getGateRow(col + c, outCols) : col + c;
-          gateSum[c] += b->getZeroTerm(expert, row, g) * errors[g];
-          if (up)
-            upSum[c] +=
-                b->getZeroTerm(expert, gateUp.getUpRow(col + c, outCols), g) *
-                errors[g];
-        }
-    }
+    thread_local std::vector<T> fetched, scratch;
     fetched.resize(bindings->size() * width);
     SmallVector<const T *> args = {gate};
     if (up)

@@ -169,7 +169,8 @@ private:
   SmallVector<HostValue> getAll(ValueRange range);
   FailureOr<int64_t> getIndex(Operation *op, Value value);
   FailureOr<SmallVector<int64_t>> getIndices(Operation *op, ValueRange range);
-  TileRecord getRecord(const TileList &list, Order order, int64_t entry);
+  FailureOr<TileRecord> getRecord(ForTilesOp op, const TileList &list,
+                                  int64_t entry);
 
   // MemoryOps.cpp: access to global memory.
   LogicalResult runMemory(Operation &op, bool &known);
@@ -203,9 +204,10 @@ private:
   LogicalResult yieldPoint(Operation *op);
 };
 
-/// A buffer for a memref type and its dynamic sizes; undefined or zero.
-std::shared_ptr<HostBuffer> allocate(MemRefType type, ArrayRef<int64_t> sizes,
-                                     bool zero);
+/// A buffer for a memref type and its dynamic sizes; undefined or zero. Fails,
+/// with a diagnostic at `op`, for a negative or very large size.
+FailureOr<std::shared_ptr<HostBuffer>>
+allocate(Operation *op, MemRefType type, ArrayRef<int64_t> sizes, bool zero);
 
 /// Runs one kernel on `machine.numWorkers` workers.
 LogicalResult runKernel(Machine &machine, KernelOp kernel,

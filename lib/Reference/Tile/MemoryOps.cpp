@@ -166,9 +166,12 @@ LogicalResult Runner::runMemory(Operation &op, bool &known) {
         getIndices(&op, workspace.getSizes());
     if (failed(sizes))
       return failure();
-    set(workspace.getMemory(),
-        MemView::of(allocate(cast<MemRefType>(workspace.getMemory().getType()),
-                             *sizes, workspace.getZero())));
+    auto buffer =
+        allocate(&op, cast<MemRefType>(workspace.getMemory().getType()), *sizes,
+                 workspace.getZero());
+    if (failed(buffer))
+      return failure();
+    set(workspace.getMemory(), MemView::of(*buffer));
     return success();
   }
   known = false;

@@ -206,18 +206,27 @@ LogicalResult Runner::runScf(Operation &op, bool &known) {
 // memref
 //===----------------------------------------------------------------------===//
 
-std::shared_ptr<HostBuffer>
-moe::tile::allocate(MemRefType type, ArrayRef<int64_t> sizes, bool zero) {
+/// More elements than this are a mistake of the program under test.
+static constexpr int64_t maxElements = int64_t(1) << 28;
+
+FailureOr<std::shared_ptr<HostBuffer>>
+moe::tile::allocate(Operation *op, MemRefType type, ArrayRef<int64_t> sizes,
+                    bool zero) {
   auto buffer = std::make_shared<HostBuffer>();
   buffer->element = type.getElementType();
   int64_t count = 1;
   for (int64_t extent : type.getShape()) {
     if (ShapedType::isDynamic(extent)) {
-      extent = std::max<int64_t>(0, sizes.front());
+      extent = sizes.front();
       sizes = sizes.drop_front();
     }
+    if (extent < 0 || extent > maxElements ||
+        (count *= extent) > maxElements) {
+      op->emitError("the tile interpreter allocates at most ")
+          << maxElements << " elements, an extent is " << extent;
+      return failure();
+    }
     buffer->shape.push_back(extent);
-    count *= extent;
   }
   bool isFloat = isa<FloatType>(type.getElementType());
   HostScalar fill = !zero     ? HostScalar::ofUndefined()
@@ -268,7 +277,10 @@ LogicalResult Runner::runMemref(Operation &op, bool &known) {
     if (failed(sizes))
       return failure();
     auto type = cast<MemRefType>(op.getResult(0).getType());
-    set(op.getResult(0), MemView::of(allocate(type, *sizes, false)));
+    auto buffer = allocate(&op, type, *sizes, /*zero=*/false);
+    if (failed(buffer))
+      return failure();
+    set(op.getResult(0), MemView::of(*buffer));
     return success();
   }
   if (isa<memref::DeallocOp>(op))
@@ -342,30 +354,35 @@ LogicalResult Runner::runMemref(Operation &op, bool &known) {
 // Loops
 //===----------------------------------------------------------------------===//
 
-TileRecord Runner::getRecord(const TileList &list, Order order, int64_t entry) {
-  auto cell = [&](int64_t row, int64_t column) {
-    int64_t index[2] = {row, column};
-    std::optional<int64_t> position = list.table.locate(index);
-    return position ? list.table.buffer->data[*position].i : 0;
-  };
-  TileRecord record;
-  int64_t row = entry;
+FailureOr<TileRecord> Runner::getRecord(ForTilesOp op, const TileList &list,
+                                        int64_t entry) {
+  int64_t row = entry, n0 = 0;
   if (list.blockN != 0) {
     int64_t perRow = llvm::divideCeil(list.columns, list.blockN);
-    bool nMajor = order == Order::NMajor;
+    bool nMajor = op.getOrder() == Order::NMajor;
     row = nMajor ? entry % list.count : entry / perRow;
-    record.n0 = (nMajor ? entry / list.count : entry % perRow) * list.blockN;
-  } else {
-    record.n0 = cell(row, 3);
+    n0 = (nMajor ? entry / list.count : entry % perRow) * list.blockN;
   }
-  record.expert = cell(row, 0);
-  record.row0 = cell(row, 1);
-  record.rows = cell(row, 2);
-  if (list.blockN == 0 && list.table.sizes[1] == 8) {
-    record.k0 = cell(row, 4);
-    record.k1 = cell(row, 5);
-    record.part = cell(row, 6);
-    record.parts = cell(row, 7);
+  SmallVector<int64_t, 8> cells;
+  for (int64_t column = 0; column < list.table.sizes[1]; ++column) {
+    HostScalar cell =
+        list.table.buffer->data[*list.table.locate({row, column})];
+    // The fourth column of a row block is not read.
+    if (cell.undefined && !(list.blockN != 0 && column == 3))
+      return op.emitError("column ")
+             << column << " of entry " << row << " of the list is undefined";
+    cells.push_back(cell.i);
+  }
+  TileRecord record;
+  record.expert = cells[0];
+  record.row0 = cells[1];
+  record.rows = cells[2];
+  record.n0 = list.blockN != 0 ? n0 : cells[3];
+  if (list.blockN == 0 && cells.size() == 8) {
+    record.k0 = cells[4];
+    record.k1 = cells[5];
+    record.part = cells[6];
+    record.parts = cells[7];
   }
   return record;
 }
@@ -387,7 +404,10 @@ LogicalResult Runner::runForTiles(ForTilesOp op) {
     }
     if (entry >= total)
       break;
-    set(op.getTile(), getRecord(list, op.getOrder(), entry));
+    FailureOr<TileRecord> record = getRecord(op, list, entry);
+    if (failed(record))
+      return failure();
+    set(op.getTile(), *record);
     for (auto [argument, value] : llvm::zip(op.getCarried(), carried))
       set(argument, value);
     if (failed(runBlock(op.getBody().front())))
@@ -548,6 +568,9 @@ static FailureOr<HostValue> convertArgument(Operation *op, unsigned index,
         blocks != (argument.blockN > 0))
       return error() << "needs a table of two dimensions"
                      << (blocks ? " and a column block" : "");
+    int64_t columns = argument.buffer->shape[1];
+    if (blocks ? columns != 3 && columns != 4 : columns != 4 && columns != 8)
+      return error() << "table of " << columns << " columns";
     TileList list;
     list.table = MemView::of(argument.buffer);
     list.count = argument.buffer->shape[0];
@@ -589,6 +612,9 @@ moe::tile::interpretTileProgram(ModuleOp module, StringRef name,
     return symbol->emitError("takes ")
            << function.getNumArguments() << " arguments, got "
            << arguments.size();
+  if (options.workers < 1 || options.workers > 256)
+    return symbol->emitError("workers must be in 1..256, got ")
+           << options.workers;
   SmallVector<HostValue> values;
   for (auto [i, type] : llvm::enumerate(function.getArgumentTypes())) {
     FailureOr<HostValue> value = convertArgument(symbol, i, type, arguments[i]);

@@ -144,7 +144,7 @@ def MoeTile_LaunchOp : MoeTile_Op<"launch", [HasParent<"PlanOp">,
   let results = (outs MoeTile_TokenType:$token);
   let assemblyFormat = [{
     $callee `(` $arguments `)` (`after` `(` $after^ `)`)? (`pdl` $pdl^)? attr-dict
-    `:` `(` qualified(type($arguments)) `)` `->` qualified(type($token))
+    `:` functional-type($arguments, $token)
   }];
 }
 
