@@ -89,6 +89,22 @@ static std::string checkGranule(int64_t step, int64_t granule, bool promotes,
          std::to_string(granule) + " columns of " + side;
 }
 
+/// A tile holds whole granules of what it quantises at its end; a CPU tile,
+/// whose scale is one number per row, exactly one.
+static std::string checkClosing(const RuleTarget &target,
+                                const GemmProblem &problem,
+                                const RuleConfig &config) {
+  bool cpu = target.kind == RuleTarget::Cpu;
+  if (problem.outGranule == 0 ||
+      (cpu ? config.blockN == problem.outGranule
+           : config.blockN % problem.outGranule == 0))
+    return {};
+  return "block n " + std::to_string(config.blockN) + " must " +
+         (cpu ? "equal" : "be a multiple of") +
+         " the granule of the closing quantisation, " +
+         std::to_string(problem.outGranule) + " columns";
+}
+
 static std::string checkSharedMemory(const RuleTarget &target,
                                      const GemmProblem &problem,
                                      const RuleConfig &config) {
@@ -151,6 +167,7 @@ RuleVerdict mlir::moe::checkConfig(const RuleTarget &target,
        checkGranule(config.blockK, problem.aGranule, problem.aPromotes, "a")},
       {"scale_group",
        checkGranule(config.blockK, problem.bGranule, problem.bPromotes, "b")},
+      {"closing_granule", checkClosing(target, problem, config)},
       {"alignment", checkAlignment(target, problem, config)},
       {"shared_memory", checkSharedMemory(target, problem, config)},
   };
@@ -184,7 +201,7 @@ mlir::moe::rankConfigs(const RuleTarget &target, const GemmProblem &problem,
        ++block) {
     RuleConfig config;
     config.blockM = blockM;
-    config.blockN = block->n;
+    config.blockN = cpu && problem.outGranule ? problem.outGranule : block->n;
     config.blockK = block->k;
     if (!cpu) {
       int64_t fit =

@@ -39,7 +39,12 @@ void mlir::moe::buildDecidePipeline(OpPassManager &passes,
                                     const MoeToCpuOptions &options) {
   passes.addPass(createMoeDecomposeLayer());
   passes.addPass(createMoeFuseEpilogue());
+  passes.addPass(createMoeChooseFormulation());
   passes.addPass(createMoeFoldScales());
+  MoeSelectConfigOptions select;
+  select.target = "cpu";
+  select.tokens = options.tokens;
+  passes.addPass(createMoeSelectConfig(select));
   passes.nest<func::FuncOp>().addPass(createCSEPass());
 }
 

@@ -48,6 +48,9 @@ struct GemmProblem {
   int64_t aBits = 16, bBits = 16;
   /// K granules of the scales in columns, 0 for none or one that covers K.
   int64_t aGranule = 0, bGranule = 0;
+  /// Columns of the result that share one scale of the closing quantisation, 0
+  /// for none.
+  int64_t outGranule = 0;
   /// The scale plan promotes this side.
   bool aPromotes = false, bPromotes = false;
   /// Rows of A are gathered by token.

@@ -220,8 +220,7 @@ moe::tile::allocate(Operation *op, MemRefType type, ArrayRef<int64_t> sizes,
       extent = sizes.front();
       sizes = sizes.drop_front();
     }
-    if (extent < 0 || extent > maxElements ||
-        (count *= extent) > maxElements) {
+    if (extent < 0 || extent > maxElements || (count *= extent) > maxElements) {
       op->emitError("the tile interpreter allocates at most ")
           << maxElements << " elements, an extent is " << extent;
       return failure();

@@ -45,7 +45,9 @@ TEST(Compare, ZeroExpected) {
 }
 
 TEST(Compare, SpecialValues) {
-  EXPECT_EQ(compare({notANumber, inf, -inf, 1}, {notANumber, inf, -inf, 1}).relErr, 0);
+  EXPECT_EQ(
+      compare({notANumber, inf, -inf, 1}, {notANumber, inf, -inf, 1}).relErr,
+      0);
   for (auto [a, b] : {std::pair{notANumber, 1.0f},
                       {1.0f, notANumber},
                       {inf, -inf},

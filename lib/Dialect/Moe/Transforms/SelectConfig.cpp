@@ -54,6 +54,10 @@ static GemmProblem describe(GroupedGemmOp gemm, double rowsPerExpert) {
   problem.bBits = valueBits(gemm.getB(), gemm.getBQuantAttr());
   problem.aGranule = kGranule(gemm.getAQuantAttr(), problem.k);
   problem.bGranule = kGranule(gemm.getBQuantAttr(), problem.k);
+  if (QuantAttr closing = gemm.getQuantizeAttr())
+    problem.outGranule = closing.getGranuleCols() == QuantAttr::kWhole
+                             ? gemm.getOutCols()
+                             : closing.getGranuleCols();
   // Without a plan the operand is dequantised by whole groups, as by `operand`.
   ScalePlanAttr plan = gemm.getScalesAttr();
   problem.aPromotes = plan && plan.getA() != ScalePlace::Epilogue;

@@ -194,6 +194,7 @@ def MoeSelectConfig : Pass<"moe-select-config"> {
     type of the routing that its GEMMs share. Candidates come in a fixed order
     from a table per kind of target and are filtered by named rules: `block`
     (instruction rows), `k_step` (CPU: all of K or at least 128 columns), `scale_group`,
+    `closing_granule` (tile columns and the granule that the GEMM quantises by),
     `alignment` (16-byte rows), `shared_memory`. Refused candidates are analysis remarks.
 
     A configuration or a `block_m` other than 1 that is present is never
