@@ -73,14 +73,13 @@ uint64_t ReadBuffer::getDefaultBytes() {
 Expected<ReadBuffer> ReadBuffer::create(uint64_t bytes) {
   ReadBuffer buffer;
   buffer.bytes = llvm::alignTo(bytes, 4096);
-  buffer.words.reset(
-      static_cast<uint64_t *>(std::aligned_alloc(4096, buffer.bytes)));
-  if (!buffer.words)
+  buffer.memory = allocateArray(buffer.bytes);
+  if (!buffer.memory)
     return llvm::createStringError(
         llvm::formatv("cannot allocate {0} bytes to read from", bytes));
   // Distinct pages: a page never written to is the one page of zeros.
   for (uint64_t i = 0; i < buffer.bytes / 8; ++i)
-    buffer.words.get()[i] = i;
+    reinterpret_cast<uint64_t *>(buffer.memory.get())[i] = i;
   return buffer;
 }
 
@@ -103,7 +102,7 @@ double ReadBuffer::read(moec_pool *pool) const {
     const uint64_t *words;
     uint64_t count;
     std::atomic<uint64_t> sum{0};
-  } context{words.get(), bytes / 8};
+  } context{reinterpret_cast<const uint64_t *>(memory.get()), bytes / 8};
   auto start = std::chrono::steady_clock::now();
   moec_pool_run(
       pool,
@@ -136,7 +135,7 @@ Expected<GuardedBuffer> GuardedBuffer::create(uint64_t bytes) {
   GuardedBuffer buffer;
   buffer.bytes = bytes;
   uint64_t total = llvm::alignTo(bytes, 64) + 2 * guardBytes;
-  buffer.memory.reset(static_cast<uint8_t *>(std::aligned_alloc(64, total)));
+  buffer.memory = allocateArray(total);
   if (!buffer.memory)
     return llvm::createStringError(
         llvm::formatv("cannot allocate {0} bytes", total));

@@ -62,15 +62,11 @@ HostTensor::createUninitialized(ElementType type,
   tensor.type = type;
   tensor.shape.assign(shape.begin(), shape.end());
   tensor.numElements = *count;
-  // At least one line, so that getData() is never null; a whole number of
-  // lines, as aligned_alloc demands.
-  uint64_t size =
-      llvm::alignTo(std::max<uint64_t>(tensor.getByteSize(), 1), 64);
-  tensor.bytes.reset(static_cast<uint8_t *>(std::aligned_alloc(64, size)));
+  tensor.bytes = allocateArray(tensor.getByteSize());
   if (!tensor.bytes)
-    return llvm::createStringError("tensor " + tensor.describe() +
-                                   ": no memory for " + llvm::Twine(size) +
-                                   " bytes");
+    return llvm::createStringError(
+        "tensor " + tensor.describe() + ": no memory for " +
+        llvm::Twine(tensor.getByteSize()) + " bytes");
   return tensor;
 }
 

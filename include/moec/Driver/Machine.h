@@ -10,6 +10,7 @@
 #define MOEC_DRIVER_MACHINE_H
 
 #include "moec-c/Runtime.h"
+#include "moec/Support/Allocate.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/Support/Error.h"
 #include <memory>
@@ -42,10 +43,7 @@ public:
   double measureBandwidth(moec_pool *pool, unsigned passes = 7) const;
 
 private:
-  struct Free {
-    void operator()(uint64_t *pointer) const { std::free(pointer); }
-  };
-  std::unique_ptr<uint64_t, Free> words;
+  ArrayMemory memory;
   uint64_t bytes = 0;
 };
 
@@ -64,10 +62,7 @@ public:
 
 private:
   static constexpr uint64_t guardBytes = 4096;
-  struct Free {
-    void operator()(uint8_t *pointer) const { std::free(pointer); }
-  };
-  std::unique_ptr<uint8_t, Free> memory;
+  ArrayMemory memory;
   uint64_t bytes = 0;
 };
 

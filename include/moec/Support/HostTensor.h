@@ -9,6 +9,7 @@
 #ifndef MOEC_SUPPORT_HOSTTENSOR_H
 #define MOEC_SUPPORT_HOSTTENSOR_H
 
+#include "moec/Support/Allocate.h"
 #include "moec/Support/ElementType.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/Support/Error.h"
@@ -74,13 +75,10 @@ public:
   std::string describe() const;
 
 private:
-  struct Free {
-    void operator()(uint8_t *pointer) const { std::free(pointer); }
-  };
   ElementType type = ElementType::F32;
   llvm::SmallVector<int64_t, 4> shape = {0};
   int64_t numElements = 0;
-  std::unique_ptr<uint8_t, Free> bytes;
+  ArrayMemory bytes;
 };
 
 /// The product of `shape`, or an error that names `what` when an extent is
