@@ -527,12 +527,13 @@ SmallVector<Value> MatrixNest::dotRange(ArrayRef<Value> aBases,
   auto body = [&](Value at, ArrayRef<Value> in, int64_t mask) {
     SmallVector<Value> next(in);
     SmallVector<Value> ws;
-    for (Value base : bBases) {
+    for (auto [j, base] : llvm::enumerate(bBases)) {
       ws.push_back(loadOperand(w, base, at, mask));
       if (w.direct && !mask) {
-        // The same place of the row that the next column block will read:
-        // hardware follows a row, not the step to the next ones.
-        Value ahead = e.add(e.add(base, at), e.index(prefetchRows * k));
+        // The rows of the next column block, line by line: hardware follows a
+        // row, not the step to the next ones.
+        Value line = e.add(bBases[0], e.mul(at, e.index(bBases.size())));
+        Value ahead = e.add(line, e.index(prefetchRows * k + j * lanes));
         memref::PrefetchOp::create(b, loc, e.memory(w.load.getMemory()).flat,
                                    ValueRange{ahead}, /*isWrite=*/false,
                                    /*localityHint=*/2, /*isDataCache=*/true);
