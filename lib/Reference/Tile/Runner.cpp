@@ -271,7 +271,7 @@ LogicalResult Runner::runMemref(Operation &op, bool &known) {
     set(dim.getResult(), HostScalar::ofInt(view.sizes[*index]));
     return success();
   }
-  if (isa<memref::AllocOp, memref::AllocaOp>(op)) {
+  if (isa<memref::AllocOp>(op)) {
     FailureOr<SmallVector<int64_t>> sizes = getIndices(&op, op.getOperands());
     if (failed(sizes))
       return failure();

@@ -2,13 +2,11 @@
 // RUN: moe-opt %s | FileCheck %s
 
 #wg = #moe_tile.atom<wgmma 64x24x16>
-// CHECK: #moe_tile.digits<reg = [n * 2 by 1, m * 2 by 8, n * 3 by 8], lane = [n * 4 by 2, m * 8 by 1], warp = [m * 4 by 16]>
 #l = #moe_tile.digits<reg = [n * 2 by 1, m * 2 by 8, n * 3 by 8], lane = [n * 4 by 2, m * 8 by 1], warp = [m * 4 by 16]>
 !A = !moe_tile.buf<64x32xbf16, swizzle = 64>
 !B = !moe_tile.buf<24x32xbf16, pad = 16>
 !ACC = !moe_tile.acc<64x24xf32, #wg>
 !F = !moe_tile.frag<64x24xf32, #l>
-// CHECK: !moe_tile.ring<4 x (a: !moe_tile.buf<64x32xbf16, swizzle = 64>, b: !moe_tile.buf<24x32xbf16, pad = 16>), sync = group>
 !RG = !moe_tile.ring<4 x (a: !A, b: !B), sync = group>
 
 // CHECK-LABEL: moe_tile.kernel @grid
@@ -19,6 +17,7 @@ moe_tile.kernel @grid(%X: memref<?x64xbf16> {moe_tile.max_sizes = array<i64: 128
   %c0 = arith.constant 0 : index
   // CHECK: moe_tile.await_launch
   moe_tile.await_launch
+  // CHECK: moe_tile.ring_alloc : !moe_tile.ring<4 x (a: !moe_tile.buf<64x32xbf16, swizzle = 64>, b: !moe_tile.buf<24x32xbf16, pad = 16>), sync = group>
   %ring = moe_tile.ring_alloc : !RG
   // CHECK: moe_tile.prefetch %{{.*}}[%{{.*}} : i32, %{{.*}} : i64] how(bulk) shape [16, 64] to(l1) : memref<?x64xbf16>
   moe_tile.prefetch %X[%i : i32, %j : i64] how(bulk) shape [16, 64] to(l1) : memref<?x64xbf16>
@@ -47,6 +46,7 @@ moe_tile.kernel @grid(%X: memref<?x64xbf16> {moe_tile.max_sizes = array<i64: 128
     %m = moe_tile.mma %wa, %wb atom(#wg) : !A, !B -> !ACC
     // CHECK: moe_tile.mma_wait 1
     moe_tile.mma_wait 1
+    // CHECK: -> !moe_tile.frag<64x24xf32, #moe_tile.digits<reg = [n * 2 by 1, m * 2 by 8, n * 3 by 8], lane = [n * 4 by 2, m * 8 by 1], warp = [m * 4 by 16]>>
     %f = moe_tile.acc_read %m : !ACC -> !F
     %cn = moe_tile.release %ring[%cc] : !RG, !moe_tile.cursor<consumer>
     // CHECK: moe_tile.relayout

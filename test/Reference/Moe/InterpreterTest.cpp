@@ -349,6 +349,7 @@ TEST_F(Interpreter, ErrorsNameTheRule) {
   row = 2;
   EXPECT_EQ(fail("func.func @f(%x: tensor<?x2xf32>) { return }", one, options),
             "@f: row 2 is outside [0, 2)");
+  row = 1;
   std::vector<HostTensor> two;
   two.push_back(floats({2, 2}, {1, 2, 3, 4}));
   two.push_back(integer(2));

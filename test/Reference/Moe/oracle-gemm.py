@@ -100,7 +100,9 @@ def epilogue_operands(rng, f, number, tokens, rows_of_b, routing):
 
 def gemm_case(rng, tokens, number):
     f = Function(f"gemm_{number}")
-    a_kind, b_kind = A_KINDS[number % len(A_KINDS)], B_KINDS[number % len(B_KINDS)]
+    # Every round over the kinds of b pairs them with other kinds of a.
+    b_kind = B_KINDS[number % len(B_KINDS)]
+    a_kind = A_KINDS[(number + 4 * (number // len(B_KINDS))) % len(A_KINDS)]
     gate_up = GATE_UP[number % len(GATE_UP)]
     a_layout = LAYOUTS[(number + number // 4) % 4]
     out = LAYOUTS[(number // 2 + number // 8) % 4]
@@ -122,10 +124,24 @@ def gemm_case(rng, tokens, number):
         codes = a.codes.copy()
         codes[unused] = Tensor.of(a_kind, np.array([np.nan])).codes[0]
         a = Tensor(a_kind, codes)
-    sums = ""
-    if number % 6 == 5:
-        sums = f" sums {f.typed(Tensor('f32', np.full((K // 8, count), np.nan)))}"
+    # Sums that are not those of a show that they, and not a, correct zero points.
+    sums = plan = ""
+    row_sum = not isinstance(a_kind, Quant) and isinstance(b_kind, Quant) and b_kind.zero is not None
+    if row_sum:
+        granule = b_kind.granule[1]
+        given = rng.standard_normal((K // granule, count))
+        given[:, unused & (a_layout != "token")] = np.nan
+        given = Tensor("f32", given)
+        sums = f" sums {f.typed(given)}"
+        plan = f" scales <a = none, b = promote {granule}, zero = row_sum>"
+        b_values = b_kind.spread(b_scale.values(), rows_of_b, K) * b_kind.codes(b)
     acc = oracle.grouped_product(routing, a_values, a_row, b_values)
+    if row_sum:
+        zeros = b_zero.codes.astype(np.float64) if b_zero else float(b_kind.zero)
+        per_group = b_scale.values() * zeros
+        if b_kind.layout == "group_major":
+            per_group = np.swapaxes(per_group, -1, -2)
+        acc -= oracle.grouped_product(routing, given.values().T, a_row, per_group)
     if gate_up:
         gate, up = oracle.gate_up_rows(gate_up[0], N, *gate_up[1:])
         columns = [acc[:, gate], acc[:, up]]
@@ -168,7 +184,7 @@ def gemm_case(rng, tokens, number):
         counts = closing.counts(rows_out, N)
         (v, vt) = f.out(stored.elem, (rows_out, N // closing.unit()))
         (s, st) = f.out(scale.elem, tuple(counts))
-        f.line(f"%q:2 = {text} quantize {closing.text()} outs({v}, {s} : {vt}, {st}){tail}{vt}, {st}")
+        f.line(f"%q:2 = {text} quantize {closing.text()}{plan} outs({v}, {s} : {vt}, {st}){tail}{vt}, {st}")
         d, dt = f.out("f32", (rows_out, N))
         f.line(f"%d = moe.dequantize %q#0 : {vt} scale(%q#1 : {st}) quant {closing.text()} "
                f"outs({d} : {dt}) -> {dt}")
@@ -185,7 +201,7 @@ def gemm_case(rng, tokens, number):
         wanted, mask = routing.scatter(result, out), routing.valid_rows(out)
         shape = wanted.shape
     o, ot = f.out(elem, shape)
-    f.line(f"%y = {text} outs({o} : {ot}){tail}{ot}")
+    f.line(f"%y = {text}{plan} outs({o} : {ot}){tail}{ot}")
     f.result("%y", elem, shape, wanted, {"bf16": 4e-3, "f16": 5e-4}.get(elem, 2e-6), mask)
     return f
 

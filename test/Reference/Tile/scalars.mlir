@@ -47,8 +47,8 @@ moe_tile.kernel @ints(%a: memref<2xi64> {moe_tile.test = {values = dense<[-7, 2]
   %6 = arith.ceildivsi %x, %y : i64
   memref.store %6, %o[%c6] : memref<17xi64>
   %7 = arith.andi %x, %y : i64
-  %7b = arith.andi %7, %1 : i64
-  memref.store %7b, %o[%c7] : memref<17xi64>
+  %and = arith.andi %7, %1 : i64
+  memref.store %and, %o[%c7] : memref<17xi64>
   %8 = arith.ori %x, %y : i64
   memref.store %8, %o[%c8] : memref<17xi64>
   %9 = arith.xori %x, %y : i64
@@ -314,7 +314,7 @@ moe_tile.kernel @casts(%a: memref<1xf32> {moe_tile.test = {values = dense<2.7> :
   moe_tile.return
 }
 
-// A sum by scf.for, a power of two by scf.while, a branch; a view, its extents, a copy through alloca; atomics.
+// A sum by scf.for, a power of two by scf.while, a branch; a view, its extents, a copy through scratch memory; atomics.
 // CONTROL: argument 0 = [10, 16, 7, 3, 5, 2]
 // CONTROL: argument 1 = [0, 1, 2, 3, 104, 5, 106, 7]
 moe_tile.kernel @control(%o: memref<6xi32> {moe_tile.test = {init = "zero"}},
@@ -354,9 +354,10 @@ moe_tile.kernel @control(%o: memref<6xi32> {moe_tile.test = {init = "zero"}},
   memref.store %br, %o[%c2] : memref<6xi32>
   %old = memref.atomic_rmw addi %br, %o[%c3] : (i32, memref<6xi32>) -> i32
   %old2 = memref.atomic_rmw assign %one, %o[%c3] : (i32, memref<6xi32>) -> i32
-  %t = memref.alloca(%c2) : memref<?xi32>
+  %t = memref.alloc(%c2) : memref<?xi32>
   memref.store %old2, %t[%c1] : memref<?xi32>
   %back = memref.load %t[%c1] : memref<?xi32>
+  memref.dealloc %t : memref<?xi32>
   %less = arith.subi %back, %one : i32
   %less2 = arith.subi %less, %one : i32
   %five = arith.index_cast %c5 : index to i32

@@ -31,6 +31,8 @@ def Moe_RoutingType : TypeDef<Moe_Dialect, "Routing"> {
     * the block table names the expert of every `block_m` rows, -1 behind the
       last used block, `ceil(capacity / block_m)` entries in all;
     * capacity in slots: `T * k + min(T * k, experts) * (block_m - 1)`.
+
+    Example: `!moe.routing<experts = 128, topk = 8, block_m = 64>`
   }];
   let parameters = (ins "int64_t":$experts, "int64_t":$topk,
                         DefaultValuedParameter<"int64_t", "1">:$blockM);
