@@ -51,6 +51,11 @@ if not config.moec_sanitize:
 if not config.sanitize and config.coverage in ("", "OFF"):
     config.available_features.add("plain-build")
 
+# Eight files that the processes of all tests merge their counts into.
+if config.coverage not in ("", "OFF"):
+    config.environment["LLVM_PROFILE_FILE"] = os.path.join(
+        config.moec_binary_root, "profiles", "%8m.profraw")
+
 # Long tests run under `./dev test --full` only; elsewhere they are skipped.
 if os.environ.get("MOEC_FULL"):
     config.available_features.add("full")
