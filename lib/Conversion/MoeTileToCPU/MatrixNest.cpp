@@ -18,6 +18,7 @@
 
 #include "Codec.h"
 #include "KernelEmitter.h"
+#include "TableDecode.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -65,6 +66,8 @@ private:
   void decodeRow(Side &side, Value r, Value to);
   Value decodeVector(Side &side, Value r, Value row, Value k, int64_t count);
   /// Flat position of the first k of row r.
+  bool decodesByTable(Side &side) const;
+  Value decodeByTable(Side &side, Value base, Value k);
   Value rowBase(Side &side, Value r, Value scratchRow);
   Value loadOperand(Side &side, Value base, Value k, int64_t mask);
   Value multiply(Value a, Value x, Value acc);
@@ -328,6 +331,40 @@ Value MatrixNest::rowBase(Side &side, Value r, Value scratchRow) {
                     Value(), presentRow(e, side.load, r));
 }
 
+/// Whether 32 stored values become a bf16 vector by look-up.
+bool MatrixNest::decodesByTable(Side &side) const {
+  tile::DequantOp dq = side.dequant;
+  if (!compute.isBF16() || (dq && (dq.getScale() || dq.getZero())))
+    return false;
+  if (dq && dq.getFormat() != tile::DequantFormat::Plain)
+    return true;
+  return hasFloat8Table(side.element) && !(dq && dq.getZeroValue());
+}
+
+Value MatrixNest::decodeByTable(Side &side, Value base, Value k) {
+  const Memory &mem = e.memory(side.load.getMemory());
+  tile::DequantOp dq = side.dequant;
+  auto format = dq ? dq.getFormat() : tile::DequantFormat::Plain;
+  if (format == tile::DequantFormat::Plain)
+    return decodeFloat8(
+        b, loc, e.loadVector(mem.flat, e.add(base, k), tableDecodeCount),
+        side.element);
+  SmallVector<uint16_t> table = nibbleTable(format == tile::DequantFormat::Mx,
+                                            dq.getZeroValue().value_or(0));
+  // Stored elements of 32 values: bytes, or words of 8.
+  bool words = mem.element.isInteger(32);
+  int64_t perElement = words ? 8 : 2;
+  Value at =
+      e.add(base, arith::DivUIOp::create(b, loc, k, e.index(perElement)));
+  Value packed = e.loadVector(mem.flat, at, tableDecodeCount / perElement);
+  if (format != tile::DequantFormat::Exllama)
+    return decodeNibbles(b, loc, packed, table);
+  if (!words)
+    packed = vector::BitCastOp::create(
+        b, loc, e.vec(tableDecodeCount / 8, b.getI32Type()), packed);
+  return decodeExllama(b, loc, packed, table);
+}
+
 Value MatrixNest::decodeVector(Side &side, Value r, Value row, Value k,
                                int64_t count) {
   auto access = cast<tile::TileAccess>(side.load.getOperation());
@@ -336,6 +373,8 @@ Value MatrixNest::decodeVector(Side &side, Value r, Value row, Value k,
   auto format = dq ? dq.getFormat() : tile::DequantFormat::Plain;
   setK(e.index(0));
   Value base = e.position(access, r, Value(), row);
+  if (count == tableDecodeCount && decodesByTable(side))
+    return decodeByTable(side, base, k);
   Type i8 = b.getI8Type(), i32 = b.getI32Type();
   Value value;
   if (format == tile::DequantFormat::Plain) {
@@ -466,6 +505,8 @@ void MatrixNest::decodeRow(Side &side, Value r, Value to) {
   int64_t count = e.isa.lanes * (e.isa.lanes < 16 ? 2 : 1);
   if (side.dequant && side.dequant.getFormat() != tile::DequantFormat::Plain)
     count = std::max<int64_t>(16, count);
+  if (decodesByTable(side))
+    count = tableDecodeCount;
   int64_t full = k / count * count;
   e.loop(e.index(0), e.index(full), count, [&](Value at) {
     Value v = decodeVector(side, r, row, at, count);
