@@ -98,6 +98,9 @@ private:
 /// How many rows of B ahead to prefetch: one column block.
 constexpr int64_t prefetchRows = 8;
 
+/// Half of a first-level cache of 32 KiB; the other half is for rows of A.
+constexpr int64_t decodedBytes = 16 << 10;
+
 } // namespace
 
 //===----------------------------------------------------------------------===//
@@ -767,6 +770,10 @@ TileExprPtr MatrixNest::emit() {
     e.loop(e.index(0), rows, 1, [&](Value r) { decodeRow(a, r, r); });
   }
   int64_t columnBlock = boxSize % 8 == 0 ? 8 : microCols;
+  // Decoded rows stay in the first-level cache until they are multiplied.
+  if (!w.direct &&
+      columnBlock * stride * compute.getIntOrFloatBitWidth() / 8 > decodedBytes)
+    columnBlock = microCols;
   if (!w.direct)
     w.scratch = e.allocate(columnBlock, stride, compute);
 
