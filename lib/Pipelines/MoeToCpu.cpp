@@ -40,7 +40,12 @@ void mlir::moe::buildDecidePipeline(OpPassManager &passes,
   passes.addPass(createMoeDecomposeLayer());
   passes.addPass(createMoeFuseEpilogue());
   passes.addPass(createMoeChooseFormulation());
-  passes.addPass(createMoeFoldScales());
+  MoeFoldScalesOptions fold;
+  // Decoding is paid for anyway, and a product of a CPU tile takes 128 columns
+  // or more: shorter scale groups are applied while decoding.
+  fold.zero = ZeroChoice::Element;
+  fold.minRun = 128;
+  passes.addPass(createMoeFoldScales(fold));
   MoeSelectConfigOptions select;
   select.target = "cpu";
   select.tokens = options.tokens;

@@ -523,22 +523,14 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
   }
   if (isa_and_nonnull<tile::MoeTileDialect>(op.getDialect()))
     return op.emitOpError("has no CPU lowering");
-  if (auto collapse = dyn_cast<memref::CollapseShapeOp>(op)) {
-    // The same row-major memory with fewer dimensions.
-    Memory mem = memories.lookup(collapse.getSrc());
-    if (!mem.flat)
-      return op.emitOpError("the CPU lowering collapses kernel arguments only");
-    SmallVector<Value> extents, strides;
-    for (ReassociationIndices group : collapse.getReassociationIndices()) {
-      Value extent = mem.extents[group[0]];
-      for (int64_t d : llvm::drop_begin(group))
-        extent = mul(extent, mem.extents[d]);
-      extents.push_back(extent);
-      strides.push_back(mem.strides[group.back()]);
-    }
-    mem.extents = extents;
-    mem.strides = strides;
-    memories[collapse.getResult()] = mem;
+  if (llvm::isa<memref::CollapseShapeOp, memref::ExpandShapeOp>(op)) {
+    if (failed(emitReshape(op)))
+      return failure();
+    // Tile accesses need no more; only element accesses read a memref.
+    if (llvm::all_of(op.getUsers(), [](Operation *user) {
+          return llvm::isa<tile::MoeTileDialect>(user->getDialect());
+        }))
+      return success();
   }
   if (op.getNumRegions() != 0)
     return emitStructured(op);
@@ -548,6 +540,41 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
              << cast<MemRefType>(operand.getType()).getElementType()
              << " element by element";
   b.clone(op, mapping);
+  return success();
+}
+
+LogicalResult KernelEmitter::emitReshape(Operation &op) {
+  Memory mem = memories.lookup(op.getOperand(0));
+  if (!mem.flat)
+    return op.emitOpError("the CPU lowering reshapes kernel arguments only");
+  SmallVector<Value> extents, strides;
+  if (auto collapse = dyn_cast<memref::CollapseShapeOp>(op)) {
+    for (ReassociationIndices group : collapse.getReassociationIndices()) {
+      Value extent = mem.extents[group[0]];
+      for (int64_t d : llvm::drop_begin(group))
+        extent = mul(extent, mem.extents[d]);
+      extents.push_back(extent);
+      strides.push_back(mem.strides[group.back()]);
+    }
+  } else {
+    auto expand = cast<memref::ExpandShapeOp>(op);
+    for (OpFoldResult size : expand.getMixedOutputShape()) {
+      auto value = dyn_cast<Value>(size);
+      extents.push_back(
+          value ? scalar(value)
+                : index(cast<IntegerAttr>(cast<Attribute>(size)).getInt()));
+    }
+    // Kernel arguments are row-major, and so is every view of them.
+    strides.resize(extents.size());
+    Value stride = index(1);
+    for (size_t d = extents.size(); d-- > 0;) {
+      strides[d] = stride;
+      stride = mul(stride, extents[d]);
+    }
+  }
+  mem.extents = extents;
+  mem.strides = strides;
+  memories[op.getResult(0)] = mem;
   return success();
 }
 

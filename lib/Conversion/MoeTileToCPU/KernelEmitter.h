@@ -141,6 +141,7 @@ private:
   LogicalResult emitArguments();
   LogicalResult emitBlock(Block &block);
   LogicalResult emitOp(Operation &op);
+  LogicalResult emitReshape(Operation &op);
   LogicalResult emitForTiles(tile::ForTilesOp op);
   LogicalResult emitKLoop(tile::KLoopOp op);
   LogicalResult emitStore(tile::StoreOp op);

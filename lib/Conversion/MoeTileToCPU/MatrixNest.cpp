@@ -89,6 +89,7 @@ private:
   std::optional<Factor> rowFactor, colFactor;
   int64_t m = 0, n = 0, k = 0, step = 0, stride = 0;
   int64_t boxSize = 0, boxes = 1;
+  int64_t groupCols = microCols; ///< columns of a register tile
   /// Type that is multiplied: f32 or bf16; values per vector.
   Type compute;
   int64_t lanes = 0;
@@ -263,7 +264,8 @@ LogicalResult MatrixNest::analyse() {
   if (auto list = w.load.getBoxes())
     boxes = list->size();
   boxSize = n / boxes;
-  if (boxSize % microCols)
+  groupCols = boxSize <= 2 ? boxSize : microCols;
+  if (boxSize % groupCols)
     return op.emitOpError("the CPU lowering needs column blocks that are "
                           "multiples of ")
            << microCols << ", got " << boxSize;
@@ -769,11 +771,11 @@ TileExprPtr MatrixNest::emit() {
     a.scratch = e.allocate(m, stride, compute);
     e.loop(e.index(0), rows, 1, [&](Value r) { decodeRow(a, r, r); });
   }
-  int64_t columnBlock = boxSize % 8 == 0 ? 8 : microCols;
+  int64_t columnBlock = boxSize % 8 == 0 ? 8 : groupCols;
   // Decoded rows stay in the first-level cache until they are multiplied.
   if (!w.direct &&
       columnBlock * stride * compute.getIntOrFloatBitWidth() / 8 > decodedBytes)
-    columnBlock = microCols;
+    columnBlock = groupCols;
   if (!w.direct)
     w.scratch = e.allocate(columnBlock, stride, compute);
 
@@ -788,9 +790,9 @@ TileExprPtr MatrixNest::emit() {
           // All column groups of the block for the token rows [mAt, mAt +
           // count).
           auto rowGroup = [&](Value mAt, int64_t count) {
-            for (int64_t jj = 0; jj < columnBlock; jj += microCols) {
+            for (int64_t jj = 0; jj < columnBlock; jj += groupCols) {
               SmallVector<Value> columns, scratchRows;
-              for (int64_t c = 0; c < microCols; ++c) {
+              for (int64_t c = 0; c < groupCols; ++c) {
                 scratchRows.push_back(e.index(jj + c));
                 columns.push_back(e.add(j, scratchRows.back()));
               }

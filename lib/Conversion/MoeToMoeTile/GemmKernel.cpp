@@ -10,6 +10,8 @@
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
+#include <numeric>
+
 using namespace mlir;
 using namespace mlir::moe;
 
@@ -26,6 +28,7 @@ public:
 private:
   LogicalResult decide();
   LogicalResult decideScales();
+  void fitBlockN();
   void beginTile(const RoutingBuffers &routing);
   Value loadOperand(OpBuilder &b, bool isA, Value k);
   Value dequantise(OpBuilder &b, bool isA, Value loaded, Value k);
@@ -135,6 +138,27 @@ LogicalResult GemmKernel::decideScales() {
   return success();
 }
 
+/// Narrows the column block to a narrow result. Targets take whole groups of
+/// four columns: a tile may be wider than the result, stores leave the rest
+/// out. Only two boxes of rows of B must not overlap, so they stay narrower.
+void GemmKernel::fitBlockN() {
+  GateUpAttr gateUp = op.getGateUpAttr();
+  if (blockN <= cols && (cols >= 4 || !gateUp))
+    return;
+  if (op.getQuantizeAttr() || cols % 4 == 0) {
+    blockN = std::min(blockN, cols);
+    return;
+  }
+  bool halves = gateUp && gateUp.getKind() == GateUpKind::Halves;
+  if (halves) {
+    blockN = cols < 4 ? llvm::PowerOf2Ceil(cols + 1) / 2 : cols / 4 * 4;
+    return;
+  }
+  int64_t run =
+      gateUp && gateUp.getKind() == GateUpKind::Blocks ? gateUp.getBlock() : 1;
+  blockN = std::min(blockN, int64_t(llvm::alignTo(cols, std::lcm(run, 4))));
+}
+
 LogicalResult GemmKernel::decide() {
   ConfigAttr config = op.getChosenConfig();
   if (!config)
@@ -143,7 +167,7 @@ LogicalResult GemmKernel::decide() {
   blockN = config.getBlockN();
   cols = op.getOutCols();
   k = op.getReductionSize();
-  blockN = std::min(blockN, cols);
+  fitBlockN();
   tileRowsOfB = blockN;
   if (GateUpAttr gateUp = op.getGateUpAttr()) {
     tileRowsOfB = 2 * blockN;
@@ -494,8 +518,9 @@ Value GemmKernel::epilogue(ArrayRef<Value> accumulators) {
                                           ValueRange{flatRows, n0}));
   // Scales that wait for the end are multiplied in before the program.
   size_t scalesAt = inputs.size();
-  bool rowScale = aPlace == ScalePlace::Epilogue;
-  bool colScale = bPlace == ScalePlace::Epilogue;
+  // Those that a plan has moved are operands of the program already.
+  bool rowScale = aPlace == ScalePlace::Epilogue && aScale;
+  bool colScale = bPlace == ScalePlace::Epilogue && bScale;
   if (rowScale)
     inputs.push_back(loadRowScale(kb, zero, /*fragment=*/true));
   if (colScale) {

@@ -38,7 +38,48 @@ KernelBuilder::KernelBuilder(OpBuilder &moduleBuilder, Location loc,
   b.setInsertionPoint(&body.back());
 }
 
+/// `memory` of the kernel in the shape of `reshape`, an op of the plan.
+static Value reshapeInKernel(Operation *reshape, Value memory) {
+  OpBuilder b(memory.getContext());
+  b.setInsertionPointAfterValue(memory);
+  Location loc = reshape->getLoc();
+  if (auto collapse = dyn_cast<memref::CollapseShapeOp>(reshape))
+    return memref::CollapseShapeOp::create(b, loc, memory,
+                                           collapse.getReassociationIndices());
+  auto expand = cast<memref::ExpandShapeOp>(reshape);
+  MemRefType type = expand.getResultType();
+  auto groups = expand.getReassociationIndices();
+  SmallVector<OpFoldResult> sizes(type.getRank());
+  for (auto [from, group] : llvm::enumerate(groups)) {
+    int64_t known = 1;
+    for (int64_t dim : group)
+      if (!type.isDynamicDim(dim))
+        known *= type.getDimSize(dim);
+    for (int64_t dim : group) {
+      sizes[dim] = b.getIndexAttr(type.getDimSize(dim));
+      if (!type.isDynamicDim(dim))
+        continue;
+      Value extent = memref::DimOp::create(b, loc, memory, from);
+      if (known > 1)
+        extent = arith::DivUIOp::create(
+            b, loc, extent, arith::ConstantIndexOp::create(b, loc, known));
+      sizes[dim] = extent;
+    }
+  }
+  return memref::ExpandShapeOp::create(b, loc, type.getShape(), memory, groups,
+                                       sizes);
+}
+
 Value KernelBuilder::use(Value planValue) {
+  // A plan passes whole buffers; shapes are changed where they are read.
+  if (Operation *reshape = planValue.getDefiningOp();
+      isa_and_nonnull<memref::CollapseShapeOp, memref::ExpandShapeOp>(
+          reshape)) {
+    if (Value made = known.lookup(planValue))
+      return made;
+    Value made = reshapeInKernel(reshape, use(reshape->getOperand(0)));
+    return known[planValue] = made;
+  }
   Value &argument = known[planValue];
   if (!argument) {
     argument = kernel.getBody().addArgument(planValue.getType(), loc);
@@ -190,6 +231,30 @@ const RoutingBuffers &PlanBuilder::routingFor(Value routing, bool padded,
   return std::get<2>(known.back());
 }
 
+LogicalResult PlanBuilder::convertReshape(Operation &op) {
+  Value source = buffer(op.getOperand(0));
+  if (!source)
+    return op.emitOpError("changes the shape of a tensor without a buffer");
+  auto type = cast<RankedTensorType>(op.getResult(0).getType());
+  Value memory;
+  if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
+    memory = memref::CollapseShapeOp::create(
+        b, loc, source, collapse.getReassociationIndices());
+  } else {
+    auto expand = cast<tensor::ExpandShapeOp>(op);
+    SmallVector<OpFoldResult> sizes;
+    for (OpFoldResult size : expand.getMixedOutputShape()) {
+      auto value = dyn_cast<Value>(size);
+      sizes.push_back(value ? OpFoldResult(values.lookup(value)) : size);
+    }
+    memory =
+        memref::ExpandShapeOp::create(b, loc, type.getShape(), source,
+                                      expand.getReassociationIndices(), sizes);
+  }
+  values.map(op.getResult(0), memory);
+  return success();
+}
+
 LogicalResult PlanBuilder::convert(Operation &op) {
   loc = op.getLoc();
   if (isa<tensor::EmptyOp, AlignOp, RouteAllOp>(op))
@@ -223,6 +288,14 @@ LogicalResult PlanBuilder::convert(Operation &op) {
     b.clone(op, values);
     return success();
   }
+  if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op))
+    return convertReshape(op);
+  if (isa<tensor::ExtractOp>(op) &&
+      llvm::all_of(op.getUsers(),
+                   [](Operation *user) { return isa<tensor::SplatOp>(user); }))
+    return success(); // read where it is spread
+  if (auto splat = dyn_cast<tensor::SplatOp>(op))
+    return convertSplat(splat);
   if (auto dest = dyn_cast<DestinationStyleOpInterface>(op))
     if (op.getNumResults() > 0 &&
         isa_and_nonnull<MoeDialect>(op.getDialect()) &&
@@ -236,6 +309,8 @@ LogicalResult PlanBuilder::convert(Operation &op) {
     return convertDispatch(dispatch);
   if (auto dense = dyn_cast<DenseWeightsOp>(op))
     return convertDenseWeights(dense);
+  if (auto topk = dyn_cast<TopkOp>(op))
+    return convertTopk(topk);
   if (auto gemm = dyn_cast<GroupedGemmOp>(op))
     return convertGemm(gemm);
   return op.emitOpError("has no tile form");

@@ -12,6 +12,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/IRMapping.h"
 #include "moec/Dialect/Moe/IR/MoeDialect.h"
@@ -74,6 +75,11 @@ private:
   LogicalResult convertDispatch(DispatchOp op);
   LogicalResult convertDenseWeights(DenseWeightsOp op);
   LogicalResult convertGemm(GroupedGemmOp op);
+  LogicalResult convertTopk(TopkOp op);
+  /// tensor.expand_shape and tensor.collapse_shape: another view of a buffer.
+  LogicalResult convertReshape(Operation &op);
+  /// One value of a tensor, spread over a vector.
+  LogicalResult convertSplat(tensor::SplatOp op);
   LogicalResult emitCombine(Value d, Value weights, Value add, Value addGate,
                             const RoutingBuffers &routing, RowLayout layout,
                             int64_t topk, Value out);
@@ -120,6 +126,13 @@ Value truncateFromF32(OpBuilder &b, Location loc, Value v, Type type);
 /// formula.
 void emitFreshQuant(KernelBuilder &k, QuantAttr quant, ValueRange fragments,
                     SmallVectorImpl<Value> &quantised, Value &scale);
+
+/// Loop over `rows` rows that is dealt out to the grid.
+void parallelRows(KernelBuilder &k, Value rows,
+                  llvm::function_ref<void(Value)> body);
+
+/// A fragment of f32 from a fragment of any float type.
+Value mapToF32(KernelBuilder &k, Value fragment);
 
 /// Why a fresh quantisation has no tile form yet, or success.
 LogicalResult checkFreshQuant(Operation *op, QuantAttr quant);

@@ -6,55 +6,14 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "PlanBuilder.h"
+#include "ScalarBody.h"
 
 using namespace mlir;
 using namespace mlir::moe;
 
-namespace {
-/// Structured control flow with less ink.
-struct Body {
-  OpBuilder &b;
-  Location loc;
-
-  Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
-  Value i32(int64_t v) {
-    return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(v));
-  }
-  Value toI32(Value v) {
-    return arith::IndexCastOp::create(b, loc, b.getI32Type(), v);
-  }
-  Value toIndex(Value v) {
-    return arith::IndexCastOp::create(b, loc, b.getIndexType(), v);
-  }
-  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
-  Value load(Value m, ValueRange at) {
-    return memref::LoadOp::create(b, loc, m, at);
-  }
-  void store(Value v, Value m, ValueRange at) {
-    memref::StoreOp::create(b, loc, v, m, at);
-  }
-  Value cmp(arith::CmpIPredicate p, Value x, Value y) {
-    return arith::CmpIOp::create(b, loc, p, x, y);
-  }
-  void loop(Value upper, function_ref<void(Value)> body) {
-    auto op = scf::ForOp::create(b, loc, index(0), upper, index(1));
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(op.getBody());
-    body(op.getInductionVar());
-  }
-  void when(Value condition, function_ref<void()> body) {
-    auto op = scf::IfOp::create(b, loc, condition, /*else=*/false);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(op.thenBlock());
-    body();
-  }
-};
-} // namespace
-
 /// Local expert of a global id, -1 for an id outside of [0, experts) or of the
 /// map.
-static Value localExpert(Body &k, Value id, Value map, int64_t experts) {
+static Value localExpert(ScalarBody &k, Value id, Value map, int64_t experts) {
   OpBuilder &b = k.b;
   Location loc = k.loc;
   Value minusOne = k.i32(-1);
@@ -91,7 +50,7 @@ void moe::emitAlignKernel(KernelBuilder &kernel, Value planIds, Value planMap,
   Value count = kernel.use(plan.count), counts = kernel.use(planCounts);
   OpBuilder &b = kernel.b;
   Location loc = kernel.loc;
-  Body k{b, loc};
+  ScalarBody k{b, loc};
   int64_t topk = type.getTopk(), experts = type.getExperts();
   Value zero = k.i32(0), one = k.i32(1), minusOne = k.i32(-1);
   Value total = arith::MulIOp::create(b, loc, tokens, k.index(topk));
@@ -178,7 +137,7 @@ LogicalResult PlanBuilder::convertDenseWeights(DenseWeightsOp op) {
   Value factor =
       op.getFactor() ? kernel.use(values.lookup(op.getFactor())) : Value();
   Value out = kernel.use(values.lookup(op->getResult(0)));
-  Body k{kernel.b, kernel.loc};
+  ScalarBody k{kernel.b, kernel.loc};
   OpBuilder &b = kernel.b;
   auto outType = cast<MemRefType>(out.getType());
   auto idsType = cast<MemRefType>(ids.getType());

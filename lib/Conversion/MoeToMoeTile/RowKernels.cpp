@@ -9,13 +9,13 @@
 #include "PlanBuilder.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 using namespace mlir::moe;
 
-/// Loop over rows that is dealt out to the grid.
-static void parallelRows(KernelBuilder &k, Value rows,
-                         function_ref<void(Value)> body) {
+void moe::parallelRows(KernelBuilder &k, Value rows,
+                       function_ref<void(Value)> body) {
   auto op = scf::ParallelOp::create(k.b, k.loc, ValueRange{k.index(0)},
                                     ValueRange{rows}, ValueRange{k.index(1)});
   OpBuilder::InsertionGuard guard(k.b);
@@ -23,8 +23,7 @@ static void parallelRows(KernelBuilder &k, Value rows,
   body(op.getInductionVars()[0]);
 }
 
-/// A fragment of f32 from a fragment of any float type.
-static Value mapToF32(KernelBuilder &k, Value fragment) {
+Value moe::mapToF32(KernelBuilder &k, Value fragment) {
   auto type = cast<tile::FragType>(fragment.getType());
   if (type.getElementType().isF32())
     return fragment;
@@ -61,9 +60,10 @@ void moe::emitFreshQuant(KernelBuilder &k, QuantAttr quant,
     rows = cast<tile::FragType>(f.getType()).getRows();
     cols += cast<tile::FragType>(f.getType()).getCols();
   }
+  // The last group of a row may be short.
   int64_t group = quant.getGranuleCols() == QuantAttr::kWhole
                       ? cols
-                      : quant.getGranuleCols();
+                      : std::min(cols, quant.getGranuleCols());
   double top = getMaxFinite(quant.getElem());
   Type f32 = k.b.getF32Type();
   Type amaxType = tile::FragType::get(rows, cols / group, f32);
@@ -131,25 +131,31 @@ LogicalResult PlanBuilder::convertQuantize(QuantizeOp op) {
       kernel, memref::DimOp::create(kernel.b, loc, x, 0), [&](Value row) {
         OpBuilder &kb = kernel.b;
         // One scale group at a time: a row of any length is read from cache.
-        auto loopOp = scf::ForOp::create(
-            kb, loc, kernel.index(0),
-            kernel.index(llvm::divideCeil(cols, group)), kernel.index(1));
-        OpBuilder::InsertionGuard guard(kb);
-        kb.setInsertionPointToStart(loopOp.getBody());
-        Value g = loopOp.getInductionVar();
-        Value c = arith::MulIOp::create(kb, loc, g, kernel.index(group));
-        Value loaded = tile::LoadOp::create(
-            kb, loc, tile::FragType::get(1, group, type.getElementType()), x,
-            ValueRange{row, c});
-        SmallVector<Value> quantised;
-        Value scale;
-        emitFreshQuant(kernel, quant, mapToF32(kernel, loaded), quantised,
-                       scale);
-        tile::StoreOp::create(kb, loc, quantised, q, ValueRange{row, c});
-        tile::StoreOp::create(kb, loc, scale, s,
-                              groupMajor ? ValueRange{g, row}
-                                         : ValueRange{row, g},
-                              Value(), {-1, -1});
+        auto quantiseGroup = [&](Value g, int64_t width) {
+          Value c = arith::MulIOp::create(kb, loc, g, kernel.index(group));
+          Value loaded = tile::LoadOp::create(
+              kb, loc, tile::FragType::get(1, width, type.getElementType()), x,
+              ValueRange{row, c});
+          SmallVector<Value> quantised;
+          Value scale;
+          emitFreshQuant(kernel, quant, mapToF32(kernel, loaded), quantised,
+                         scale);
+          tile::StoreOp::create(kb, loc, quantised, q, ValueRange{row, c});
+          tile::StoreOp::create(kb, loc, scale, s,
+                                groupMajor ? ValueRange{g, row}
+                                           : ValueRange{row, g},
+                                Value(), {-1, -1});
+        };
+        int64_t full = cols / group;
+        if (full) {
+          auto loopOp = scf::ForOp::create(kb, loc, kernel.index(0),
+                                           kernel.index(full), kernel.index(1));
+          OpBuilder::InsertionGuard guard(kb);
+          kb.setInsertionPointToStart(loopOp.getBody());
+          quantiseGroup(loopOp.getInductionVar(), group);
+        }
+        if (int64_t rest = cols % group)
+          quantiseGroup(kernel.index(full), rest);
       });
   launch(kernel);
   return success();
@@ -281,6 +287,48 @@ LogicalResult PlanBuilder::convertDispatch(DispatchOp op) {
             x, ValueRange{token, zero});
         tile::StoreOp::create(kb, loc, v, out, ValueRange{row, zero});
       });
+  launch(kernel);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Vectors of one value
+//===----------------------------------------------------------------------===//
+
+LogicalResult PlanBuilder::convertSplat(tensor::SplatOp op) {
+  auto extract = op.getInput().getDefiningOp<tensor::ExtractOp>();
+  Value source = extract ? buffer(extract.getTensor()) : Value();
+  auto type = op.getAggregate().getType();
+  if (!source || type.getRank() != 1 || !type.hasStaticShape())
+    return op.emitOpError(
+        "has no tile form but for a value of a tensor along a static vector");
+  KernelBuilder kernel = startKernel("splat");
+  Value from = kernel.use(source);
+  Value made = workspace(type.getShape(), type.getElementType(), {});
+  Value to = kernel.use(made);
+  SmallVector<Value> indices;
+  for (Value index : extract.getIndices()) {
+    Value v = values.lookup(index);
+    Attribute constant;
+    if (!matchPattern(v, m_Constant(&constant)))
+      return extract.emitOpError("needs constant indices to become a kernel");
+    indices.push_back(kernel.index(cast<IntegerAttr>(constant).getInt()));
+  }
+  OpBuilder &kb = kernel.b;
+  Value one = tile::LoadOp::create(
+      kb, loc, tile::FragType::get(1, 1, type.getElementType()), from, indices,
+      {-1, -1});
+  Value all =
+      tile::MapOp::create(kb, loc,
+                          TypeRange{tile::FragType::get(1, type.getDimSize(0),
+                                                        type.getElementType())},
+                          ValueRange{one},
+                          [](OpBuilder &, Location, ValueRange v) {
+                            return SmallVector<Value>{v[0]};
+                          })
+          .getResult(0);
+  tile::StoreOp::create(kb, loc, all, to, ValueRange{kernel.index(0)});
+  values.map(op.getResult(), made);
   launch(kernel);
   return success();
 }

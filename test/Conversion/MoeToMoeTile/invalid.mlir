@@ -94,3 +94,26 @@ func.func @mx(%x: tensor<?x64xf32>, %o: tensor<?x32xi8>, %s: tensor<?x2xf8E8M0FN
   %y:2 = moe.quantize %x : tensor<?x64xf32> quant #q outs(%o, %s : tensor<?x32xi8>, tensor<?x2xf8E8M0FNU>) -> tensor<?x32xi8>, tensor<?x2xf8E8M0FNU>
   return %y#0 : tensor<?x32xi8>
 }
+
+// -----
+
+func.func @two_orders(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x64x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2, block_m = 16>
+  // expected-error @+1 {{mixes expert_sorted and expert_sorted_padded rows}}
+  %y = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<8x64x64xf32>)
+         routing(%r : !moe.routing<experts = 8, topk = 2, block_m = 16>) rows = slots a_layout = expert_sorted out = expert_sorted_padded
+         config [#moe.config<block = [16, 64, 0]>] outs(%o : tensor<?x64xf32>) {
+    ^bb0(%c: f32):
+      moe.yield %c : f32
+  } -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+#q = #moe.quant<f8E4M3FN, granule = [1, 32], scale = f8E8M0FNU>
+func.func @mx_scale(%x: tensor<?x64xf32>, %o: tensor<?x64xf8E4M3FN>, %s: tensor<?x2xf8E8M0FNU>) -> tensor<?x64xf8E4M3FN> {
+  // expected-error @+1 {{fresh quantisation with scales of 'f8E8M0FNU' has no tile form yet}}
+  %y:2 = moe.quantize %x : tensor<?x64xf32> quant #q outs(%o, %s : tensor<?x64xf8E4M3FN>, tensor<?x2xf8E8M0FNU>) -> tensor<?x64xf8E4M3FN>, tensor<?x2xf8E8M0FNU>
+  return %y#0 : tensor<?x64xf8E4M3FN>
+}

@@ -138,22 +138,67 @@ def dense_weights():
         f"  return %a : {out}\n}}\n")
 
 
+def topk(number, elem, experts, count, clauses, bias=False):
+    name = f"topk_{number}_{elem}"
+    logits, ids, weights = (f"tensor<?x{experts}x{elem}>", f"tensor<?x{count}xi32>",
+                            f"tensor<?x{count}xf32>")
+    arguments = f"%l: {logits}, %i: {ids}, %w: {weights}"
+    text = f"logits(%l : {logits})"
+    if bias:
+        arguments += f", %b: tensor<{experts}xf32>"
+        text += f" bias(%b : tensor<{experts}xf32>)"
+    return name, (
+        f"func.func @{name}({arguments}) -> ({ids}, {weights}) {{\n"
+        f"  %y:2 = moe.topk {text} {clauses}\n"
+        f"    outs(%i, %w : {ids}, {weights}) -> {ids}, {weights}\n"
+        f"  return %y#0, %y#1 : {ids}, {weights}\n}}\n")
+
+
+def routers():
+    """Every scoring with and without groups, bias and what follows."""
+    for number, (experts, count, clauses, bias) in enumerate((
+            (8, 2, "", False), (60, 4, "scoring = softmax renormalize", False),
+            (33, 5, "scoring = softmax_selected", True), (128, 8, "scoring = sigmoid", True),
+            (64, 6, "scoring = softmax groups = 8 of_groups = 3 scale = 16.0", False),
+            (32, 4, "scoring = sigmoid groups = 4 of_groups = 2 group_score = top2_sum "
+                    "renormalize scale = 2.5", True))):
+        yield topk(number, "f32", experts, count, clauses, bias)
+
+
 def all_functions():
     """Pairs of name and text."""
-    elems, blocks = ("f32", "bf16", "f16"), ((layout, block) for layout in LAYOUTS
-                                             for block in (1, 16))
-    blocks = list(blocks)
-    for elem, (layout, block) in itertools.product(elems, blocks):
+    for elem, layout, block in itertools.product(("f32", "bf16", "f16"), LAYOUTS, (1, 16)):
         yield dispatch_combine(elem, layout, block, True, False)
         yield gather_gemm(elem, layout, block, 64, 48)
     for weighted, add in ((False, False), (False, True), (True, True)):
         yield dispatch_combine("bf16", "expert_sorted", 1, weighted, add)
     for elem, (first, second) in itertools.product(("f32", "bf16"),
                                                    itertools.product(LAYOUTS, LAYOUTS)):
-        yield slots_gemm(elem, first, second, 16)
-    for elem in elems:
+        # One block table serves both sides of a GEMM.
+        if {first, second} != {"expert_sorted", "expert_sorted_padded"}:
+            yield slots_gemm(elem, first, second, 16)
+    for elem in ("f32", "bf16", "f16"):
         yield gather_gemm(elem, "flat_topk", 1, 61, 43)
+        yield gather_gemm(elem, "flat_topk", 1, 5, 3)
         yield gather_gemm(elem, "expert_sorted", 1, 300, 129)
         yield token_gemm(elem)
         yield quantize(elem, 256)
+        yield quantize(elem, 200)
     yield dense_weights()
+    yield from routers()
+
+
+def some_functions():
+    """One of every kind, for instruction sets below the machine's."""
+    yield dispatch_combine("bf16", "expert_sorted_padded", 16, True, True)
+    yield gather_gemm("f16", "expert_sorted", 1, 300, 129)
+    yield gather_gemm("f32", "flat_topk", 1, 61, 43)
+    yield slots_gemm("bf16", "expert_sorted", "flat_topk", 16)
+    yield token_gemm("f32")
+    yield quantize("bf16", 256)
+    yield quantize("f32", 200)
+    yield dense_weights()
+    yield from routers()
+
+
+GROUPS = {"all": all_functions, "some": some_functions}

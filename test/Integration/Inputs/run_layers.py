@@ -3,15 +3,15 @@
 usage: run_layers.py FOLDER GROUP ISA [--reference]
 
 Writes modules and expert ids into FOLDER and runs all of them in one process
-of moe-run. With --reference the interpreter runs in the place of kernels.
+of moe-run. With --reference the interpreter runs in the place of kernels. ISA
+is an instruction set or `native`.
 """
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 
+import batch
 import layers
 import shapes
 
@@ -21,8 +21,8 @@ def write_ids(folder, layer):
     experts = layer.global_experts or layer.experts
     paths = []
     for tokens in shapes.TOKENS:
-        # Every style at the largest count; the smaller ones alternate.
-        styles = layers.STYLES if tokens == max(shapes.TOKENS) else ("any", "one")
+        # Every style at one count; the others alternate.
+        styles = layers.STYLES if tokens == 33 else ("any",) if tokens % 2 == 0 else ("one", "any")
         for style in styles:
             path = os.path.join(folder, f"{style}-{tokens}-{layer.topk}-{experts}.npy")
             if not os.path.exists(path):
@@ -31,21 +31,11 @@ def write_ids(folder, layer):
     return ",".join(paths)
 
 
-def main(folder, group, isa, *rest):
-    os.makedirs(folder, exist_ok=True)
-    lines = []
+def generate(folder, group):
     for layer in shapes.GROUPS[group]():
-        path = os.path.join(folder, layer.name + ".mlir")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(layers.layer_mlir(layer))
-        lines.append(f"{path} --topk-ids {write_ids(folder, layer)} --check --check-rows 0 "
-                     f"--workers 2 --isa {isa} {' '.join(rest)}")
-    batch = os.path.join(folder, "batch.txt")
-    with open(batch, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
-    return subprocess.run(["moe-run", "--batch", batch], check=False).returncode
+        path = batch.write(folder, layer.name, layers.layer_mlir(layer))
+        yield f"{path} --topk-ids {write_ids(folder, layer)} --check"
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    batch.main(generate)

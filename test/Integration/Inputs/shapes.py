@@ -35,8 +35,9 @@ W4A16 = Format(
 W4A16_EXLLAMA = replace(
     W4A16, name="w4a16_g128_exllama", weight="i32", per_stored=8,
     quant="i4, granule = [1, 128], scale = bf16, zero = 8, packing = exllama")
+W4A16_ZERO = replace(
+    W4A16, name="w4a16_zero", quant=W4A16.quant.replace("zero = 8", "zero = operand"), zero=True)
 QUANTISED = (FP8_BLOCK, W4A16, W4A16_EXLLAMA)
-FORMATS = PLAIN + QUANTISED
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,14 @@ def quantised_layers():
         yield Layer(f"{fmt.name}_wide", fmt, experts=9, topk=4, hidden=384, inner=256)
         yield Layer(f"{fmt.name}_interleaved", fmt, gate_up="interleaved")
         yield Layer(f"{fmt.name}_bias", fmt, activation="swiglu_oai", bias=True)
-    yield Layer("w4a16_zero", replace(
-        W4A16, quant=W4A16.quant.replace("zero = 8", "zero = operand"), zero=True))
-    # Columns that are no multiple of the block: the last block is short.
-    yield Layer("fp8_block_short", replace(FP8_BLOCK, act_quant=""), hidden=320, inner=192)
+    yield Layer("w4a16_zero", W4A16_ZERO)
+    yield Layer("w4a16_zero_blocks", W4A16_ZERO, gate_up="blocks 64, up_first")
+    # Activations that stay bf16, columns that are no multiple of a block: the
+    # last block is short.
+    yield Layer("fp8_block_weights", replace(FP8_BLOCK, act_quant=""))
+    yield Layer("fp8_block_short", replace(FP8_BLOCK, act_quant=""), hidden=320, inner=256)
+    yield Layer("fp8_block_shard", replace(FP8_BLOCK, act_quant=""), gate_up="interleaved",
+                inner=192)
 
 
 def feature_layers():
@@ -102,8 +107,14 @@ def feature_layers():
         yield make("dense", formulation="dense")
 
 
-GROUPS = {"plain": plain_layers, "quantised": quantised_layers, "features": feature_layers}
+def some_layers():
+    """A few that together touch all that an instruction set does differently."""
+    for fmt in PLAIN:
+        yield Layer(f"{fmt.name}_odd", fmt, experts=5, topk=3, hidden=67, inner=45)
+    yield Layer("bf16_even", PLAIN[1])
+    for fmt in QUANTISED:
+        yield Layer(f"{fmt.name}_even", fmt)
 
 
-def all_layers():
-    return list(itertools.chain(*(group() for group in GROUPS.values())))
+GROUPS = {"plain": plain_layers, "quantised": quantised_layers, "features": feature_layers,
+          "some": some_layers}
