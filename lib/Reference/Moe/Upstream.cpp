@@ -113,16 +113,63 @@ llvm::Error Executor::runConstant(Operation *op, Attribute attribute) {
   return llvm::Error::success();
 }
 
+/// Two's complement of `value` in the width of `type`; an i1 is 0 or 1.
+static int64_t wrapTo(Type type, int64_t value) {
+  if (type.isInteger(1))
+    return value & 1;
+  return type.isInteger() && type.getIntOrFloatBitWidth() < 64
+             ? llvm::SignExtend64(value, type.getIntOrFloatBitWidth())
+             : value;
+}
+
+/// What a signed reading of an integer operand gives: a true i1 is -1.
+static int64_t readSigned(Value operand, int64_t value) {
+  return operand.getType().isInteger(1) ? -value : value;
+}
+
+static bool compareIntegers(arith::CmpIOp op, int64_t a, int64_t b) {
+  // Both are extended alike, which keeps the unsigned order.
+  uint64_t ua = a, ub = b;
+  int64_t sa = readSigned(op.getLhs(), a), sb = readSigned(op.getLhs(), b);
+  switch (op.getPredicate()) {
+  case arith::CmpIPredicate::eq:
+    return a == b;
+  case arith::CmpIPredicate::ne:
+    return a != b;
+  case arith::CmpIPredicate::slt:
+    return sa < sb;
+  case arith::CmpIPredicate::sle:
+    return sa <= sb;
+  case arith::CmpIPredicate::sgt:
+    return sa > sb;
+  case arith::CmpIPredicate::sge:
+    return sa >= sb;
+  case arith::CmpIPredicate::ult:
+    return ua < ub;
+  case arith::CmpIPredicate::ule:
+    return ua <= ub;
+  case arith::CmpIPredicate::ugt:
+    return ua > ub;
+  case arith::CmpIPredicate::uge:
+    return ua >= ub;
+  }
+  llvm_unreachable("covered switch");
+}
+
+/// The result before wrapping; nothing where it is undefined behaviour or the
+/// operation is unknown here.
 static std::optional<int64_t> foldIntegers(Operation *op, int64_t a, int64_t b,
                                            int64_t c) {
-  auto divides = [&] { return b != 0; };
+  // Of the smallest number and -1, the quotient is no 64-bit number.
+  auto divides = [&] { return b != 0 && (b != -1 || a != INT64_MIN); };
+  uint64_t ua = a, ub = b;
   llvm::StringRef name = op->getName().getStringRef();
   if (name == "arith.addi")
-    return a + b;
+    return static_cast<int64_t>(ua + ub);
   if (name == "arith.subi")
-    return a - b;
+    return static_cast<int64_t>(ua - ub);
   if (name == "arith.muli")
-    return a * b;
+    return static_cast<int64_t>(ua * ub);
   if (name == "arith.divsi" || name == "arith.divui")
     return divides() ? std::optional(a / b) : std::nullopt;
   if (name == "arith.remsi" || name == "arith.remui")
@@ -144,42 +191,25 @@ static std::optional<int64_t> foldIntegers(Operation *op, int64_t a, int64_t b,
   if (name == "arith.xori")
     return a ^ b;
   if (name == "arith.shli")
-    return b >= 0 && b < 63 ? std::optional(a << b) : std::nullopt;
+    return b >= 0 && b < 63 ? std::optional(static_cast<int64_t>(ua << ub))
+                            : std::nullopt;
   if (name == "arith.select")
     return a ? b : c;
-  if (name == "arith.index_cast" || name == "arith.index_castui" ||
-      name == "arith.extsi" || name == "arith.extui" || name == "arith.trunci")
+  if (name == "arith.index_cast" || name == "arith.extsi")
+    return readSigned(op->getOperand(0), a);
+  if (name == "arith.index_castui" || name == "arith.extui" ||
+      name == "arith.trunci")
     return a;
-  auto compare = dyn_cast<arith::CmpIOp>(op);
-  if (!compare)
-    return std::nullopt;
-  switch (compare.getPredicate()) {
-  case arith::CmpIPredicate::eq:
-    return a == b;
-  case arith::CmpIPredicate::ne:
-    return a != b;
-  case arith::CmpIPredicate::slt:
-  case arith::CmpIPredicate::ult:
-    return a < b;
-  case arith::CmpIPredicate::sle:
-  case arith::CmpIPredicate::ule:
-    return a <= b;
-  case arith::CmpIPredicate::sgt:
-  case arith::CmpIPredicate::ugt:
-    return a > b;
-  case arith::CmpIPredicate::sge:
-  case arith::CmpIPredicate::uge:
-    return a >= b;
-  }
-  llvm_unreachable("covered switch");
+  if (auto compare = dyn_cast<arith::CmpIOp>(op))
+    return compareIntegers(compare, a, b);
+  return std::nullopt;
 }
 
 llvm::Error Executor::runIntegers(Operation *op) {
-  Type type = op->getResult(0).getType();
   int64_t sources[3] = {0, 0, 0};
   for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
     sources[i] = get(operand).integer;
-    // Unsigned and signed agree on extents, the only integers that occur.
+    // Only extents, which are not negative, are read as unsigned.
     if (sources[i] < 0 && op->getName().getStringRef().ends_with("ui"))
       return llvm::createStringError("unsigned operation on " +
                                      Twine(sources[i]));
@@ -190,11 +220,8 @@ llvm::Error Executor::runIntegers(Operation *op) {
     return llvm::createStringError("the reference cannot execute it on " +
                                    Twine(sources[0]) + " and " +
                                    Twine(sources[1]));
-  if (type.isInteger(1))
-    value = *value & 1;
-  else if (type.isInteger(32))
-    value = static_cast<int32_t>(*value);
-  bind(op->getResult(0), RefValue::ofInteger(*value));
+  bind(op->getResult(0),
+       RefValue::ofInteger(wrapTo(op->getResult(0).getType(), *value)));
   return llvm::Error::success();
 }
 
@@ -206,12 +233,15 @@ llvm::Error Executor::runElementwise(Operation *op) {
   auto type = dyn_cast<RankedTensorType>(op->getResult(0).getType());
   llvm::ArrayRef<int64_t> shape;
   int64_t count = 1;
+  bool anyTensor = false;
   std::vector<std::vector<double>> sources;
   for (Value operand : op->getOperands()) {
     const HostTensor *tensor = getTensor(operand);
     if (tensor) {
-      if (!sources.empty() && tensor->getNumElements() != count && type)
+      // The condition of a select between tensors may be a scalar.
+      if (anyTensor && tensor->getNumElements() != count)
         return llvm::createStringError("operands have different extents");
+      anyTensor = true;
       shape = tensor->getShape();
       count = tensor->getNumElements();
       sources.push_back(loadDoubles(*tensor));
@@ -231,7 +261,6 @@ llvm::Error Executor::runElementwise(Operation *op) {
         args.push_back(&source[begin]);
         continue;
       }
-      // The scalar condition of a select between tensors.
       spread.emplace_back(n, source[0]);
       args.push_back(spread.back().data());
     }
@@ -542,8 +571,9 @@ llvm::Error Executor::runUpstream(Operation *op) {
   Type type = op->getResult(0).getType();
   if (op->getName().getStringRef() == "arith.sitofp" &&
       !isa<ShapedType>(type)) {
-    bind(op->getResult(0),
-         RefValue::ofNumber(double(get(op->getOperand(0)).integer)));
+    Value operand = op->getOperand(0);
+    int64_t integer = readSigned(operand, get(operand).integer);
+    bind(op->getResult(0), RefValue::ofNumber(double(integer)));
     return llvm::Error::success();
   }
   bool integers = type.isIntOrIndex() && !isa<arith::CmpFOp>(op);

@@ -31,6 +31,11 @@ moe_tile.kernel @k(%x: !moe_tile.ring<2 x (a: f32), sync = tx>) { moe_tile.retur
 
 // -----
 
+// expected-error @below {{unknown level 'wave', expected reg, lane, warp, group or cta}}
+#d = #moe_tile.digits<reg = [n * 2 by 1], wave = [m * 2 by 1]>
+
+// -----
+
 // expected-error @below {{kernel_c1: no results allowed, got 1}}
 "moe_tile.kernel"() <{function_type = () -> i32, sym_name = "k"}> ({ moe_tile.return }) : () -> ()
 

@@ -67,7 +67,7 @@ moe_tile.kernel @k(%x: !moe_tile.ring<0 x (a: !moe_tile.buf<8x8xf32>), sync = tx
 
 // -----
 
-// expected-error @below {{expected levels in the order reg, lane, warp, group, cta, got 'reg'}}
+// expected-error @below {{digits_c1: levels stand in the order reg, lane, warp, group, cta, got reg behind lane}}
 #d = #moe_tile.digits<lane = [n * 4 by 1], reg = [m * 2 by 1]>
 
 // -----

@@ -41,7 +41,6 @@ static ParseResult parseDigit(AsmParser &parser, Level level,
 
 Attribute DigitsAttr::parse(AsmParser &parser, Type) {
   SmallVector<Digit> digits;
-  int last = -1;
   auto parseLevel = [&]() -> ParseResult {
     StringRef word;
     SMLoc loc = parser.getCurrentLocation();
@@ -49,11 +48,9 @@ Attribute DigitsAttr::parse(AsmParser &parser, Type) {
       return failure();
     const auto *it = llvm::find(levelNames, word);
     int index = it - std::begin(levelNames);
-    if (index == static_cast<int>(numLevels) || index <= last)
-      return parser.emitError(loc, "expected levels in the order reg, lane, "
-                                   "warp, group, cta, got '")
-             << word << "'";
-    last = index;
+    if (index == static_cast<int>(numLevels))
+      return parser.emitError(loc, "unknown level '")
+             << word << "', expected reg, lane, warp, group or cta";
     return failure(
         parser.parseEqual() ||
         parser.parseCommaSeparatedList(AsmParser::Delimiter::Square, [&]() {
@@ -98,7 +95,10 @@ LogicalResult DigitsAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                          << "negative, got " << digit.extent << " by "
                          << digit.stride;
     if (digit.level < level)
-      return emitError() << "digits_c1: levels out of order";
+      return emitError() << "digits_c1: levels stand in the order reg, lane, "
+                         << "warp, group, cta, got "
+                         << levelNames[static_cast<int>(digit.level)]
+                         << " behind " << levelNames[static_cast<int>(level)];
     level = digit.level;
   }
   for (Dim dim : {Dim::M, Dim::N}) {
