@@ -84,6 +84,15 @@ static std::optional<TokenSize> ceilDivide(const TokenSize &a,
   return make(a.tokens, a.constant, llvm::checkedMul(a.divisor, b.constant));
 }
 
+/// Only where nothing remains, for every number of tokens.
+static std::optional<TokenSize> divideExactly(const TokenSize &a,
+                                              const TokenSize &b) {
+  if (!b.isConstant() || b.constant <= 0 || a.divisor != 1 ||
+      a.tokens % b.constant != 0 || a.constant % b.constant != 0)
+    return std::nullopt;
+  return TokenSize{a.tokens / b.constant, a.constant / b.constant, 1};
+}
+
 //===----------------------------------------------------------------------===//
 // Reading
 //===----------------------------------------------------------------------===//
@@ -104,7 +113,10 @@ private:
   FailureOr<TokenSize> size(Value value, Operation *user);
   /// Extent of a dimension of an argument or workspace.
   FailureOr<TokenSize> extent(Value memory, int64_t dim, Operation *user);
-  /// The argument or workspace behind casts; null and a diagnostic if none.
+  /// Product of the extents of some dimensions.
+  FailureOr<TokenSize> product(Value memory, ArrayRef<int64_t> dims,
+                               Operation *user);
+  /// The argument or workspace behind views; null and a diagnostic if none.
   Value root(Value memory, Operation *user);
 
   tile::PlanOp plan;
@@ -178,8 +190,12 @@ LogicalResult Reader::readArgument(BlockArgument argument) {
 }
 
 Value Reader::root(Value memory, Operation *user) {
-  while (auto cast = memory.getDefiningOp<memref::CastOp>())
-    memory = cast.getSource();
+  while (Operation *view = memory.getDefiningOp()) {
+    if (!isa<memref::CastOp, memref::ExpandShapeOp, memref::CollapseShapeOp>(
+            view))
+      break;
+    memory = view->getOperand(0);
+  }
   if (memories.contains(memory))
     return memory;
   user->emitOpError("uses memory that is neither an argument of the plan nor "
@@ -187,8 +203,37 @@ Value Reader::root(Value memory, Operation *user) {
   return {};
 }
 
+FailureOr<TokenSize> Reader::product(Value memory, ArrayRef<int64_t> dims,
+                                     Operation *user) {
+  TokenSize result{0, 1, 1};
+  for (int64_t dim : dims) {
+    FailureOr<TokenSize> next = extent(memory, dim, user);
+    if (failed(next))
+      return failure();
+    std::optional<TokenSize> both = multiply(result, *next);
+    if (!both)
+      return user->emitOpError("joins dimensions to an extent that is not "
+                               "linear in the number of tokens");
+    result = *both;
+  }
+  return result;
+}
+
 FailureOr<TokenSize> Reader::extent(Value memory, int64_t dim,
                                     Operation *user) {
+  auto viewType = cast<MemRefType>(memory.getType());
+  if (dim >= 0 && dim < viewType.getRank()) {
+    if (!viewType.isDynamicDim(dim))
+      return TokenSize{0, viewType.getDimSize(dim), 1};
+    if (auto collapse = memory.getDefiningOp<memref::CollapseShapeOp>())
+      return product(collapse.getSrc(), collapse.getReassociationIndices()[dim],
+                     user);
+    if (auto expand = memory.getDefiningOp<memref::ExpandShapeOp>())
+      return size(expand.getOutputShape()[viewType.getDynamicDimIndex(dim)],
+                  user);
+    if (auto cast = memory.getDefiningOp<memref::CastOp>())
+      return extent(cast.getSource(), dim, user);
+  }
   Value source = root(memory, user);
   if (!source)
     return failure();
@@ -255,6 +300,8 @@ LogicalResult Reader::readIndex(Operation &op) {
     result = multiply(*a, *b);
   else if (isa<arith::CeilDivSIOp, arith::CeilDivUIOp>(op))
     result = ceilDivide(*a, *b);
+  else if (isa<arith::DivSIOp, arith::DivUIOp>(op))
+    result = divideExactly(*a, *b);
   else
     return op.emitOpError("is not allowed in a plan that becomes an artifact");
   if (!result)
@@ -350,7 +397,8 @@ FailureOr<PlanInfo> Reader::read() {
         TypeSwitch<Operation *, LogicalResult>(&op)
             .Case([&](tile::WorkspaceOp op) { return readWorkspace(op); })
             .Case([&](tile::LaunchOp op) { return readLaunch(op); })
-            .Case<memref::CastOp>([](auto) { return success(); })
+            .Case<memref::CastOp, memref::ExpandShapeOp,
+                  memref::CollapseShapeOp>([](auto) { return success(); })
             .Default([&](Operation *op) -> LogicalResult {
               return op->hasTrait<OpTrait::ConstantLike>() ? success()
                                                            : readIndex(*op);

@@ -204,6 +204,49 @@ TEST_F(PlanReaderTest, RefusesSizesOfOtherForms) {
           "size -4 is negative");
 }
 
+TEST_F(PlanReaderTest, ReadsThroughViews) {
+  const char *const flat =
+      "%v = memref.collapse_shape %x [[0, 1]] : memref<?x64xbf16> into "
+      "memref<?xbf16>\n";
+  EXPECT_EQ(
+      launched(std::string(flat) + "%s = memref.dim %v, %c0 : memref<?xbf16>"),
+      (TokenSize{64, 0, 1}));
+  // The other way round; the quotient is exact.
+  EXPECT_EQ(launched(std::string(flat) +
+                     "%n = memref.dim %v, %c0 : memref<?xbf16>\n"
+                     "%m = arith.divui %n, %c8 : index\n"
+                     "%u = memref.expand_shape %v [[0, 1]] output_shape "
+                     "[%m, 8] : memref<?xbf16> into memref<?x8xbf16>\n"
+                     "%s = memref.dim %u, %c0 : memref<?x8xbf16>"),
+            (TokenSize{8, 0, 1}));
+  // A launch passes the memory behind the view and the extents of the view.
+  FailureOr<PlanInfo> plan =
+      read(std::string(flat) +
+           "%u = memref.expand_shape %v [[0, 1]] output_shape [%t, 64] : "
+           "memref<?xbf16> into memref<?x64xbf16>\n"
+           "%k = moe_tile.launch @k(%u) : (memref<?x64xbf16>) -> "
+           "!moe_tile.token");
+  ASSERT_TRUE(succeeded(plan)) << messages;
+  const ManifestLaunch &launch = plan->launches[0];
+  ASSERT_EQ(launch.args.size(), 2u);
+  EXPECT_EQ(launch.args[0].kind, ManifestLaunchArgument::Kind::Argument);
+  EXPECT_EQ(launch.args[1].dim, (TokenSize{1, 0, 1}));
+
+  const char *const use = "\n%k = moe_tile.launch @n(%s) : (index) -> "
+                          "!moe_tile.token";
+  refused(std::string("%s = arith.divui %t, %c8 : index") + use,
+          "not of the form ceil((a*T + b) / d)");
+  refused(std::string("%w = memref.expand_shape %x [[0, 1], [2]] output_shape "
+                      "[%t, 1, 64] : memref<?x64xbf16> into "
+                      "memref<?x1x64xbf16>\n"
+                      "%a = memref.alloc(%t) : memref<?x4xi32>\n"
+                      "%v = memref.collapse_shape %a [[0, 1]] : "
+                      "memref<?x4xi32> into memref<?xi32>\n"
+                      "%s = memref.dim %v, %c0 : memref<?xi32>") +
+              use,
+          "is not allowed in a plan");
+}
+
 TEST_F(PlanReaderTest, RefusesOtherPlans) {
   refused("", "launches nothing");
   refused("%w = moe_tile.workspace(%t, %t) : memref<?x?xf32>\n" +

@@ -284,6 +284,17 @@ Value cpu::fromF32(OpBuilder &b, Location loc, Value value, Type type,
     return arith::TruncIOp::create(b, loc, f32.clone(type),
                                    arith::FPToSIOp::create(b, loc, i32, value));
   }
+  if (llvm::isa<Float8E8M0FNUType>(type)) {
+    // The exponent of the nearest power of two; NaN, infinities and what is
+    // below zero have none.
+    Ints i{b, loc, i32};
+    Value bits = arith::BitcastOp::create(b, loc, i32, value);
+    Value code = i.shr(i.add(bits, i.c(0x400000)), 23);
+    code = i.select(i.cmp(arith::CmpIPredicate::ugt, bits, 0x7f7fffff),
+                    i.c(255), code);
+    return arith::TruncIOp::create(b, loc, f32.clone(b.getIntegerType(8)),
+                                   code);
+  }
   std::optional<SmallFloat> f = smallFloat(type);
   assert(f && "legality was checked before");
   Value bits = encodeBits(b, loc, value, *f);

@@ -46,7 +46,8 @@ LogicalResult moe::checkFreshQuant(Operation *op, QuantAttr quant) {
     return op->emitOpError("fresh quantisation to ")
            << quant.getElem() << " with packing "
            << stringifyPacking(quant.getPacking()) << " has no tile form yet";
-  if (!isa<Float32Type, BFloat16Type, Float16Type>(quant.getScale()))
+  if (!isa<Float32Type, BFloat16Type, Float16Type, Float8E8M0FNUType>(
+          quant.getScale()))
     return op->emitOpError("fresh quantisation with scales of ")
            << quant.getScale() << " has no tile form yet";
   return success();
@@ -80,6 +81,18 @@ void moe::emitFreshQuant(KernelBuilder &k, QuantAttr quant,
             Value s = arith::MaximumFOp::create(b, loc, v[0],
                                                 c(std::ldexp(1.0, -100)));
             s = arith::DivFOp::create(b, loc, s, c(top));
+            if (isa<Float8E8M0FNUType>(quant.getScale())) {
+              // Up to a power of two; s is a positive normal number, so its
+              // bits are exponent and fraction, and a carry is the next power.
+              auto bits = [&](int64_t x) -> Value {
+                return arith::ConstantOp::create(b, loc,
+                                                 b.getI32IntegerAttr(x));
+              };
+              Value word = arith::BitcastOp::create(b, loc, b.getI32Type(), s);
+              word = arith::AddIOp::create(b, loc, word, bits(0x7fffff));
+              word = arith::AndIOp::create(b, loc, word, bits(0x7f800000));
+              s = arith::BitcastOp::create(b, loc, b.getF32Type(), word);
+            }
             return SmallVector<Value>{
                 truncateFromF32(b, loc, s, quant.getScale())};
           })

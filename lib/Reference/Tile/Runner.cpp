@@ -288,6 +288,47 @@ LogicalResult Runner::runMemref(Operation &op, bool &known) {
     set(cast.getResult(), values[cast.getSource()]);
     return success();
   }
+  if (auto collapse = dyn_cast<memref::CollapseShapeOp>(op)) {
+    MemView source = get<MemView>(collapse.getSrc());
+    MemView view{source.buffer, source.offset, {}, {}};
+    for (const auto &group : collapse.getReassociationIndices()) {
+      int64_t size = 1;
+      for (int64_t dim : group)
+        size *= source.sizes[dim];
+      view.sizes.push_back(size);
+      view.strides.push_back(source.strides[group.back()]);
+    }
+    set(collapse.getResult(), view);
+    return success();
+  }
+  if (auto expand = dyn_cast<memref::ExpandShapeOp>(op)) {
+    MemView source = get<MemView>(expand.getSrc());
+    MemView view{source.buffer, source.offset, {}, {}};
+    auto type = cast<MemRefType>(expand.getType());
+    FailureOr<SmallVector<int64_t>> dynamic =
+        getIndices(&op, expand.getOutputShape());
+    if (failed(dynamic))
+      return failure();
+    for (auto [dim, size] : llvm::enumerate(type.getShape()))
+      view.sizes.push_back(ShapedType::isDynamic(size)
+                               ? (*dynamic)[type.getDynamicDimIndex(dim)]
+                               : size);
+    view.strides.resize(view.sizes.size());
+    for (auto [from, group] :
+         llvm::enumerate(expand.getReassociationIndices())) {
+      int64_t stride = source.strides[from], count = 1;
+      for (int64_t dim : llvm::reverse(group)) {
+        view.strides[dim] = stride;
+        stride *= view.sizes[dim];
+        count *= view.sizes[dim];
+      }
+      if (count != source.sizes[from])
+        return op.emitOpError("expands ")
+               << source.sizes[from] << " elements to " << count;
+    }
+    set(expand.getResult(), view);
+    return success();
+  }
   if (auto subview = dyn_cast<memref::SubViewOp>(op)) {
     MemView source = get<MemView>(subview.getSource());
     MemView view;
