@@ -88,7 +88,9 @@ static Error resolveIsas(CompileOptions &options) {
 /// Sends the decisions of the passes and their reasons to the standard error.
 static LogicalResult enableExplanations(MLIRContext &context) {
   remark::RemarkCategories categories;
-  categories.all = ".*";
+  // `all` alone enables none of the kinds.
+  categories.passed = categories.missed = categories.analysis =
+      categories.failed = ".*";
   return remark::enableOptimizationRemarks(
       context, /*streamer=*/nullptr,
       std::make_unique<remark::RemarkEmittingPolicyAll>(), categories,

@@ -133,36 +133,6 @@ func.func @w4(%x: tensor<?x256xbf16>, %ids: tensor<?x2xi32>, %w: tensor<8x64x32x
 
 // -----
 
-// Reshapes are views of the plan; a result of one column is computed in blocks
-// of four.
-
-// CHECK-LABEL: moe_tile.plan @reshape(
-// CHECK-SAME:    %[[X:[a-z0-9]+]]: memref<?x64xf32>{{.*}}, %[[W:[a-z0-9]+]]: memref<64xf32>
-// CHECK-DAG:     %[[WIDE:.+]] = memref.expand_shape %[[W]] {{.*}} into memref<1x1x64xf32>
-// CHECK:         moe_tile.launch @reshape_gemm(%[[X]], %[[WIDE]]
-// CHECK:         memref.collapse_shape {{.*}} memref<?x1xf32> into memref<?xf32>
-// CHECK-LABEL: moe_tile.kernel @reshape_gemm
-// CHECK:         moe_tile.block_list {{.*}} columns 1 by 4
-func.func @reshape(%x: tensor<?x64xf32>, %gate: tensor<64xf32>, %d: tensor<?x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
-  %c0 = arith.constant 0 : index
-  %t = tensor.dim %x, %c0 : tensor<?x64xf32>
-  %r = moe.route_all %t : !moe.routing<experts = 1, topk = 1>
-  %w = tensor.expand_shape %gate [[0, 1, 2]] output_shape [1, 1, 64] : tensor<64xf32> into tensor<1x1x64xf32>
-  %e = tensor.empty(%t) : tensor<?x1xf32>
-  %g = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<1x1x64xf32>)
-         routing(%r : !moe.routing<experts = 1, topk = 1>) rows = gather a_layout = token out = flat_topk
-         config [#moe.config<block = [16, 64, 0]>] outs(%e : tensor<?x1xf32>) {
-    ^bb0(%c: f32):
-      moe.yield %c : f32
-  } -> tensor<?x1xf32>
-  %column = tensor.collapse_shape %g [[0, 1]] : tensor<?x1xf32> into tensor<?xf32>
-  %y = moe.combine %d : tensor<?x64xf32> add(%x : tensor<?x64xf32>) add_gate(%column : tensor<?xf32>)
-         routing(%r : !moe.routing<experts = 1, topk = 1>) layout = flat_topk outs(%o : tensor<?x64xf32>) -> tensor<?x64xf32>
-  return %y : tensor<?x64xf32>
-}
-
-// -----
-
 // A scale that is a power of two is rounded up by its bits.
 
 #mx = #moe.quant<f8E4M3FN, granule = [1, 32], scale = f8E8M0FNU>

@@ -264,6 +264,11 @@ void FoldScales::fold(GroupedGemmOp gemm, RewriterBase &rewriter) {
         return cloneScalarBody(builder, gemm.getEpilogue().front(),
                                former.flat());
       });
+  std::string text;
+  llvm::raw_string_ostream(text) << parts.scales;
+  remark::passed(folded.getLoc(),
+                 remark::RemarkOpts::name("scales").category(getArgument()))
+      << remark::reason("{0} is the cheapest legal place", text);
   rewriter.replaceOp(gemm, folded);
 }
 

@@ -12,6 +12,7 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Remarks.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/Support/Format.h"
 #include <cmath>
 
 namespace mlir::moe {
@@ -160,6 +161,13 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
       list.push_back(
           writeConfig(&getContext(), config, rules.kind == RuleTarget::Cpu));
     gemm.setConfigAttr(ArrayAttr::get(&getContext(), list));
+    std::string text;
+    llvm::raw_string_ostream(text)
+        << list.front() << " is the first legal candidate for "
+        << llvm::format("%.1f", rows) << " mean rows per expert";
+    remark::passed(gemm.getLoc(),
+                   remark::RemarkOpts::name("config").category(getArgument()))
+        << remark::reason("{0}", text);
     ++numChosen;
   }
   if (routing.getDefiningOp() && type.getBlockM() != blockM)
