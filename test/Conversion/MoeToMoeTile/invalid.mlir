@@ -108,12 +108,3 @@ func.func @two_orders(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x
   } -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
-
-// -----
-
-#q = #moe.quant<f8E4M3FN, granule = [1, 32], scale = f8E8M0FNU>
-func.func @mx_scale(%x: tensor<?x64xf32>, %o: tensor<?x64xf8E4M3FN>, %s: tensor<?x2xf8E8M0FNU>) -> tensor<?x64xf8E4M3FN> {
-  // expected-error @+1 {{fresh quantisation with scales of 'f8E8M0FNU' has no tile form yet}}
-  %y:2 = moe.quantize %x : tensor<?x64xf32> quant #q outs(%o, %s : tensor<?x64xf8E4M3FN>, tensor<?x2xf8E8M0FNU>) -> tensor<?x64xf8E4M3FN>, tensor<?x2xf8E8M0FNU>
-  return %y#0 : tensor<?x64xf8E4M3FN>
-}
