@@ -66,6 +66,7 @@ private:
   void decodeRow(Side &side, Value r, Value to);
   Value decodeVector(Side &side, Value r, Value row, Value k, int64_t count);
   /// Flat position of the first k of row r.
+  void emitStreamed(Value rows, int64_t most);
   bool decodesByTable(Side &side) const;
   Value decodeByTable(Side &side, Value base, Value k);
   Value rowBase(Side &side, Value r, Value scratchRow);
@@ -90,6 +91,8 @@ private:
   int64_t m = 0, n = 0, k = 0, step = 0, stride = 0;
   int64_t boxSize = 0, boxes = 1;
   int64_t groupCols = microCols; ///< columns of a register tile
+  /// Rows of B are prefetched while those before them are multiplied.
+  bool prefetches = true;
   /// Type that is multiplied: f32 or bf16; values per vector.
   Type compute;
   int64_t lanes = 0;
@@ -101,6 +104,11 @@ constexpr int64_t prefetchRows = 8;
 
 /// Half of a first-level cache of 32 KiB; the other half is for rows of A.
 constexpr int64_t decodedBytes = 16 << 10;
+
+/// While so many bytes of A are multiplied, hardware prefetching of a single
+/// stream of B keeps up; up to the second number a prefetch by hand does.
+constexpr int64_t streamedBytes = 16 << 10;
+constexpr int64_t prefetchedBytes = 24 << 10;
 
 } // namespace
 
@@ -575,7 +583,7 @@ SmallVector<Value> MatrixNest::dotRange(ArrayRef<Value> aBases,
     SmallVector<Value> ws;
     for (auto [j, base] : llvm::enumerate(bBases)) {
       ws.push_back(loadOperand(w, base, at, mask));
-      if (w.direct && !mask) {
+      if (w.direct && prefetches && !mask) {
         // The rows of the next column block, line by line: hardware follows a
         // row, not the step to the next ones.
         Value line = e.add(bBases[0], e.mul(at, e.index(bBases.size())));
@@ -759,6 +767,29 @@ void MatrixNest::emitMicro(Value mAt, int64_t rows, ArrayRef<Value> columns,
 // The nest
 //===----------------------------------------------------------------------===//
 
+/// At most `most` rows of A, by one row of B after the other: the fastest way
+/// to read B once, as a single stream.
+void MatrixNest::emitStreamed(Value rows, int64_t most) {
+  SmallVector<int64_t> cases;
+  for (int64_t r = 1; r <= most; ++r)
+    cases.push_back(r);
+  auto choice = scf::IndexSwitchOp::create(b, loc, TypeRange{}, rows, cases,
+                                           cases.size());
+  OpBuilder::InsertionGuard guard(b);
+  for (auto [count, region] : llvm::zip(cases, choice.getCaseRegions())) {
+    b.setInsertionPointToStart(&region.emplaceBlock());
+    prefetches =
+        count * k * compute.getIntOrFloatBitWidth() / 8 > streamedBytes;
+    e.loop(e.index(0), e.index(n), 1, [&, count = count](Value j) {
+      emitMicro(e.index(0), count, {j}, {j}, j);
+    });
+    scf::YieldOp::create(b, loc);
+  }
+  prefetches = true;
+  b.setInsertionPointToStart(&choice.getDefaultRegion().emplaceBlock());
+  scf::YieldOp::create(b, loc);
+}
+
 TileExprPtr MatrixNest::emit() {
   if (failed(analyse()))
     return nullptr;
@@ -780,6 +811,20 @@ TileExprPtr MatrixNest::emit() {
     w.scratch = e.allocate(columnBlock, stride, compute);
 
   int64_t microRows = promote ? e.isa.promoteRows : e.isa.microRows;
+  int64_t rowBytes = k * compute.getIntOrFloatBitWidth() / 8;
+  int64_t streamedRows = w.direct && !promote
+                             ? std::min(microRows, prefetchedBytes / rowBytes)
+                             : 0;
+  std::optional<OpBuilder::InsertionGuard> guard;
+  if (streamedRows > 0) {
+    Value few = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows,
+                                      e.index(streamedRows));
+    auto ifOp = scf::IfOp::create(b, loc, few, /*withElseRegion=*/true);
+    guard.emplace(b);
+    b.setInsertionPointToStart(ifOp.thenBlock());
+    emitStreamed(rows, streamedRows);
+    b.setInsertionPointToStart(ifOp.elseBlock());
+  }
   for (int64_t box = 0; box < boxes; ++box) {
     e.loop(
         e.index(box * boxSize), e.index((box + 1) * boxSize), columnBlock,
@@ -820,6 +865,7 @@ TileExprPtr MatrixNest::emit() {
           scf::YieldOp::create(b, loc);
         });
   }
+  guard.reset();
   // Rows that the list leaves out read as zero.
   auto access = cast<tile::TileAccess>(a.load.getOperation());
   int64_t at = access.getRowsPosition();
