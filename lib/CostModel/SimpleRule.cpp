@@ -45,9 +45,13 @@ static const BlockMRow gpuBlockM[] = {{16, 16}, {32, 32}, {64, 64}, {0, 128}};
 struct BlockNK {
   int64_t n, k;
 };
-static const BlockNK cpuBlocks[] = {{64, 0}};
+static const BlockNK cpuBlocks[] = {{128, 0}, {64, 0}};
 static const BlockNK gpuBlocks[] = {{128, 128}, {128, 64}, {64, 128},
                                     {64, 64},   {64, 32},  {32, 32}};
+
+/// A CPU copies the rows of A for every block of columns, which many rows make
+/// worth a wider one; few rows leave few tiles, for which all threads compete.
+static const double cpuWideRows = 16;
 
 /// Ring slots: more than eight bring nothing with tiles of this size.
 static const int64_t maxStages = 8;
@@ -144,6 +148,20 @@ static std::string checkStep(const RuleTarget &target,
   return "a GPU tile needs a k step, got 0";
 }
 
+/// A wide CPU block needs the rows to pay for it and whole blocks of gate and
+/// of up columns. What the closing quantisation asks for is no choice.
+static std::string checkWidth(const RuleTarget &target,
+                              const GemmProblem &problem, int64_t blockN) {
+  if (target.kind != RuleTarget::Cpu || blockN <= 64 || problem.outGranule)
+    return {};
+  if (problem.rowsPerExpert >= cpuWideRows && problem.n % (2 * blockN) == 0)
+    return {};
+  return "block n " + std::to_string(blockN) + " is for " +
+         std::to_string(int64_t(cpuWideRows)) +
+         " and more rows per expert and multiples of " +
+         std::to_string(2 * blockN) + " weight rows";
+}
+
 static std::string checkBlock(const RuleTarget &target,
                               const RuleConfig &config) {
   if (config.blockM < 1 || config.blockN < 1)
@@ -196,6 +214,9 @@ mlir::moe::rankConfigs(const RuleTarget &target, const GemmProblem &problem,
   bool cpu = target.kind == RuleTarget::Cpu;
   const BlockNK *begin = cpu ? std::begin(cpuBlocks) : std::begin(gpuBlocks);
   const BlockNK *end = cpu ? std::end(cpuBlocks) : std::end(gpuBlocks);
+  // The closing quantisation decides the columns of a CPU tile.
+  if (cpu && problem.outGranule)
+    end = begin + 1;
   std::vector<RuleConfig> ranked;
   for (const BlockNK *block = begin; block != end && ranked.size() < limit;
        ++block) {
@@ -213,7 +234,9 @@ mlir::moe::rankConfigs(const RuleTarget &target, const GemmProblem &problem,
       config.a = problem.gather ? "gather" : config.b;
       config.store = "vector";
     }
-    RuleVerdict verdict = checkConfig(target, problem, config);
+    RuleVerdict verdict = {"width", checkWidth(target, problem, config.blockN)};
+    if (verdict.ok())
+      verdict = checkConfig(target, problem, config);
     if (verdict.ok())
       ranked.push_back(config);
     else

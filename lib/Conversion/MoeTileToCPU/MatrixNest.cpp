@@ -835,14 +835,15 @@ TileExprPtr MatrixNest::emit() {
           // All column groups of the block for the token rows [mAt, mAt +
           // count).
           auto rowGroup = [&](Value mAt, int64_t count) {
-            for (int64_t jj = 0; jj < columnBlock; jj += groupCols) {
+            // A loop even if it runs twice only: code size is compile time.
+            e.loop(e.index(0), e.index(columnBlock), groupCols, [&](Value jj) {
               SmallVector<Value> columns, scratchRows;
               for (int64_t c = 0; c < groupCols; ++c) {
-                scratchRows.push_back(e.index(jj + c));
+                scratchRows.push_back(e.add(jj, e.index(c)));
                 columns.push_back(e.add(j, scratchRows.back()));
               }
               emitMicro(mAt, count, columns, scratchRows, columns[0]);
-            }
+            });
           };
           Value rest = arith::RemUIOp::create(b, loc, rows, e.index(microRows));
           Value full = arith::SubIOp::create(b, loc, rows, rest);

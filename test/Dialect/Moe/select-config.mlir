@@ -1,4 +1,5 @@
 // RUN: moe-opt %s -split-input-file -moe-select-config | FileCheck %s --check-prefix=CPU
+// RUN: moe-opt %s -split-input-file -moe-select-config=tokens=9 | FileCheck %s --check-prefix=CPUFEW
 // RUN: moe-opt %s -split-input-file -moe-select-config="target=sm_90a tokens=4096" | FileCheck %s --check-prefix=SM90
 // RUN: moe-opt %s -split-input-file -moe-select-config="target=sm_90a tokens=4 limit=1" | FileCheck %s --check-prefix=FEW
 // RUN: moe-opt %s -split-input-file -moe-select-config="target=gfx942 tokens=4096" --remarks-filter-analyse=moe-select-config 2>%t | FileCheck %s --check-prefix=GFX
@@ -12,8 +13,13 @@
 // Both GEMMs of a routing share block m, which the routing pads to.
 // CPU-LABEL: func.func @layer
 // CPU: moe.align {{.*}} -> <experts = 8, topk = 2, block_m = 64>
-// CPU: moe.grouped_gemm {{.*}} routing(%{{.*}} : <experts = 8, topk = 2, block_m = 64>) {{.*}} config [#moe.config<block = [64, 64, 0], source = "rule">]
-// CPU: moe.grouped_gemm {{.*}} config [#moe.config<block = [64, 64, 0], source = "rule">]
+// CPU: moe.grouped_gemm {{.*}} routing(%{{.*}} : <experts = 8, topk = 2, block_m = 64>) {{.*}} config [#moe.config<block = [64, 128, 0], source = "rule">, #moe.config<block = [64, 64, 0], source = "rule">]
+// CPU: moe.grouped_gemm {{.*}} config [#moe.config<block = [64, 128, 0], source = "rule">, #moe.config<block = [64, 64, 0], source = "rule">]
+
+// Few rows per expert leave few tiles: narrow ones.
+// CPUFEW-LABEL: func.func @layer
+// CPUFEW: config [#moe.config<block = [64, 64, 0], source = "rule">] outs
+// CPUFEW: config [#moe.config<block = [64, 64, 0], source = "rule">] outs
 
 // SM90-LABEL: func.func @layer
 // SM90: moe.align {{.*}} block_m = 128>
@@ -70,4 +76,23 @@ func.func @present(%x: tensor<16x512xbf16>, %ids: tensor<16x2xi32>, %w1: tensor<
       moe.yield %v : f32
   } -> tensor<32x512xf32>
   return %b : tensor<32x512xf32>
+}
+
+// -----
+
+// The closing quantisation decides the columns of a CPU tile.
+// CPU-LABEL: func.func @closing
+// CPU: config [#moe.config<block = [64, 32, 0], source = "rule">]
+func.func @closing(%x: tensor<?x512xbf16>, %ids: tensor<?x2xi32>, %w: tensor<8x1024x512xbf16>,
+                   %o: tensor<?x1024xi8>, %s: tensor<?x32xf32>) -> (tensor<?x1024xi8>, tensor<?x32xf32>) {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  %a:2 = moe.grouped_gemm a(%x : tensor<?x512xbf16>) b(%w : tensor<8x1024x512xbf16>)
+         routing(%r : !moe.routing<experts = 8, topk = 2>)
+         rows = gather a_layout = token out = expert_sorted
+         quantize #moe.quant<i8, granule = [1, 32], scale = f32>
+         outs(%o, %s : tensor<?x1024xi8>, tensor<?x32xf32>) {
+    ^bb0(%v: f32):
+      moe.yield %v : f32
+  } -> tensor<?x1024xi8>, tensor<?x32xf32>
+  return %a#0, %a#1 : tensor<?x1024xi8>, tensor<?x32xf32>
 }

@@ -195,7 +195,8 @@ def MoeSelectConfig : Pass<"moe-select-config"> {
     from a table per kind of target and are filtered by named rules: `block`
     (instruction rows), `k_step` (CPU: all of K or at least 128 columns), `scale_group`,
     `closing_granule` (tile columns and the granule that the GEMM quantises by),
-    `alignment` (16-byte rows), `shared_memory`. Refused candidates are analysis remarks.
+    `alignment` (16-byte rows), `shared_memory`; a first choice of 128 columns
+    on a CPU is subject to `width` (16 rows per expert, whole blocks). Refused candidates are analysis remarks.
 
     A configuration or a `block_m` other than 1 that is present is never
     changed: the pass checks it by the same rules and fails with the rule and its numbers
