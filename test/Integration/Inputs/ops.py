@@ -119,15 +119,29 @@ def token_gemm(elem):
     return function.name, function.text(result, kind)
 
 
-def quantize(elem, cols):
-    name = f"quantize_{elem}_{cols}"
-    groups = -(-cols // 128)
-    q, s = f"tensor<?x{cols}xf8E4M3FN>", f"tensor<?x{groups}xf32>"
+def quantize(elem, cols, to="f8E4M3FN", granule=128, scale="f32"):
+    """granule 0: one scale per row."""
+    name = f"quantize_{elem}_{cols}_{to}_{granule}_{scale}"
+    groups = -(-cols // granule) if granule else 1
+    x, q = f"tensor<?x{cols}x{elem}>", f"tensor<?x{cols}x{to}>"
+    s = f"tensor<?x{groups}x{scale}>"
     return name, (
-        "#q = #moe.quant<f8E4M3FN, granule = [1, 128], scale = f32>\n"
-        f"func.func @{name}(%x: tensor<?x{cols}x{elem}>, %q: {q}, %s: {s}) -> ({q}, {s}) {{\n"
-        f"  %y:2 = moe.quantize %x : tensor<?x{cols}x{elem}> quant #q\n"
+        f"#q = #moe.quant<{to}, granule = [1, {granule or '*'}], scale = {scale}>\n"
+        f"func.func @{name}(%x: {x}, %q: {q}, %s: {s}) -> ({q}, {s}) {{\n"
+        f"  %y:2 = moe.quantize %x : {x} quant #q\n"
         f"    outs(%q, %s : {q}, {s}) -> {q}, {s}\n  return %y#0, %y#1 : {q}, {s}\n}}\n")
+
+
+def quantisations():
+    """Every type and granule of a fresh quantisation, whole and short groups."""
+    for elem in ("f32", "bf16", "f16"):
+        yield quantize(elem, 256)
+        yield quantize(elem, 200)
+    for to in ("f8E4M3FN", "f8E5M2", "f8E4M3FNUZ", "f8E5M2FNUZ", "i8"):
+        yield quantize("bf16", 77, to, 0)
+        yield quantize("f32", 77, to, 16, "f8E8M0FNU")
+    yield quantize("bf16", 96, "f8E4M3FN", 32, "f8E8M0FNU")
+    yield quantize("bf16", 70, "i8", 64, "bf16")
 
 
 def dense_weights():
@@ -182,8 +196,7 @@ def all_functions():
         yield gather_gemm(elem, "flat_topk", 1, 5, 3)
         yield gather_gemm(elem, "expert_sorted", 1, 300, 129)
         yield token_gemm(elem)
-        yield quantize(elem, 256)
-        yield quantize(elem, 200)
+    yield from quantisations()
     yield dense_weights()
     yield from routers()
 
@@ -197,6 +210,8 @@ def some_functions():
     yield token_gemm("f32")
     yield quantize("bf16", 256)
     yield quantize("f32", 200)
+    yield quantize("f32", 77, "f8E5M2FNUZ", 16, "f8E8M0FNU")
+    yield quantize("bf16", 77, "i8", 0)
     yield dense_weights()
     yield from routers()
 
