@@ -36,6 +36,7 @@ void moe::registerAllDialects(DialectRegistry &registry) {
               vector::VectorDialect, x86vector::X86VectorDialect>();
   registry.insert<MoeDialect, tile::MoeTileDialect>();
   registerMoeInterfaceModels(registry);
+  registerMoeTilingModels(registry);
   // Upstream ops around ours bufferise too.
   arith::registerBufferizableOpInterfaceExternalModels(registry);
   bufferization::func_ext::registerBufferizableOpInterfaceExternalModels(

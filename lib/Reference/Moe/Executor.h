@@ -10,6 +10,8 @@
 #define MOEC_LIB_REFERENCE_MOE_EXECUTOR_H
 
 #include "Matrix.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "moec/Reference/Moe/Interpreter.h"
 
 namespace mlir::moe {
@@ -70,6 +72,13 @@ private:
   llvm::Error runConstant(Operation *op, Attribute attribute);
   llvm::Error runTensorOp(Operation *op);
   llvm::Error runGeneric(Operation *op);
+
+  // Loops and their index arithmetic (Loops.cpp).
+  llvm::Error run(scf::ForOp op);
+  llvm::Error run(affine::AffineApplyOp op);
+  llvm::Error run(affine::AffineMinOp op);
+  llvm::Error run(affine::AffineMaxOp op);
+  llvm::Error runAffine(Operation *op, AffineMap map, bool largest);
 
   // Routing and rows (Rows.cpp).
   llvm::Error run(TopkOp op);

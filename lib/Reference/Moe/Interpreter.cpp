@@ -80,7 +80,9 @@ llvm::Error Executor::execute(Operation *op) {
       llvm::TypeSwitch<Operation *, llvm::Error>(op)
           .Case<TopkOp, AlignOp, RouteAllOp, NumSlotsOp, DenseWeightsOp,
                 DispatchOp, CombineOp, QuantizeOp, DequantizeOp, GroupSumOp,
-                RepackOp, GroupedGemmOp, ActivateOp, FusedExpertsOp>(
+                RepackOp, GroupedGemmOp, ActivateOp, FusedExpertsOp, scf::ForOp,
+                affine::AffineApplyOp, affine::AffineMinOp,
+                affine::AffineMaxOp>(
               [&](auto concrete) { return run(concrete); })
           .Default([&](Operation *other) { return runUpstream(other); });
   if (!error)

@@ -57,6 +57,14 @@ double getMaxFinite(Type elementType);
 /// tiling) for the ops of the dialect.
 void registerMoeInterfaceModels(DialectRegistry &registry);
 
+/// Attaches `TilingInterface` to moe.grouped_gemm, activate, quantize,
+/// dequantize and combine, on tensors. Loops count the least parts that can be
+/// computed alone: rows of activate, quantize and dequantize; columns of all
+/// but dequantize, in whole scale groups and runs of gate and up columns.
+/// Slices that a verifier must know (scale groups, weight rows) need tile sizes
+/// that divide the number of parts; others are a diagnostic.
+void registerMoeTilingModels(DialectRegistry &registry);
+
 } // namespace mlir::moe
 
 #endif // MOEC_DIALECT_MOE_IR_MOEDIALECT_H
