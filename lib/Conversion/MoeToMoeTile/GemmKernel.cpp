@@ -27,6 +27,7 @@ public:
 
 private:
   LogicalResult decide();
+  LogicalResult decideGateUp(GateUpAttr gateUp);
   LogicalResult decideScales();
   void fitBlockN();
   void beginTile(const RoutingBuffers &routing);
@@ -159,6 +160,43 @@ void GemmKernel::fitBlockN() {
   blockN = std::min(blockN, int64_t(llvm::alignTo(cols, std::lcm(run, 4))));
 }
 
+/// Decides which rows of B are gate and which are up. Narrows or widens block n
+/// to whole pieces of gate_up blocks.
+LogicalResult GemmKernel::decideGateUp(GateUpAttr gateUp) {
+  if (gateUp.getKind() == GateUpKind::Halves) {
+    boxes = {0, cols};
+    splitBlock = blockN;
+    return success();
+  }
+  int64_t run =
+      gateUp.getKind() == GateUpKind::Interleaved ? 1 : gateUp.getBlock();
+  if (run > blockN) {
+    // Two boxes inside of one pair of pieces, which every tile must end in.
+    int64_t block = llvm::alignDown(blockN, 4);
+    while (block > 0 && run % block != 0)
+      block -= 4;
+    if (block <= 0)
+      return op.emitOpError("gate_up pieces of ")
+             << run << " columns have no block n that is a multiple of 4 and "
+             << "divides them, at most " << blockN;
+    blockN = block;
+    boxes = {0, run};
+    splitBlock = blockN;
+    return success();
+  }
+  // Whole pairs of pieces in every tile.
+  int64_t unit = std::lcm<int64_t>(run, 4);
+  if (blockN < 4)
+    unit = run;
+  if (unit > std::max<int64_t>(blockN, 256))
+    return op.emitOpError("gate_up pieces of ")
+           << run << " columns need a block n that is a multiple of " << unit
+           << ", at most " << std::max<int64_t>(blockN, 256);
+  blockN = std::max<int64_t>(unit, llvm::alignDown(blockN, unit));
+  splitBlock = run;
+  return success();
+}
+
 LogicalResult GemmKernel::decide() {
   ConfigAttr config = op.getChosenConfig();
   if (!config)
@@ -170,27 +208,9 @@ LogicalResult GemmKernel::decide() {
   fitBlockN();
   tileRowsOfB = blockN;
   if (GateUpAttr gateUp = op.getGateUpAttr()) {
+    if (failed(decideGateUp(gateUp)))
+      return failure();
     tileRowsOfB = 2 * blockN;
-    if (gateUp.getKind() == GateUpKind::Halves) {
-      boxes = {0, cols};
-      splitBlock = blockN;
-    } else {
-      int64_t run =
-          gateUp.getKind() == GateUpKind::Interleaved ? 1 : gateUp.getBlock();
-      if (run < blockN && blockN % run != 0)
-        return op.emitOpError("block n of ")
-               << blockN << " must be a multiple of the gate_up blocks of "
-               << run;
-      if (run > blockN) {
-        if (run % blockN != 0)
-          return op.emitOpError("block n of ")
-                 << blockN << " must divide the gate_up blocks of " << run;
-        boxes = {0, run};
-        splitBlock = blockN;
-      } else {
-        splitBlock = run;
-      }
-    }
   }
   if (QuantAttr quant = op.getQuantizeAttr()) {
     if (failed(checkFreshQuant(op, quant)))

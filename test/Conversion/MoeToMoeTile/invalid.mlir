@@ -50,16 +50,30 @@ func.func @shard(%x: tensor<?x128xbf16>, %ids: tensor<?x2xi32>, %w: tensor<8x384
 
 // -----
 
-func.func @gate_blocks(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x192x64xf32>, %o: tensor<?x96xf32>) -> tensor<?x96xf32> {
+func.func @gate_blocks(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x268x64xf32>, %o: tensor<?x134xf32>) -> tensor<?x134xf32> {
   %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
-  // expected-error @+1 {{block n of 64 must be a multiple of the gate_up blocks of 48}}
-  %y = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<8x192x64xf32>)
+  // expected-error @+1 {{gate_up pieces of 67 columns have no block n that is a multiple of 4 and divides them, at most 64}}
+  %y = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<8x268x64xf32>)
          routing(%r : !moe.routing<experts = 8, topk = 2>) rows = gather a_layout = token out = flat_topk
-         gate_up <blocks 48> config [#moe.config<block = [16, 64, 0]>] outs(%o : tensor<?x96xf32>) {
+         gate_up <blocks 67> config [#moe.config<block = [16, 64, 0]>] outs(%o : tensor<?x134xf32>) {
     ^bb0(%g: f32, %u: f32):
       moe.yield %g : f32
-  } -> tensor<?x96xf32>
-  return %y : tensor<?x96xf32>
+  } -> tensor<?x134xf32>
+  return %y : tensor<?x134xf32>
+}
+
+// -----
+
+func.func @gate_unit(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x268x64xf32>, %o: tensor<?x134xf32>) -> tensor<?x134xf32> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  // expected-error @+1 {{gate_up pieces of 67 columns need a block n that is a multiple of 268, at most 256}}
+  %y = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<8x268x64xf32>)
+         routing(%r : !moe.routing<experts = 8, topk = 2>) rows = gather a_layout = token out = flat_topk
+         gate_up <blocks 67> config [#moe.config<block = [16, 128, 0]>] outs(%o : tensor<?x134xf32>) {
+    ^bb0(%g: f32, %u: f32):
+      moe.yield %g : f32
+  } -> tensor<?x134xf32>
+  return %y : tensor<?x134xf32>
 }
 
 // -----
