@@ -1,17 +1,22 @@
-"""Feeds moe-opt generated modules: valid ones must pass, broken ones must be told so.
+"""Feeds generated modules to the passes and the compiler; says what they did wrong.
 
-    fuzz.py --moe-opt MOE-OPT --corpus FOLDER --count N [--seed S] [--keep FOLDER]
+    fuzz.py --driver FUZZDRIVER --moe-opt MOE-OPT --tree FOLDER --count N
+            [--seed S] [--jobs J] [--keep FOLDER]
 
-A third of the modules each:
-  layers   valid by construction, through the passes of a compilation with random
-           options; any error is a failure (the IR is verified after every pass)
-  mutants  tests of the tree with some tokens exchanged, through random passes
-  orders   valid layers through moec's passes in a random order
+Of every 20 modules:
+  7 objects  layers, valid by construction, compiled to an object file
+  2 layers   the same kind, through the passes with random options; the IR is
+             verified after every pass, and the result must print and parse
+  3 orders   the same kind, through moec's passes in a random order
+  3 samples  tests and examples of the tree as they are, through random passes
+  5 mutants  tests and layers with some tokens exchanged, through random passes
+             or the compiler
 
-Mutants and orders may be refused, with a diagnostic and exit code 1. A signal, an
-exit without a diagnostic, or a run beyond the time limit is a failure; the module
-is then searched by itself and printed with its command line. The same seed gives
-the same modules.
+Layers and objects must pass. The others may be refused, with a diagnostic. What
+is never allowed: a crash, a sanitizer's report, a run beyond the time limit, a
+failure without a diagnostic, success with one, a result that does not parse.
+Also a failure: an op of the dialects or a pass that was never met, or fewer than
+30 % of the modules that reach object code. The same seed gives the same modules.
 
 Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 See LICENSE for licence information.
@@ -20,6 +25,7 @@ SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 
 import argparse
 import collections
+import concurrent.futures
 import glob
 import os
 import random
@@ -30,10 +36,15 @@ import sys
 from layers import random_layer
 
 SEPARATOR = "\n// -----\n"
-LIMIT_S = 120
-# Interpreters execute what they are given, however large; they are no lowering.
-NOT_FUZZED = re.compile("interpret")
+LIMIT_S = 60
+# Modules of one run of the driver.
+CHUNK = 100
 UPSTREAM = ["canonicalize", "cse", "symbol-dce"]
+ISAS = ["x86-64", "avx2", "avx512", "avx512bf16"]
+KINDS = (["objects"] * 7 + ["layers"] * 2 + ["orders"] * 3 + ["samples"] * 3 +
+         ["mutants"] * 5)
+MUST_PASS = ("objects", "layers")
+LEGAL = ("ok", "invalid", "refused")
 
 
 class Fuzzer:
@@ -41,30 +52,50 @@ class Fuzzer:
         self.options = options
         self.failures = []
         self.counts = collections.Counter()
-        self.passes = self.find_passes()
+        self.ops, self.passes = collections.Counter(), collections.Counter()
+        self.known_passes = self.find_passes()
+        self.known_ops = subprocess.run([options.driver, "--ops"], text=True, check=True,
+                                        capture_output=True).stdout.split()
+        assert "moe.fused_experts" in self.known_ops, self.known_ops
         self.corpus = self.read_corpus()
 
     def find_passes(self):
-        """moec's passes, as `moe-opt --help` lists them."""
+        """moec's passes, as `moe-opt --help` lists them before the pipelines."""
         text = subprocess.run([self.options.moe_opt, "--help"], text=True,
                               capture_output=True, check=True).stdout
-        found = set(re.findall(r"^ {6}--((?:convert-)?moe-[a-z0-9-]+) ", text, re.M))
-        found = sorted(p for p in found if not NOT_FUZZED.search(p))
+        text = text.split("Pass Pipelines:")[0]
+        found = sorted(set(re.findall(r"^ {6}--((?:convert-)?moe-[a-z0-9-]+) ", text, re.M)))
         assert "moe-decompose-layer" in found, text
         return found
 
     def read_corpus(self):
-        """Modules of the tree's own tests, without their expectations."""
-        chunks = []
-        for path in sorted(glob.glob(os.path.join(self.options.corpus, "**", "*.mlir"),
-                                     recursive=True)):
+        """Modules of the tree's own tests and examples, without their expectations;
+        first few in which every op occurs."""
+        chunks, valid = [], []
+        for path in sorted(glob.glob(f"{self.options.tree}/test/**/*.mlir", recursive=True) +
+                           glob.glob(f"{self.options.tree}/include/**/*.td", recursive=True)):
             with open(path, encoding="utf-8") as source:
-                text = re.sub(r"^\s*//(?! -----).*\n", "", source.read(), flags=re.M)
-            for chunk in text.split("// -----"):
-                if len(chunk.strip()) > 20 and len(chunk) < 20000:
-                    chunks.append(chunk.strip() + "\n")
+                text = source.read()
+            pieces = text.split("// -----")
+            if path.endswith(".td"):
+                pieces = re.findall(r"```mlir\n(.*?)```", text, re.S)
+            for piece in pieces:
+                text = re.sub(r"^\s*//.*\n", "", piece, flags=re.M).strip() + "\n"
+                if 20 < len(text) < 20000:
+                    chunks.append(text)
+                    if "expected-error" not in piece:
+                        valid.append(text)
         assert len(chunks) > 20, "no corpus"
-        return chunks
+        first, missing = [], set(self.known_ops)
+        while missing:
+            def new(text):
+                return len(missing.intersection(re.findall(r"moe(?:_tile)?\.[\w.]+", text)))
+            best = max(valid, key=new)
+            if not new(best):
+                break
+            first.append(best)
+            missing -= set(re.findall(r"moe(?:_tile)?\.[\w.]+", best))
+        return first + chunks
 
     # Generators: text of a module.
 
@@ -124,103 +155,127 @@ class Fuzzer:
         tokens[at] = rng.choice(["", tokens[at] + " " + tokens[at], tokens[rng.choice(spots)]])
         return "".join(tokens)
 
-    # Pipelines.
+    # What is done to a module: the first line of its text.
 
-    def compilation(self, rng):
-        """The passes of a compilation, up to a random one, with random options."""
+    def decisions(self, rng):
+        """The passes that decide, up to a random one, with random options."""
         layout = rng.choice(["flat_topk", "expert_sorted", "expert_sorted_padded"])
         reduce = rng.choice(["rows", "token"])
         zero = rng.choice(["auto", "element", "row_sum"])
-        steps = ["--moe-decompose-layer",
-                 f"--moe-fuse-epilogue=layout={layout} reduce={reduce}",
-                 f"--moe-fold-scales=zero={zero} min-run={rng.choice([16, 32, 64, 256])}",
-                 "--canonicalize", "--cse"]
-        if "moe-select-config" in self.passes:
-            steps.append("--moe-select-config")
-        return steps[:rng.randint(1, len(steps))]
+        steps = ["moe-decompose-layer",
+                 f"moe-fuse-epilogue{{layout={layout} reduce={reduce}}}",
+                 f"moe-fold-scales{{zero={zero} min-run={rng.choice([16, 32, 64, 256])}}}",
+                 "canonicalize", "cse", "moe-select-config"]
+        return "passes: " + ",".join(steps[:rng.randint(1, len(steps))])
 
-    def any_order(self, rng):
+    def lowering(self, rng):
+        return (f"passes: moe-to-cpu{{isa={rng.choice(ISAS)} "
+                f"tokens={rng.choice([1, 16, 256])}}}")
+
+    def compilation(self, rng):
+        return f"compile: {rng.choice(ISAS)} {rng.choice([1, 7, 16, 64, 256])}"
+
+    def any_order(self, rng, first=None):
         """Some of all passes, in any order."""
-        names = rng.sample(self.passes, rng.randint(1, len(self.passes)))
+        names = rng.sample(self.known_passes, rng.randint(1, len(self.known_passes)))
         names += rng.sample(UPSTREAM, rng.randint(0, 2))
         rng.shuffle(names)
-        # Textual pipelines nest passes where they belong by themselves only
-        # when given as options.
-        return ["--" + name for name in names]
+        return "passes: " + ",".join(([first] if first else []) + names)
+
+    def module(self, index):
+        """The kind, the work and the text of module number `index`."""
+        rng = random.Random(f"{self.options.seed} {index}")
+        kind = KINDS[index % len(KINDS)]
+        if kind == "samples":
+            turn = index // len(KINDS) * 3 + index % len(KINDS) % 3
+            return kind, self.any_order(rng), self.corpus[turn % len(self.corpus)]
+        if kind == "mutants":
+            work = self.compilation if rng.random() < 0.3 else self.any_order
+            return kind, work(rng), self.mutant(rng)
+        text = random_layer(rng, cpu=kind in MUST_PASS)
+        if kind == "objects":
+            return kind, self.compilation(rng), text
+        if kind == "layers":
+            work = self.lowering if rng.random() < 0.5 else self.decisions
+            return kind, work(rng), text
+        first = self.known_passes[index % len(self.known_passes)]
+        return kind, self.any_order(rng, first), text
 
     # Running.
 
-    def run(self, text, pipeline):
-        """Runs moe-opt on `text`; returns what is wrong, or None, and its exit code."""
-        command = [self.options.moe_opt, "--split-input-file", *pipeline, "-o", os.devnull]
-        try:
-            done = subprocess.run(command, input=text, text=True, capture_output=True,
-                                  timeout=LIMIT_S, check=False)
-        except subprocess.TimeoutExpired:
-            return f"ran longer than {LIMIT_S} s", None, ""
-        errors = done.stderr
-        if done.returncode not in (0, 1) or "Stack dump" in errors or "Sanitizer" in errors:
-            return f"exit code {done.returncode}", done.returncode, errors
-        if done.returncode == 1 and "error:" not in errors:
-            return "failed without a diagnostic", 1, errors
-        return None, done.returncode, errors
+    def run(self, modules):
+        """Gives `modules` to one driver; returns its lines and what it said."""
+        text = SEPARATOR.join(f"// {work}\n{text}" for _, work, text in modules)
+        done = subprocess.run([self.options.driver, f"--limit={LIMIT_S}"], text=True,
+                              input=text, capture_output=True, check=False)
+        return done.stdout.split("\n")[:-1], done.stderr
 
-    def batch(self, kind, modules, pipeline, must_pass):
-        self.counts[kind] += len(modules)
-        for step in pipeline:
-            self.counts["--" + re.split("[=]", step.lstrip("-"))[0]] += len(modules)
-        wrong, code, errors = self.run(SEPARATOR.join(modules), pipeline)
-        if not wrong and not (must_pass and code):
-            self.counts["refused"] += len(re.findall(r": error:", errors))
+    def judge(self, modules, lines, errors):
+        if len(lines) != len(modules):
+            self.failures.append("driver")
+            print(f"the driver answered {len(lines)} of {len(modules)} modules\n{errors}")
             return
-        found = False
-        for module in modules:
-            wrong, code, errors = self.run(module, pipeline)
-            if not wrong and must_pass and code:
-                wrong = "refused a valid module"
-            if wrong:
-                found = True
-                self.report(kind, module, pipeline, wrong, errors)
-        if not found:
-            self.report(kind, SEPARATOR.join(modules), pipeline,
-                        "only all modules together fail", "")
+        for (kind, work, text), line in zip(modules, lines):
+            status, size, ops, passes, message = line.split("\t")
+            self.counts[kind] += 1
+            self.counts["= " + status] += 1
+            self.counts["reached object code"] += int(size) > 0
+            self.ops.update(filter(None, ops.split(",")))
+            self.passes.update(filter(None, passes.split(",")))
+            if status not in LEGAL:
+                self.report(kind, work, text, f"{status}: {message}", errors)
+            elif kind in MUST_PASS and status != "ok":
+                self.report(kind, work, text, f"refused a valid module: {message}", "")
 
-    def report(self, kind, module, pipeline, wrong, errors):
+    def report(self, kind, work, text, wrong, errors):
         self.failures.append(wrong)
         place = ""
+        text = f"// {work}\n{text}"
         if self.options.keep:
             os.makedirs(self.options.keep, exist_ok=True)
             place = os.path.join(self.options.keep, f"{kind}-{len(self.failures)}.mlir")
             with open(place, "w", encoding="utf-8") as out:
-                out.write(module)
+                out.write(text)
+        print(f"== {kind}: {wrong} {place}")
         if len(self.failures) <= 5:
             tail = "\n".join(errors.splitlines()[:12])
-            print(f"== {kind}: {wrong}\nmoe-opt {' '.join(map(repr, pipeline))} {place}\n"
-                  f"{module[:3000]}\n-- stderr:\n{tail}\n")
+            print(f"{text[:3000]}\n-- stderr:\n{tail}\n")
+
+    def print_coverage(self):
+        """Prints how often everything was met; what never was is a failure."""
+        for title, known, met in (("ops", self.known_ops, self.ops),
+                                  ("passes", self.known_passes, self.passes)):
+            for name in known:
+                print(f"{met[name]:8} {name}")
+            missing = [name for name in known if not met[name]]
+            print(f"{len(known) - len(missing)} of {len(known)} {title} met")
+            self.failures += [f"{name} was never met" for name in missing]
+        total = self.options.count
+        if self.counts["reached object code"] < 0.3 * total:
+            self.failures.append("less than 30 % reached object code")
 
     def main(self):
-        per_batch = self.options.batch
-        rounds = max(1, self.options.count // (3 * per_batch))
-        for index in range(rounds):
-            rng = random.Random(f"{self.options.seed} {index}")
-            layers = [random_layer(rng) for _ in range(per_batch)]
-            self.batch("layers", layers, self.compilation(rng), must_pass=True)
-            layers = [random_layer(rng) for _ in range(per_batch)]
-            self.batch("orders", layers, self.any_order(rng), must_pass=False)
-            mutants = [self.mutant(rng) for _ in range(per_batch)]
-            self.batch("mutants", mutants, self.any_order(rng), must_pass=False)
+        chunks = [[self.module(i) for i in range(first, min(first + CHUNK, self.options.count))]
+                  for first in range(0, self.options.count, CHUNK)]
+        with concurrent.futures.ThreadPoolExecutor(self.options.jobs) as pool:
+            for chunk, (lines, errors) in zip(chunks, pool.map(self.run, chunks)):
+                self.judge(chunk, lines, errors)
+        self.print_coverage()
         for name, count in sorted(self.counts.items()):
             print(f"{count:8} {name}")
+        for failure in self.failures[:50]:
+            print(f"failure: {failure}")
         print(f"{len(self.failures)} failures")
         return 1 if self.failures else 0
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--driver", required=True)
     parser.add_argument("--moe-opt", required=True)
-    parser.add_argument("--corpus", required=True, help="folder of .mlir tests")
-    parser.add_argument("--count", type=int, default=210, help="modules in all")
-    parser.add_argument("--batch", type=int, default=10, help="modules per process")
+    parser.add_argument("--tree", required=True, help="root of the sources")
+    parser.add_argument("--count", type=int, default=200, help="modules in all")
+    parser.add_argument("--jobs", type=int, default=1, help="drivers at a time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", help="folder for the modules that fail")
     sys.exit(Fuzzer(parser.parse_args()).main())

@@ -110,8 +110,16 @@ def size(rng, step):
     return step * rng.randint(1, 3) if step > 1 else rng.randint(1, 160)
 
 
-def random_layer(rng):
-    """One module's text."""
+def fits_cpu(blocks, act):
+    """Whether tiles of whole quads of columns can be cut along gate_up blocks, and
+    along the granule of 128 columns that is quantised."""
+    if act and act.cols:
+        return blocks in (4, 8, 16, 32, 64, 128)
+    return blocks % 4 == 0
+
+
+def random_layer(rng, cpu=False):
+    """One module's text; `cpu` keeps to what the CPU lowering says it can do."""
     b = Builder()
     dtype = rng.choice(list(DTYPES))
     quant, act, step = DTYPES[dtype]
@@ -119,6 +127,8 @@ def random_layer(rng):
     experts = rng.choice([1, 2, 3, 8, 17])
     topk = rng.randint(1, min(experts, 6))
     hidden, inter = size(rng, step), size(rng, step)
+    if cpu:
+        inter = max(inter, 4)
     tokens = rng.choice([None, None, 1, 7])
     gated = rng.random() < 0.7
     wide = 2 if gated else 1
@@ -141,9 +151,13 @@ def random_layer(rng):
         text += " map(" + " : ".join(b.arg("map", [experts * 2], "i32")) + ")"
     blocks = 0
     if gated and rng.random() < 0.3:
-        blocks = rng.choice([n for n in range(1, inter + 1) if inter % n == 0])
+        fit = [n for n in range(1, inter + 1)
+               if inter % n == 0 and (not cpu or fits_cpu(n, act))]
+        blocks = rng.choice(fit or [0])
     if rng.random() < 0.3 and dtype != "w4a16-g128-zp":
         width = size(rng, step)
+        if cpu and gated:
+            width = max(width, 4)
         if blocks:
             width = inter
         shared_quant = None if nvfp4 else quant
