@@ -526,8 +526,10 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
   if (llvm::isa<memref::CollapseShapeOp, memref::ExpandShapeOp>(op)) {
     if (failed(emitReshape(op)))
       return failure();
-    // Tile accesses need no more; only element accesses read a memref.
-    if (llvm::all_of(op.getUsers(), [](Operation *user) {
+    // Tile accesses need no more; only element accesses read a memref, if the
+    // type allows them at all.
+    if (!mapping.contains(op.getOperand(0)) ||
+        llvm::all_of(op.getUsers(), [](Operation *user) {
           return llvm::isa<tile::MoeTileDialect>(user->getDialect());
         }))
       return success();

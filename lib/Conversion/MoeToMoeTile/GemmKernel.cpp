@@ -104,7 +104,7 @@ LogicalResult GemmKernel::decideScales() {
   if (bq && bq.getGranuleRows() != QuantAttr::kWhole &&
       bq.getGranuleRows() > 1) {
     int64_t gr = bq.getGranuleRows();
-    if (bPlace == ScalePlace::Epilogue)
+    if (bPlace == ScalePlace::Epilogue && op.getBScale())
       return op.emitOpError("scales of ")
              << gr << " rows of b have no tile form in the epilogue";
     if (gr % blockN != 0 && blockN % gr != 0)
