@@ -15,7 +15,7 @@
 using namespace mlir::moe;
 
 //===----------------------------------------------------------------------===//
-// Checks and helpers
+// Checks and rounding
 //===----------------------------------------------------------------------===//
 
 /// Refuses sizes that do not match and values that are not finite.

@@ -12,6 +12,14 @@
 
 #include "mlir/Tools/mlir-lsp-server/MlirLspServerMain.h"
 #include "moec/InitAll.h"
+#include "llvm/Support/CommandLine.h"
+
+static llvm::cl::extrahelp examples(R"(
+EXAMPLES:
+  moe-lsp-server                  talks to an editor on the standard streams
+  moe-lsp-server --log=verbose    also tells what was said, on the standard error
+In VS Code with the MLIR extension: "mlir.server_path": "build/bin/moe-lsp-server"
+)");
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;

@@ -8,6 +8,14 @@
 
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "moec/InitAll.h"
+#include "llvm/Support/CommandLine.h"
+
+static llvm::cl::extrahelp examples(R"(
+EXAMPLES:
+  moe-opt --moe-decompose-layer --moe-fuse-epilogue --moe-fold-scales layer.mlir
+  moe-opt --pass-pipeline='builtin.module(moe-to-cpu{isa=avx2 tokens=16})' layer.mlir
+  moe-opt --moe-decompose-layer --moe-interpret=tokens=4 layer.mlir
+)");
 
 int main(int argc, char **argv) {
   mlir::DialectRegistry registry;

@@ -18,7 +18,7 @@ using namespace mlir;
 using namespace mlir::moe;
 
 //===----------------------------------------------------------------------===//
-// Helpers
+// Operands and shapes
 //===----------------------------------------------------------------------===//
 
 /// Creates a tensor of the element type of `type` with run-time `shape`.
