@@ -209,10 +209,19 @@ runPipeline(ModuleOp module, llvm::function_ref<void(OpPassManager &)> add) {
 LogicalResult Compilation::decide(const Bucket &bucket, TileLayer &tile) {
   tile.bucket = bucket;
   tile.kernels = module.clone();
-  MoeToCpuOptions options;
-  options.tokens = bucket.tokens;
+  MoeToCpuOptions select;
+  select.tokens = bucket.tokens;
   if (failed(runPipeline(*tile.kernels, [&](OpPassManager &passes) {
-        buildDecidePipeline(passes, options);
+        buildFusePipeline(passes);
+      })))
+    return failure();
+  if (options.upTiles &&
+      failed(applyTileFiles(*tile.kernels, *options.upTiles,
+                            options.downTiles.value_or(*options.upTiles),
+                            bucket.tokens)))
+    return failure();
+  if (failed(runPipeline(*tile.kernels, [&](OpPassManager &passes) {
+        buildSelectPipeline(passes, select);
       })))
     return failure();
   tile.kernels->walk([&](GroupedGemmOp gemm) {

@@ -46,7 +46,8 @@ What for:
                         range has no end
   --routing NAME        the routing to expect: balanced, uniform, zipf1, zipf2, hot16
   --topk-ids FILE.npy   recorded expert ids to expect
-  --config FILE.json    tile sizes from a vLLM or SGLang file
+  --config FILE.json    tile sizes from a vLLM or SGLang file; those of the down
+                        projection from FILE_down.json if that exists
 
 What comes out:
   -o DIR                the artifact; replaces one that is there
@@ -141,8 +142,7 @@ static Expected<bool> parseValue(CompileCommand &command, StringRef option,
   else if (option == "-o")
     command.output = value.str();
   else if (option == "--config")
-    error = makeError("option '--config': configuration files of vLLM and "
-                      "SGLang are not supported yet");
+    command.tileFile = value.str();
   else {
     llvm::consumeError(std::move(error));
     return false;

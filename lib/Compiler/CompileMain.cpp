@@ -15,6 +15,7 @@
 #include "moec/Compiler/ObjectEmitter.h"
 #include "moec/Frontend/LayerDescription.h"
 #include "llvm/Config/llvm-config.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/raw_ostream.h"
@@ -82,6 +83,32 @@ static Error resolveIsas(CompileOptions &options) {
                                      "x86-64, so there is no native one");
     isa = host->name.str();
   }
+  return Error::success();
+}
+
+static Expected<TileFile> readTileFile(StringRef path) {
+  auto text = llvm::MemoryBuffer::getFile(path);
+  if (!text)
+    return llvm::createStringError("cannot read '" + path +
+                                   "': " + text.getError().message());
+  return parseTileFile(path, (*text)->getBuffer());
+}
+
+/// Reads the file of --config and the one beside it for the down projection.
+static Error readTiles(StringRef path, CompileOptions &options) {
+  if (path.empty())
+    return Error::success();
+  Expected<TileFile> up = readTileFile(path);
+  if (!up)
+    return up.takeError();
+  options.upTiles = std::move(*up);
+  std::string down = getDownPath(path);
+  if (!llvm::sys::fs::exists(down))
+    return Error::success();
+  Expected<TileFile> second = readTileFile(down);
+  if (!second)
+    return second.takeError();
+  options.downTiles = std::move(*second);
   return Error::success();
 }
 
@@ -157,6 +184,8 @@ int mlir::moe::compileMain(ArrayRef<std::string> args) {
     return 0;
   }
   if (Error error = resolveIsas(command.options))
+    return fail(std::move(error));
+  if (Error error = readTiles(command.tileFile, command.options))
     return fail(std::move(error));
   if (command.verbose)
     command.options.verbose = &llvm::errs();

@@ -35,8 +35,7 @@ struct DropPlansPass : PassWrapper<DropPlansPass, OperationPass<ModuleOp>> {
 };
 } // namespace
 
-void mlir::moe::buildDecidePipeline(OpPassManager &passes,
-                                    const MoeToCpuOptions &options) {
+void mlir::moe::buildFusePipeline(OpPassManager &passes) {
   passes.addPass(createMoeDecomposeLayer());
   passes.addPass(createMoeFuseEpilogue());
   passes.addPass(createMoeChooseFormulation());
@@ -46,11 +45,21 @@ void mlir::moe::buildDecidePipeline(OpPassManager &passes,
   fold.zero = ZeroChoice::Element;
   fold.minRun = 128;
   passes.addPass(createMoeFoldScales(fold));
+}
+
+void mlir::moe::buildSelectPipeline(OpPassManager &passes,
+                                    const MoeToCpuOptions &options) {
   MoeSelectConfigOptions select;
   select.target = "cpu";
   select.tokens = options.tokens;
   passes.addPass(createMoeSelectConfig(select));
   passes.nest<func::FuncOp>().addPass(createCSEPass());
+}
+
+void mlir::moe::buildDecidePipeline(OpPassManager &passes,
+                                    const MoeToCpuOptions &options) {
+  buildFusePipeline(passes);
+  buildSelectPipeline(passes, options);
 }
 
 void mlir::moe::buildTilePipeline(OpPassManager &passes) {

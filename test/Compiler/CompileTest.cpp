@@ -138,6 +138,41 @@ TEST_F(CompileTest, ArtifactAndJitAgree) {
   moec_close(fromFile);
 }
 
+/// One JIT layer serves several threads, each with a pool and memory of its
+/// own; two JIT layers of one process do not meet.
+TEST_F(CompileTest, JitRunsOnSeveralThreads) {
+  OwningOpRef<ModuleOp> module = load("tiny.mlir");
+  CompileOptions options;
+  options.isas = {getHostCpuIsa()->name.str()};
+  options.link = false;
+  FailureOr<CompiledLayer> layer = compileLayer(*module, options);
+  ASSERT_TRUE(succeeded(layer)) << messages;
+  auto first = openInProcess(module->getLoc(), *layer);
+  auto second = openInProcess(module->getLoc(), *layer);
+  ASSERT_TRUE(succeeded(first) && succeeded(second)) << messages;
+  // The code outlives what it was made from.
+  *layer = CompiledLayer();
+  const int64_t counts[] = {1, 5, 16, 33};
+  std::vector<std::vector<uint8_t>> expected;
+  for (int64_t tokens : counts)
+    expected.push_back(
+        Tensors((*first)->get(), tokens).run((*first)->get(), 1));
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i)
+    threads.emplace_back([&, i] {
+      const moec_layer *opened = (i % 2 ? *second : *first)->get();
+      for (int repeat = 0; repeat < 8; ++repeat) {
+        size_t which = (i + repeat) % 4;
+        wrong += Tensors(opened, counts[which]).run(opened, 1 + i % 2) !=
+                 expected[which];
+      }
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+  EXPECT_EQ(wrong, 0);
+}
+
 TEST_F(CompileTest, EqualRangesShareCode) {
   OwningOpRef<ModuleOp> module = load("tiny.mlir");
   CompileOptions options;

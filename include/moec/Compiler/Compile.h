@@ -18,6 +18,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "moec/Compiler/Jit.h"
 #include "moec/Compiler/Manifest.h"
+#include "moec/Compiler/TileFile.h"
 
 namespace llvm {
 class raw_ostream;
@@ -37,6 +38,8 @@ struct CompileOptions {
   /// Targets that are not built yet are listed in the manifest; otherwise they
   /// are an error.
   bool allowMissingTargets = false;
+  /// Tuned tile sizes of the two projections; absent: the selector chooses.
+  std::optional<TileFile> upTiles, downTiles;
   /// Link shared objects; an artifact needs them, the JIT does not.
   bool link = true;
   /// Gets the times of all phases and the sizes of the code, if not null.

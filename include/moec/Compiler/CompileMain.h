@@ -27,6 +27,8 @@ struct CompileCommand {
   int64_t tensorParallel = 1, expertParallel = 1;
   /// The routing that tile sizes are chosen for: an archetype or recorded ids.
   std::string routing, topkIds;
+  /// A vLLM or SGLang file of tile sizes, "" for none.
+  std::string tileFile;
   CompileOptions options;
   std::string output;
   /// "" or what to write to the standard output instead of an artifact: "moe",

@@ -30,8 +30,14 @@ struct MoeToCpuOptions : PassPipelineOptions<MoeToCpuOptions> {
       llvm::cl::desc("Token count that tile sizes are chosen for")};
 };
 
-/// Decides: decomposes layers, fuses, places scales, chooses formulations and
-/// tile sizes. All decisions are attributes; those that are there stay.
+/// Decomposes layers, fuses, places scales and chooses formulations. All
+/// decisions, here and below, are attributes; those that are there stay.
+void buildFusePipeline(OpPassManager &passes);
+
+/// Chooses tile sizes.
+void buildSelectPipeline(OpPassManager &passes, const MoeToCpuOptions &options);
+
+/// Both, one after the other.
 void buildDecidePipeline(OpPassManager &passes, const MoeToCpuOptions &options);
 
 /// Turns the moe operations of each function into tile kernels and a plan.
