@@ -156,13 +156,27 @@ static int compileFile(MLIRContext &context, const CompileCommand &command) {
   return module ? compile(context, *module, command) : 1;
 }
 
+/// What is said of a model has no place in a file.
+static LogicalResult printPlainly(Diagnostic &diagnostic) {
+  auto print = [](Diagnostic &one) {
+    StringRef severity =
+        one.getSeverity() == DiagnosticSeverity::Error     ? "error"
+        : one.getSeverity() == DiagnosticSeverity::Warning ? "warning"
+        : one.getSeverity() == DiagnosticSeverity::Remark  ? "remark"
+                                                           : "note";
+    llvm::errs() << "moe-compile: " << severity << ": " << one << "\n";
+  };
+  print(diagnostic);
+  for (Diagnostic &note : diagnostic.getNotes())
+    print(note);
+  return success();
+}
+
 static int compileModel(MLIRContext &context, const CompileCommand &command) {
   Expected<LayerDescription> layer = describeLayer(command);
   if (!layer)
     return fail(layer.takeError());
-  // Diagnostics on what was built name the source instead of a place in it.
-  llvm::SourceMgr sources;
-  SourceMgrDiagnosticHandler diagnostics(sources, &context);
+  ScopedDiagnosticHandler diagnostics(&context, printPlainly);
   OwningOpRef<ModuleOp> module = buildLayer(&context, *layer);
   if (!module || failed(verify(*module)))
     return 1;
