@@ -17,6 +17,7 @@
 #include "moec/Support/TensorIO.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/raw_ostream.h"
@@ -142,7 +143,30 @@ Error Session::openKernels() {
   return Error::success();
 }
 
+/// The text of an artifact's manifest, empty for anything else.
+static std::string readManifest(StringRef path) {
+  SmallString<256> file(path);
+  llvm::sys::path::append(file, "manifest.json");
+  auto text = llvm::MemoryBuffer::getFile(file);
+  return text ? (*text)->getBuffer().str() : std::string();
+}
+
 Expected<std::unique_ptr<Session>> Session::open(const RunOptions &options) {
+  // Its files are opened one by one; if another artifact took the place of this
+  // one meanwhile, they are not of one compilation.
+  constexpr int mostAttempts = 100;
+  for (int attempt = 1;; ++attempt) {
+    std::string before = readManifest(options.path);
+    Expected<std::unique_ptr<Session>> session = openOnce(options);
+    if (attempt == mostAttempts || readManifest(options.path) == before)
+      return session;
+    if (!session)
+      llvm::consumeError(session.takeError());
+  }
+}
+
+Expected<std::unique_ptr<Session>>
+Session::openOnce(const RunOptions &options) {
   if (options.mode == RunMode::Emulate)
     return llvm::createStringError(
         "--emulate: emulation of GPU targets is not built yet");

@@ -69,6 +69,8 @@ public:
   const LayerSpec &getSpec() const { return spec; }
 
 private:
+  static llvm::Expected<std::unique_ptr<Session>>
+  openOnce(const RunOptions &options);
   explicit Session(const RunOptions &options);
   llvm::Error readFunction();
   llvm::Error openKernels();

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-ROUNDS = 3
+ROUNDS = 5
 
 
 def compile(path, dtype):
