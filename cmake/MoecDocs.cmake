@@ -26,6 +26,8 @@ endfunction()
 moec_add_doc_page(moe.md moec/Dialect/Moe/IR/MoeOps.td -gen-dialect-doc -dialect=moe)
 moec_add_doc_page(moe_tile.md moec/Dialect/MoeTile/IR/MoeTileOps.td
   -gen-dialect-doc -dialect=moe_tile)
+moec_add_doc_page(moe_nv.md moec/Dialect/MoeNv/IR/MoeNvOps.td
+  -gen-dialect-doc -dialect=moe_nv)
 foreach(td IN LISTS moec_pass_tds)
   # moec/Dialect/Moe/Transforms/Passes.td gives passes-Moe-Transforms.md.
   string(REGEX REPLACE "^moec/(Dialect/)?(.*)/Passes\\.td$" "\\2" page ${td})

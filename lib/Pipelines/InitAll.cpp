@@ -7,11 +7,13 @@
 //===----------------------------------------------------------------------===//
 
 #include "moec/InitAll.h"
+#include "moec/Dialect/MoeNv/IR/MoeNv.h"
 #include "moec/Dialect/MoeTile/IR/MoeTile.h"
 #include "moec/Dialect/MoeTile/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/Transforms/FuncBufferizableOpInterfaceImpl.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/OpenMP/OpenMPDialect.h"
 #include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
@@ -28,13 +30,13 @@
 using namespace mlir;
 
 void moe::registerAllDialects(DialectRegistry &registry) {
-  registry
-      .insert<arith::ArithDialect, bufferization::BufferizationDialect,
-              func::FuncDialect, gpu::GPUDialect, LLVM::LLVMDialect,
-              linalg::LinalgDialect, math::MathDialect, memref::MemRefDialect,
-              scf::SCFDialect, tensor::TensorDialect, ub::UBDialect,
-              vector::VectorDialect, x86vector::X86VectorDialect>();
-  registry.insert<MoeDialect, tile::MoeTileDialect>();
+  registry.insert<arith::ArithDialect, bufferization::BufferizationDialect,
+                  func::FuncDialect, gpu::GPUDialect, LLVM::LLVMDialect,
+                  NVVM::NVVMDialect, linalg::LinalgDialect, math::MathDialect,
+                  memref::MemRefDialect, scf::SCFDialect, tensor::TensorDialect,
+                  ub::UBDialect, vector::VectorDialect,
+                  x86vector::X86VectorDialect>();
+  registry.insert<MoeDialect, tile::MoeTileDialect, nv::MoeNvDialect>();
   registerMoeInterfaceModels(registry);
   registerMoeTilingModels(registry);
   // Upstream ops around ours bufferise too.

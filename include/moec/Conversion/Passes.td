@@ -56,4 +56,18 @@ def ConvertMoeTileToCPU : Pass<"convert-moe-tile-to-cpu", "ModuleOp"> {
     Statistic<"numKernels", "kernels", "kernels converted">];
 }
 
+def ConvertMoeNvToInlineAsm : Pass<"convert-moe-nv-to-inline-asm"> {
+  let summary = "moe_nv operations to inline assembly";
+  let description = [{
+    Replaces every operation of moe_nv by `llvm.inline_asm` with typed operands.
+    Runs last, just before translation to LLVM IR: everything earlier, the
+    emulator included, sees operations and never text. Accumulators of
+    `moe_nv.wgmma_wait` become tied registers, so that nothing can read them
+    before the wait.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+  let statistics = [
+    Statistic<"numOps", "ops", "operations turned into inline assembly">];
+}
+
 #endif // MOEC_CONVERSION_PASSES_TD

@@ -1,0 +1,67 @@
+//===- MoeNv.cpp - Operations of moe_nv -----------------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moec/Dialect/MoeNv/IR/MoeNv.h"
+
+using namespace mlir;
+using namespace mlir::moe::nv;
+
+#include "moec/Dialect/MoeNv/IR/MoeNvDialect.cpp.inc"
+
+void MoeNvDialect::initialize() {
+  addOperations<
+#define GET_OP_LIST
+#include "moec/Dialect/MoeNv/IR/MoeNvOps.cpp.inc"
+      >();
+}
+
+// Results are the operands after the wait, so one type list says both.
+static ParseResult parseTiedTypes(OpAsmParser &parser,
+                                  SmallVectorImpl<Type> &operands,
+                                  SmallVectorImpl<Type> &results) {
+  if (parser.parseTypeList(operands))
+    return failure();
+  results.assign(operands.begin(), operands.end());
+  return success();
+}
+static void printTiedTypes(OpAsmPrinter &printer, Operation *,
+                           TypeRange operands, TypeRange) {
+  llvm::interleaveComma(operands, printer);
+}
+
+LogicalResult WgmmaWaitOp::verify() {
+  for (Value accumulator : getAccumulators()) {
+    auto type = cast<LLVM::LLVMStructType>(accumulator.getType());
+    // wgmma_wait_c1
+    if (type.isOpaque() || type.getBody().empty() ||
+        !llvm::all_equal(type.getBody()) ||
+        !(type.getBody().front().isF32() ||
+          type.getBody().front().isInteger(32)))
+      return emitOpError("takes accumulators that are structs of f32 or i32 "
+                         "fields, got ")
+             << type;
+  }
+  // wgmma_wait_c2
+  if (getResultTypes() != getAccumulators().getTypes())
+    return emitOpError("has results of other types than its accumulators");
+  // wgmma_wait_c3
+  if (getPending() > 7)
+    return emitOpError("expects pending in [0, 7], got ")
+           << static_cast<int32_t>(getPending());
+  return success();
+}
+
+LogicalResult BulkReduceAddOp::verify() {
+  // bulk_reduce_add_c1
+  if (!getElt().isF32() && !getElt().isBF16() && !getElt().isF16())
+    return emitOpError("adds f32, bf16 or f16, got ") << getElt();
+  return success();
+}
+
+#define GET_OP_CLASSES
+#include "moec/Dialect/MoeNv/IR/MoeNvOps.cpp.inc"

@@ -1,0 +1,69 @@
+// RUN: moe-opt %s --split-input-file --verify-diagnostics
+
+// wgmma_wait_c1
+llvm.func @mixed(%a: !llvm.struct<(f32, i32)>) {
+  // expected-error @+1 {{takes accumulators that are structs of f32 or i32 fields, got '!llvm.struct<(f32, i32)>'}}
+  %r = moe_nv.wgmma_wait 0 (%a : !llvm.struct<(f32, i32)>)
+  llvm.return
+}
+
+// -----
+
+// wgmma_wait_c1
+llvm.func @half(%a: !llvm.struct<(f16)>) {
+  // expected-error @+1 {{takes accumulators that are structs of f32 or i32 fields}}
+  %r = moe_nv.wgmma_wait 0 (%a : !llvm.struct<(f16)>)
+  llvm.return
+}
+
+// -----
+
+// wgmma_wait_c2
+llvm.func @types(%a: !llvm.struct<(f32)>) {
+  // expected-error @+1 {{has results of other types than its accumulators}}
+  %r = "moe_nv.wgmma_wait"(%a) {pending = 0 : i32} : (!llvm.struct<(f32)>) -> !llvm.struct<(i32)>
+  llvm.return
+}
+
+// -----
+
+// wgmma_wait_c3
+llvm.func @pending() {
+  // expected-error @+1 {{expects pending in [0, 7], got 8}}
+  moe_nv.wgmma_wait 8
+  llvm.return
+}
+
+// -----
+
+// wgmma_wait_c3
+llvm.func @negative() {
+  // expected-error @+1 {{expects pending in [0, 7], got -1}}
+  moe_nv.wgmma_wait -1
+  llvm.return
+}
+
+// -----
+
+// bulk_reduce_add_c1
+llvm.func @element(%g: !llvm.ptr<1>, %s: !llvm.ptr<3>, %n: i32) {
+  // expected-error @+1 {{adds f32, bf16 or f16, got 'i32'}}
+  moe_nv.bulk_reduce_add %g, %s, %n of i32 : !llvm.ptr<1>, !llvm.ptr<3>
+  llvm.return
+}
+
+// -----
+
+llvm.func @vector(%g: !llvm.ptr<1>, %v: vector<3xf32>) {
+  // expected-error @+1 {{operand #1 must be}}
+  moe_nv.red_add %g, %v : !llvm.ptr<1>, vector<3xf32>
+  llvm.return
+}
+
+// -----
+
+llvm.func @space(%s: !llvm.ptr<3>, %n: i32) {
+  // expected-error @+1 {{operand #0 must be}}
+  moe_nv.signal %s, %n : !llvm.ptr<3>
+  llvm.return
+}
