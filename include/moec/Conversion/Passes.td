@@ -70,4 +70,33 @@ def ConvertMoeNvToInlineAsm : Pass<"convert-moe-nv-to-inline-asm"> {
     Statistic<"numOps", "ops", "operations turned into inline assembly">];
 }
 
+def ConvertMoeTileToNVVM : Pass<"convert-moe-tile-to-nvvm", "ModuleOp"> {
+  let summary = "explicit tile kernels to NVVM for Hopper GPUs";
+  let description = [{
+    Every explicit `moe_tile.kernel` becomes an `llvm.func` of llvm, nvvm, arith
+    and scf ops (and of `moe_nv` ops where nvvm has none). Roles become branches
+    on the warp, rings become mbarriers and slots of dynamic shared memory,
+    copies the tensor copy engine (`desc`) or cp.async (`gather`), products
+    wgmma. `moe_tile.plan` stays.
+
+    The attribute `moe.launch` of the function says how to launch it: `block`,
+    `cluster`, `smem` (bytes of dynamic shared memory), `grid` and `params`, one
+    entry for each parameter: `{operand}` the address of an operand of the
+    launch, `{operand, type}` a scalar operand, `{operand, dim, type}` an
+    extent, `{map, box, swizzle, l2}` a tensor map of an operand's memory with
+    boxes of `box` elements, innermost dimension first.
+
+    Coordinates (tokens times top-k, columns, experts) have 32 bits.
+
+    Limits: bf16 and f16 operands of 64 columns with 128-byte swizzle; lists of
+    row blocks with `claim(stride)`; row-major memory.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect",
+                           "::mlir::math::MathDialect", "::mlir::NVVM::NVVMDialect",
+                           "::mlir::moe::nv::MoeNvDialect", "::mlir::scf::SCFDialect"];
+  let statistics = [
+    Statistic<"numKernels", "kernels", "kernels converted">];
+}
+
 #endif // MOEC_CONVERSION_PASSES_TD
+

@@ -1,0 +1,250 @@
+//===- Copies.cpp - Asynchronous copies to shared memory ------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// `desc`: the tensor copy engine, one thread starts it; the map is a parameter
+// by value. `gather`: 16 bytes by each thread, rows by number; rows that do not
+// exist are filled with zeros by copies of size 0, which touch no memory.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelEmitter.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::nvvm;
+
+/// Bytes of one copy by a thread.
+static constexpr int64_t kChunk = 16;
+/// Rows that one tensor copy can bring.
+static constexpr int64_t kMaxBoxRows = 256;
+
+static int64_t bytesOf(Type element) {
+  return element.getIntOrFloatBitWidth() / 8;
+}
+
+Value KernelEmitter::tensorMap(tile::CopyOp op, ArrayRef<int64_t> box) {
+  const Memory &memory = memories[op.getMemory()];
+  int64_t swizzle = op.getBuffer().getType().getSwizzle();
+  for (MapKey &key : tensorMaps)
+    if (key.memory == op.getMemory() && key.swizzle == swizzle &&
+        ArrayRef<int64_t>(key.box) == box)
+      return key.pointer;
+  Value pointer = addParameter(
+      LLVM::LLVMPointerType::get(b.getContext()),
+      b.getDictionaryAttr(
+          {b.getNamedAttr("map", b.getI64IntegerAttr(memory.operand)),
+           b.getNamedAttr("box", b.getDenseI64ArrayAttr(box)),
+           b.getNamedAttr("swizzle", b.getI64IntegerAttr(swizzle)),
+           b.getNamedAttr("l2", b.getI64IntegerAttr(256))}));
+  tensorMaps.push_back(
+      {op.getMemory(), llvm::to_vector(box), swizzle, pointer});
+  return pointer;
+}
+
+LogicalResult KernelEmitter::emitCopy(tile::CopyOp op) {
+  if (!memories.count(op.getMemory()))
+    return op.emitOpError("reads memory that is no kernel argument");
+  if (op.getGranule())
+    return op.emitOpError("copies with granules have no lowering to NVVM");
+  tile::BufType buffer = op.getBuffer().getType();
+  int64_t rowBytes = buffer.getCols() * bytesOf(buffer.getElementType());
+  if (buffer.getSwizzle() != rowBytes)
+    return op.emitOpError("a row of ")
+           << rowBytes << " bytes must equal the swizzle of "
+           << buffer.getSwizzle() << " bytes";
+  switch (op.getHow().value_or(tile::How::Element)) {
+  case tile::How::Desc:
+    return emitDescCopy(op);
+  case tile::How::Gather:
+    return emitGatherCopy(op);
+  default:
+    return op.emitOpError("copies are made by desc or gather on this target");
+  }
+}
+
+LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
+  const Memory &memory = memories[op.getMemory()];
+  tile::BufType buffer = op.getBuffer().getType();
+  tile::TileAccess access = cast<tile::TileAccess>(op.getOperation());
+  int64_t rank = memory.type.getRank();
+  if (!memory.whole || rank > 5)
+    return op.emitOpError("a descriptor describes a whole argument of at most "
+                          "5 dimensions, this memory has ")
+           << rank << (memory.whole ? "" : " and is a view");
+  int64_t rowDim = access.getMemoryDim(0), colDim = access.getMemoryDim(1);
+  if (colDim != rank - 1)
+    return op.emitOpError("columns of the tile must be the innermost dimension "
+                          "of the memory");
+  int64_t pitch = bytesOf(memory.type.getElementType());
+  for (int64_t d = rank - 1; d > 0; --d) {
+    pitch *= memory.type.getDimSize(d);
+    if (pitch % 16)
+      return op.emitOpError("a descriptor needs strides that are multiples of "
+                            "16 bytes, dimension ")
+             << d - 1 << " has " << pitch;
+  }
+  ArrayRef<int64_t> boxes = op.getBoxes().value_or(ArrayRef<int64_t>());
+  if (!boxes.empty() && op.getBoxDim() != 0)
+    return op.emitOpError("boxes of a descriptor copy are along the rows");
+  int64_t boxRows =
+      buffer.getRows() / std::max<int64_t>(1, int64_t(boxes.size()));
+  // Each box in pieces that the copy engine takes.
+  int64_t pieces = llvm::divideCeil(boxRows, kMaxBoxRows);
+  if (boxRows % pieces)
+    return op.emitOpError("boxes of ")
+           << boxRows << " rows cannot be cut into equal pieces of at most "
+           << kMaxBoxRows;
+  int64_t pieceRows = boxRows / pieces;
+  SmallVector<int64_t> box(rank, 1);
+  box[rank - 1 - colDim] = buffer.getCols();
+  if (rowDim >= 0)
+    box[rank - 1 - rowDim] = pieceRows;
+  Value map = tensorMap(op, box);
+
+  SmallVector<Value> target = parts[op.getBuffer()]; // address, slot
+  const RingPlace *ring = nullptr;
+  if (auto acquire = op.getBuffer().getDefiningOp<tile::AcquireOp>())
+    ring = &rings[acquire.getRing()];
+  if (!ring)
+    return op.emitOpError("copies by descriptor go to the slot of a ring");
+  Value full = barrierAt(ring->fullBarriers, target[1]);
+  int64_t rowBytes = buffer.getCols() * bytesOf(buffer.getElementType());
+  ifThen(team.single ? Value()
+                     : cmp(arith::CmpIPredicate::eq, team.thread, c32(0)),
+         [&] {
+           int64_t count = std::max<int64_t>(1, boxes.size()) * pieces;
+           for (int64_t i = 0; i < count; ++i) {
+             int64_t shift = (boxes.empty() ? 0 : boxes[i / pieces]) +
+                             i % pieces * pieceRows;
+             SmallVector<Value> coords;
+             for (int64_t d = rank - 1; d >= 0; --d) {
+               Value at = scalar(op.getIndices()[d]);
+               if (d == rowDim && shift)
+                 at = add(at, c32(shift));
+               coords.push_back(at);
+             }
+             Type cluster = LLVM::LLVMPointerType::get(b.getContext(), 7);
+             Value to = LLVM::AddrSpaceCastOp::create(
+                 b, loc, cluster,
+                 sharedAt(target[0], c32(i * pieceRows * rowBytes)));
+             NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+                 b, loc, to, map, coords, full, ValueRange(), Value(), Value(),
+                 NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false,
+                 NVVM::CTAGroupKindAttr(), Value());
+           }
+         });
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Gather
+//===----------------------------------------------------------------------===//
+
+LogicalResult KernelEmitter::prepareGathers(Value rows) {
+  const RowList list = rowLists[rows];
+  for (Operation *user : rows.getUsers()) {
+    auto op = dyn_cast<tile::CopyOp>(user);
+    if (!op || op.getHow() != tile::How::Gather ||
+        !memories.count(op.getMemory()))
+      continue;
+    auto key = std::make_pair(rows, Value(op.getMemory()));
+    if (gathers.count(key))
+      continue;
+    const Memory &memory = memories[op.getMemory()];
+    tile::BufType buffer = op.getBuffer().getType();
+    if (memory.type.getRank() != 2 ||
+        !isa<tile::RowsType>(op.getIndices()[0].getType()))
+      return op.emitOpError("a gather takes rows of a memory of rank 2, got ")
+             << memory.type;
+    int64_t size = bytesOf(memory.type.getElementType());
+    int64_t pitch = memory.type.getDimSize(1) * size;
+    if (pitch % kChunk)
+      return op.emitOpError("a gather copies 16 bytes at a time, rows of ")
+             << pitch << " bytes do not stay aligned";
+    int64_t chunks = buffer.getCols() * size / kChunk;
+    int64_t rowsPerPass = team.threads / chunks;
+    Value row = arith::DivUIOp::create(b, loc, team.thread, c32(chunks));
+    Value chunk = arith::RemUIOp::create(b, loc, team.thread, c32(chunks));
+    GatherRows gather;
+    for (int64_t r = 0; r < buffer.getRows(); r += rowsPerPass) {
+      Value valid;
+      Value m = r ? add(row, c32(r)) : row;
+      Value number = rowNumber(list, m, valid);
+      Value units = add(mul(number, c64(pitch / kChunk)), wide(chunk));
+      Value base = arith::TruncIOp::create(b, loc, b.getI32Type(), units);
+      if (valid)
+        base = arith::SelectOp::create(b, loc, valid, base, c32(-1));
+      gather.bases.push_back(base);
+    }
+    gathers[key] = gather;
+  }
+  return success();
+}
+
+LogicalResult KernelEmitter::emitGatherCopy(tile::CopyOp op) {
+  if (op.getBoxes())
+    return op.emitOpError("a gather has no boxes");
+  auto it = gathers.find({op.getIndices()[0], Value(op.getMemory())});
+  if (it == gathers.end())
+    return op.emitOpError("rows of a gather must come from a row list");
+  const Memory &memory = memories[op.getMemory()];
+  tile::BufType buffer = op.getBuffer().getType();
+  int64_t size = bytesOf(memory.type.getElementType());
+  int64_t chunks = buffer.getCols() * size / kChunk;
+  int64_t rowBytes = buffer.getCols() * size;
+  int64_t rowsPerPass = team.threads / chunks;
+  if (rowsPerPass % 8 || team.threads % chunks)
+    return op.emitOpError("threads of the load role must fill groups of 8 "
+                          "rows, got ")
+           << team.threads << " threads for rows of " << chunks << " copies";
+  Value row = arith::DivUIOp::create(b, loc, team.thread, c32(chunks));
+  Value chunk = arith::RemUIOp::create(b, loc, team.thread, c32(chunks));
+  // The XOR pattern of the swizzle: 16-byte pieces by the row's last bits.
+  int64_t period = buffer.getSwizzle() / 16;
+  Value pattern = arith::AndIOp::create(b, loc, row, c32(period - 1));
+  Value place =
+      add(mul(row, c32(rowBytes)),
+          mul(arith::XOrIOp::create(b, loc, chunk, pattern), c32(kChunk)));
+  Value target = parts[op.getBuffer()][0];
+  Value k = scalar(op.getIndices()[1]);
+  Value kBytes = wide(mul(k, c32(size)));
+  // Columns beyond the end of the memory are zeros.
+  int64_t cols = memory.type.getDimSize(1);
+  Value inRange;
+  if (cols % buffer.getCols()) {
+    Value column = add(k, mul(chunk, c32(kChunk / size)));
+    inRange = cmp(arith::CmpIPredicate::slt, column, c32(cols));
+    if (cols % (kChunk / size))
+      return op.emitOpError("a gather copies 16 bytes at a time, rows of ")
+             << cols << " elements end inside of a copy";
+  }
+  const GatherRows &gather = it->second;
+  for (size_t i = 0; i < gather.bases.size(); ++i) {
+    int64_t first = int64_t(i) * rowsPerPass;
+    Value active;
+    if (first + rowsPerPass > buffer.getRows())
+      active =
+          cmp(arith::CmpIPredicate::ult, row, c32(buffer.getRows() - first));
+    ifThen(active, [&] {
+      Value base = gather.bases[i];
+      Value present = cmp(arith::CmpIPredicate::sge, base, c32(0));
+      Value units = arith::MaxSIOp::create(b, loc, base, c32(0));
+      Type ptr = LLVM::LLVMPointerType::get(b.getContext(), 1);
+      Value from = LLVM::GEPOp::create(
+          b, loc, ptr, b.getI8Type(), memory.pointer,
+          ArrayRef<LLVM::GEPArg>{add(mul(wide(units), c64(kChunk)), kBytes)});
+      present = both(present, inRange);
+      Value bytes =
+          arith::SelectOp::create(b, loc, present, c32(kChunk), c32(0));
+      NVVM::CpAsyncOp::create(
+          b, loc, sharedAt(target, add(place, c32(first * rowBytes))), from,
+          uint32_t(kChunk), NVVM::LoadCacheModifierKind::CG, bytes);
+    });
+  }
+  return success();
+}

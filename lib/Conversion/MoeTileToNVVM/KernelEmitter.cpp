@@ -1,0 +1,678 @@
+//===- KernelEmitter.cpp - Structure of an explicit kernel in NVVM --------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelEmitter.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "moec/Dialect/Moe/IR/MoeDialect.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::nvvm;
+
+/// The first shared memory byte of a tile: the XOR pattern of descriptors
+/// repeats after this many bytes.
+static constexpr int64_t kTileAlignment = 1024;
+
+//===----------------------------------------------------------------------===//
+// Small builders
+//===----------------------------------------------------------------------===//
+
+Value KernelEmitter::c32(int64_t value) {
+  return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(value));
+}
+Value KernelEmitter::c64(int64_t value) {
+  return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
+}
+Value KernelEmitter::add(Value x, Value y) {
+  return arith::AddIOp::create(b, loc, x, y);
+}
+Value KernelEmitter::sub(Value x, Value y) {
+  return arith::SubIOp::create(b, loc, x, y);
+}
+Value KernelEmitter::mul(Value x, Value y) {
+  return arith::MulIOp::create(b, loc, x, y);
+}
+Value KernelEmitter::cmp(arith::CmpIPredicate p, Value x, Value y) {
+  return arith::CmpIOp::create(b, loc, p, x, y);
+}
+Value KernelEmitter::both(Value x, Value y) {
+  if (!x || !y)
+    return x ? x : y;
+  return arith::AndIOp::create(b, loc, x, y);
+}
+Value KernelEmitter::wide(Value x) {
+  return arith::ExtSIOp::create(b, loc, b.getI64Type(), x);
+}
+
+void KernelEmitter::ifThen(Value condition, function_ref<void()> body) {
+  if (!condition)
+    return body();
+  auto ifOp = scf::IfOp::create(b, loc, condition, /*else=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(ifOp.thenBlock());
+  body();
+}
+
+Type KernelEmitter::scalarType(Type type) {
+  return type.isIndex() ? b.getI32Type() : type;
+}
+
+SmallVector<Value> KernelEmitter::flatten(ValueRange values) {
+  SmallVector<Value> flat;
+  for (Value v : values)
+    llvm::append_range(flat, parts.find(v)->second);
+  return flat;
+}
+
+void KernelEmitter::bindFlat(ValueRange values, ValueRange flat) {
+  // The lists of the values have the lengths of what they were made from.
+  for (Value v : values) {
+    size_t count = parts.find(v)->second.size();
+    parts[v] = llvm::to_vector(flat.take_front(count));
+    flat = flat.drop_front(count);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Arguments
+//===----------------------------------------------------------------------===//
+
+Value KernelEmitter::addParameter(Type type, DictionaryAttr how) {
+  params.push_back(how);
+  return func.getBody().front().addArgument(type, loc);
+}
+
+LogicalResult KernelEmitter::addArguments() {
+  Type global = LLVM::LLVMPointerType::get(b.getContext(), 1);
+  for (BlockArgument arg : kernel.getBody().getArguments()) {
+    unsigned number = arg.getArgNumber();
+    NamedAttribute operand =
+        b.getNamedAttr("operand", b.getI64IntegerAttr(number));
+    if (auto type = dyn_cast<MemRefType>(arg.getType())) {
+      if (!type.getLayout().isIdentity())
+        return kernel.emitOpError()
+               << "argument " << number
+               << ": the NVVM lowering takes row-major memory only, got "
+               << type;
+      Memory memory;
+      memory.type = type;
+      memory.operand = number;
+      memory.pointer = addParameter(global, b.getDictionaryAttr({operand}));
+      memories[arg] = memory;
+      continue;
+    }
+    if (!isa<IndexType, IntegerType, FloatType>(arg.getType()))
+      return kernel.emitOpError()
+             << "argument " << number
+             << ": the NVVM lowering takes memrefs and scalars, got "
+             << arg.getType();
+    Type type = scalarType(arg.getType());
+    parts[arg] = {addParameter(
+        type, b.getDictionaryAttr(
+                  {operand, b.getNamedAttr("type", TypeAttr::get(type))}))};
+  }
+  return success();
+}
+
+Value KernelEmitter::dimension(BlockArgument memory, int64_t dim) {
+  Value &known = dimensions[{memory, dim}];
+  if (!known)
+    known = addParameter(
+        b.getI32Type(),
+        b.getDictionaryAttr(
+            {b.getNamedAttr("operand",
+                            b.getI64IntegerAttr(memory.getArgNumber())),
+             b.getNamedAttr("dim", b.getI64IntegerAttr(dim)),
+             b.getNamedAttr("type", TypeAttr::get(b.getI32Type()))}));
+  return known;
+}
+
+Value KernelEmitter::extent(const Memory &memory, int64_t dim) {
+  if (!memory.type.isDynamicDim(dim))
+    return c32(memory.type.getDimSize(dim));
+  BlockArgument arg = kernel.getBody().getArgument(memory.operand);
+  auto original = cast<MemRefType>(arg.getType());
+  if (memory.whole)
+    return dimension(arg, dim);
+  // A view that collapses dimensions: the product of what it covers. Only the
+  // first extent of a row-major memory can be dynamic there.
+  int64_t inner = 1;
+  for (int64_t i = 1; i < memory.type.getRank(); ++i)
+    inner *= memory.type.getDimSize(i);
+  int64_t originalInner = 1;
+  for (int64_t i = 1; i < original.getRank(); ++i)
+    originalInner *= original.getDimSize(i);
+  return mul(dimension(arg, 0), c32(originalInner / inner));
+}
+
+LogicalResult KernelEmitter::emitView(Operation &op) {
+  auto type = cast<MemRefType>(op.getResult(0).getType());
+  auto it = memories.find(op.getOperand(0));
+  if (it == memories.end())
+    return op.emitOpError("is a view of memory that is no kernel argument");
+  Memory memory = it->second;
+  auto dynamicInner = [](MemRefType t) {
+    return llvm::any_of(t.getShape().drop_front(t.getRank() ? 1 : 0),
+                        ShapedType::isDynamic);
+  };
+  if (dynamicInner(type) || dynamicInner(memory.type) ||
+      !type.getLayout().isIdentity())
+    return op.emitOpError("the NVVM lowering takes views of row-major memory "
+                          "whose first extent alone is dynamic");
+  memory.type = type;
+  memory.whole = false;
+  memories[op.getResult(0)] = memory;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Shared memory
+//===----------------------------------------------------------------------===//
+
+LLVM::GlobalOp nvvm::getDynamicSharedMemory(Operation *module, Location loc) {
+  Block &body = module->getRegion(0).front();
+  for (auto global : body.getOps<LLVM::GlobalOp>())
+    if (global.getSymName() == "dyn_smem")
+      return global;
+  OpBuilder b(module->getContext());
+  b.setInsertionPointToStart(&body);
+  return LLVM::GlobalOp::create(
+      b, loc, LLVM::LLVMArrayType::get(b.getI8Type(), 0), /*isConstant=*/false,
+      LLVM::Linkage::External, "dyn_smem", Attribute(), kTileAlignment,
+      /*addrSpace=*/3);
+}
+
+LogicalResult KernelEmitter::placeOnChip() {
+  int64_t at = 0;
+  for (Operation &op : kernel.getBody().front()) {
+    if (auto alloc = dyn_cast<tile::RingAllocOp>(op)) {
+      RingPlace ring;
+      ring.type = alloc.getRing().getType();
+      ring.slots = ring.type.getSlots();
+      if (ring.type.getSync() != tile::Sync::Tx)
+        return op.emitOpError("the NVVM lowering takes rings with sync = tx");
+      for (Type buffer : ring.type.getBuffers()) {
+        ring.bufferOffsets.push_back(ring.slotBytes);
+        ring.slotBytes += llvm::alignTo(
+            cast<tile::BufType>(buffer).getSizeInBytes(), kTileAlignment);
+      }
+      ring.base = at;
+      at += ring.slots * ring.slotBytes;
+      rings[alloc.getRing()] = ring;
+    } else if (auto alloc = dyn_cast<tile::BufAllocOp>(op)) {
+      buffers[alloc.getBuffer()] = at;
+      at += llvm::alignTo(alloc.getBuffer().getType().getSizeInBytes(),
+                          kTileAlignment);
+    }
+  }
+  for (Operation &op : kernel.getBody().front())
+    if (auto alloc = dyn_cast<tile::RingAllocOp>(op)) {
+      RingPlace &ring = rings[alloc.getRing()];
+      ring.fullBarriers = at;
+      ring.emptyBarriers = at + 8 * ring.slots;
+      at += 16 * ring.slots;
+    }
+  sharedBytes = at;
+  int64_t limit = kernel.getSmemLimit().value_or(232448);
+  if (sharedBytes > limit)
+    return kernel.emitOpError("needs ")
+           << sharedBytes << " bytes of shared memory with its barriers, "
+           << "limit is " << limit;
+  // Who writes a ring decides what its barriers count.
+  kernel.walk([&](tile::PublishOp publish) {
+    RingPlace &ring = rings[publish.getRing()];
+    for (Operation &op : *publish->getBlock())
+      if (auto copy = dyn_cast<tile::CopyOp>(op)) {
+        bool gather = copy.getHow() == tile::How::Gather;
+        (gather ? ring.gathers : ring.descriptors) = true;
+      }
+  });
+  return success();
+}
+
+void KernelEmitter::initBarriers() {
+  Value thread = NVVM::ThreadIdXOp::create(b, loc, b.getI32Type());
+  ifThen(cmp(arith::CmpIPredicate::eq, thread, c32(0)), [&] {
+    for (Operation &op : kernel.getBody().front()) {
+      auto alloc = dyn_cast<tile::RingAllocOp>(op);
+      if (!alloc)
+        continue;
+      const RingPlace &ring = rings[alloc.getRing()];
+      int64_t producers = 0, consumers = 0;
+      kernel.walk([&](tile::RoleOp role) {
+        role.walk([&](Operation *user) {
+          if (auto cursor = dyn_cast<tile::CursorOp>(user))
+            if (cursor.getRing() == alloc.getRing()) {
+              if (cursor.getCursor().getType().getSide() ==
+                  tile::Side::Producer)
+                producers = role.getThreads();
+              else
+                // One arrival of each warp.
+                consumers += role.getThreads() / 32 * role.getCopies();
+            }
+        });
+      });
+      int64_t full =
+          (ring.gathers ? producers : 0) + (ring.descriptors ? 1 : 0);
+      for (int64_t i = 0; i < ring.slots; ++i) {
+        NVVM::MBarrierInitOp::create(b, loc, shared(ring.fullBarriers + 8 * i),
+                                     c32(full), Value());
+        NVVM::MBarrierInitOp::create(b, loc, shared(ring.emptyBarriers + 8 * i),
+                                     c32(consumers), Value());
+      }
+    }
+    NVVM::FenceMbarrierInitOp::create(b, loc);
+  });
+  NVVM::BarrierOp::create(b, loc);
+}
+
+//===----------------------------------------------------------------------===//
+// Teams
+//===----------------------------------------------------------------------===//
+
+LogicalResult KernelEmitter::emitRole(tile::RoleOp role, int64_t firstThread,
+                                      int64_t firstId, Value thread,
+                                      Value warp) {
+  team = Team();
+  team.role = role;
+  team.firstId = firstId;
+  team.threads = role.getThreads();
+  if (std::optional<int64_t> regs = role.getRegs())
+    NVVM::SetMaxRegisterOp::create(b, loc, uint32_t(*regs),
+                                   *regs < 128
+                                       ? NVVM::SetMaxRegisterAction::decrease
+                                       : NVVM::SetMaxRegisterAction::increase);
+  Value inRole = sub(thread, c32(firstThread));
+  Value warpInRole = sub(warp, c32(firstThread / 32));
+  int64_t warps = team.threads / 32;
+  if (role.getCopies() == 1) {
+    team.thread = inRole;
+    team.warp = warpInRole;
+    team.group = c32(0);
+  } else {
+    team.thread = arith::RemUIOp::create(b, loc, inRole, c32(team.threads));
+    team.warp = arith::RemUIOp::create(b, loc, warpInRole, c32(warps));
+    team.group = arith::DivUIOp::create(b, loc, warpInRole, c32(warps));
+  }
+  // A role that only starts copies by descriptor is one thread.
+  bool starts = false, all = false;
+  role.walk([&](Operation *op) {
+    if (auto copy = dyn_cast<tile::CopyOp>(op))
+      (copy.getHow() == tile::How::Desc ? starts : all) = true;
+    else if (isa<tile::MmaOp, tile::StoreOp, tile::LoadOp, tile::WaitOp,
+                 tile::FetchOp, tile::DepositOp>(op))
+      all = true;
+  });
+  team.single = starts && !all;
+  LogicalResult result = success();
+  ifThen(team.single ? cmp(arith::CmpIPredicate::eq, team.thread, c32(0))
+                     : Value(),
+         [&] { result = emitBlock(role.getBody().front()); });
+  return result;
+}
+
+LogicalResult KernelEmitter::emitRoles(tile::RolesOp roles) {
+  Value thread = NVVM::ThreadIdXOp::create(b, loc, b.getI32Type());
+  // The same in all lanes, and known to be: branches on it are uniform.
+  Value warp =
+      NVVM::ShflOp::create(b, loc, b.getI32Type(), c32(-1),
+                           arith::ShRUIOp::create(b, loc, thread, c32(5)),
+                           c32(0), c32(31), NVVM::ShflKind::idx, UnitAttr());
+  SmallVector<tile::RoleOp> list(
+      roles.getBody().front().getOps<tile::RoleOp>());
+  OpBuilder::InsertionGuard guard(b);
+  int64_t first = 0, id = 1;
+  for (auto [i, role] : llvm::enumerate(list)) {
+    int64_t threads = role.getThreads() * role.getCopies();
+    if (i + 1 == list.size())
+      return emitRole(role, first, id, thread, warp);
+    auto ifOp = scf::IfOp::create(
+        b, loc,
+        cmp(arith::CmpIPredicate::ult, warp, c32((first + threads) / 32)),
+        /*else=*/true);
+    b.setInsertionPointToStart(ifOp.thenBlock());
+    if (failed(emitRole(role, first, id, thread, warp)))
+      return failure();
+    b.setInsertionPointToStart(ifOp.elseBlock());
+    first += threads;
+    id += role.getCopies();
+  }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Control flow and scalars
+//===----------------------------------------------------------------------===//
+
+LogicalResult KernelEmitter::emitScalar(Operation &op) {
+  SmallVector<Value> operands;
+  for (Value operand : op.getOperands()) {
+    if (!known(operand))
+      return op.emitOpError("has an operand without lowering to NVVM");
+    operands.push_back(scalar(operand));
+  }
+  SmallVector<Type> types;
+  for (Type type : op.getResultTypes()) {
+    if (!isa<IndexType, IntegerType, FloatType>(type))
+      return op.emitOpError("has no lowering to NVVM");
+    types.push_back(scalarType(type));
+  }
+  if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
+    TypedAttr value = constant.getValue();
+    if (constant.getType().isIndex()) {
+      int64_t number = cast<IntegerAttr>(value).getInt();
+      if (!llvm::isInt<32>(number))
+        return op.emitOpError("coordinates have 32 bits, got ") << number;
+      value = b.getI32IntegerAttr(number);
+    }
+    parts[op.getResult(0)] = {arith::ConstantOp::create(b, loc, value)};
+    return success();
+  }
+  if (isa<arith::IndexCastOp, arith::IndexCastUIOp>(op)) {
+    // One of both sides was an index and is i32 now.
+    Value v = operands[0];
+    unsigned from = v.getType().getIntOrFloatBitWidth();
+    unsigned to = types[0].getIntOrFloatBitWidth();
+    if (from > to)
+      v = arith::TruncIOp::create(b, loc, types[0], v);
+    else if (from < to && isa<arith::IndexCastUIOp>(op))
+      v = arith::ExtUIOp::create(b, loc, types[0], v);
+    else if (from < to)
+      v = arith::ExtSIOp::create(b, loc, types[0], v);
+    parts[op.getResult(0)] = {v};
+    return success();
+  }
+  OperationState state(loc, op.getName(), operands, types, op.getAttrs());
+  Operation *clone = b.create(state);
+  for (auto [from, to] : llvm::zip(op.getResults(), clone->getResults()))
+    parts[from] = {to};
+  return success();
+}
+
+LogicalResult KernelEmitter::emitFor(scf::ForOp op) {
+  SmallVector<Value> inits = flatten(op.getInitArgs());
+  auto loop = scf::ForOp::create(b, loc, scalar(op.getLowerBound()),
+                                 scalar(op.getUpperBound()),
+                                 scalar(op.getStep()), inits);
+  for (auto [from, to] : llvm::zip(op.getRegionIterArgs(), op.getInitArgs()))
+    parts[from] = parts.find(to)->second;
+  for (auto [from, to] : llvm::zip(op.getResults(), op.getInitArgs()))
+    parts[from] = parts.find(to)->second;
+  bindFlat(op.getRegionIterArgs(), ValueRange(loop.getRegionIterArgs()));
+  parts[op.getInductionVar()] = {loop.getInductionVar()};
+  {
+    OpBuilder::InsertionGuard guard(b);
+    Block *body = loop.getBody();
+    if (!body->empty() && isa<scf::YieldOp>(body->back()))
+      body->back().erase();
+    b.setInsertionPointToEnd(body);
+    if (failed(emitBlock(*op.getBody())))
+      return failure();
+    scf::YieldOp::create(b, loc,
+                         flatten(op.getBody()->getTerminator()->getOperands()));
+  }
+  bindFlat(op.getResults(), loop.getResults());
+  return success();
+}
+
+LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
+  auto it = tileLists.find(op.getList());
+  if (it == tileLists.end())
+    return op.emitOpError("the NVVM lowering takes lists of row blocks");
+  if (op.getClaim() == tile::Claim::Counter)
+    return op.emitOpError("the NVVM lowering takes claim(stride)");
+  const TileList &list = it->second;
+  int64_t columns = llvm::divideCeil(list.columns, list.blockN);
+  SmallVector<Value> inits = flatten(op.getInits());
+  Value first = NVVM::BlockIdXOp::create(b, loc, b.getI32Type());
+  Value stride = NVVM::GridDimXOp::create(b, loc, b.getI32Type());
+  auto loop = scf::ForOp::create(b, loc, first, mul(list.count, c32(columns)),
+                                 stride, inits);
+  for (auto [from, to] : llvm::zip(op.getCarried(), op.getInits()))
+    parts[from] = parts.find(to)->second;
+  for (auto [from, to] : llvm::zip(op.getResults(), op.getInits()))
+    parts[from] = parts.find(to)->second;
+  bindFlat(ValueRange(op.getCarried()), ValueRange(loop.getRegionIterArgs()));
+  {
+    OpBuilder::InsertionGuard guard(b);
+    Block *body = loop.getBody();
+    if (!body->empty() && isa<scf::YieldOp>(body->back()))
+      body->back().erase();
+    b.setInsertionPointToEnd(body);
+    Value entry = loop.getInductionVar(), block, column;
+    auto quotient = [&](Value x, Value y) -> Value {
+      return arith::DivUIOp::create(b, loc, x, y);
+    };
+    auto rest = [&](Value x, Value y) -> Value {
+      return arith::RemUIOp::create(b, loc, x, y);
+    };
+    if (op.getOrder() == tile::Order::NMajor) {
+      column = quotient(entry, list.count);
+      block = rest(entry, list.count);
+    } else if (op.getOrder() == tile::Order::BlockMajor) {
+      block = quotient(entry, c32(columns));
+      column = rest(entry, c32(columns));
+    } else {
+      return op.emitOpError("the NVVM lowering takes the orders block_major "
+                            "and n_major of a list of row blocks");
+    }
+    const Memory &table = memories[list.table];
+    Value at = mul(wide(block), c64(table.type.getDimSize(1)));
+    Value record = LLVM::LoadOp::create(
+        b, loc, VectorType::get({4}, b.getI32Type()), globalAt(table, at),
+        /*alignment=*/16);
+    auto field = [&](int64_t i) -> Value {
+      return LLVM::ExtractElementOp::create(b, loc, record, c32(i));
+    };
+    tileCoords[op.getTile()] = {field(0), field(1), field(2),
+                                mul(column, c32(list.blockN))};
+    if (failed(emitBlock(op.getBody().front())))
+      return failure();
+    scf::YieldOp::create(
+        b, loc, flatten(op.getBody().front().getTerminator()->getOperands()));
+  }
+  bindFlat(op.getResults(), loop.getResults());
+  return success();
+}
+
+LogicalResult KernelEmitter::emitBlock(Block &block) {
+  for (Operation &op : block) {
+    loc = op.getLoc();
+    if (op.hasTrait<OpTrait::IsTerminator>())
+      continue;
+    if (failed(emitOp(op)))
+      return failure();
+  }
+  return success();
+}
+
+LogicalResult KernelEmitter::emitOp(Operation &op) {
+  auto asI32 = [&](Value v) -> Value {
+    if (!v)
+      return v;
+    Value s = scalar(v);
+    if (s.getType().isInteger(64))
+      return arith::TruncIOp::create(b, loc, b.getI32Type(), s);
+    return s;
+  };
+  return TypeSwitch<Operation *, LogicalResult>(&op)
+      .Case([&](scf::ForOp op) { return emitFor(op); })
+      .Case([&](scf::IfOp op) -> LogicalResult {
+        if (op.getNumResults() || !op.getElseRegion().empty())
+          return op.emitOpError("the NVVM lowering takes scf.if without "
+                                "results and without else");
+        LogicalResult result = success();
+        ifThen(scalar(op.getCondition()),
+               [&] { result = emitBlock(*op.thenBlock()); });
+        return result;
+      })
+      .Case([&](tile::ForTilesOp op) { return emitForTiles(op); })
+      .Case([&](tile::RolesOp op) { return emitRoles(op); })
+      .Case<tile::RingAllocOp, tile::BufAllocOp>(
+          [&](auto) { return success(); })
+      .Case([&](tile::CursorOp op) {
+        // The producer's first pass over the ring finds every slot free.
+        bool producer =
+            op.getCursor().getType().getSide() == tile::Side::Producer;
+        parts[op.getCursor()] = {c32(0), c32(producer ? 1 : 0)};
+        return success();
+      })
+      .Case([&](tile::BlockListOp op) {
+        tileLists[op.getList()] = {op.getTable(), asI32(op.getCount()),
+                                   int64_t(op.getColumns()),
+                                   int64_t(op.getBlockN())};
+        return success();
+      })
+      .Case([&](tile::CoordsOp op) {
+        ArrayRef<Value> coords = tileCoords[op.getTile()];
+        for (auto [result, coord] : llvm::zip(op.getResults(), coords)) {
+          Value v = coord;
+          if (result.getType().isInteger(64))
+            v = wide(v);
+          parts[result] = {v};
+        }
+        return success();
+      })
+      .Case([&](tile::RowIndexOp op) {
+        rowLists[op.getResult()] = {op.getSlots(), asI32(op.getFirst()),
+                                    asI32(op.getLimit()), asI32(op.getBound()),
+                                    int64_t(op.getDiv())};
+        return prepareGathers(op.getResult());
+      })
+      .Case([&](tile::RowIotaOp op) {
+        rowLists[op.getResult()] = {Value(), asI32(op.getFirst()),
+                                    asI32(op.getLimit()), Value(), 1};
+        return prepareGathers(op.getResult());
+      })
+      .Case([&](tile::AwaitLaunchOp) {
+        NVVM::GriddepcontrolOp::create(b, loc, NVVM::GridDepActionKind::wait);
+        return success();
+      })
+      .Case([&](tile::AcquireOp op) { return emitAcquire(op); })
+      .Case([&](tile::PublishOp op) { return emitPublish(op); })
+      .Case([&](tile::WaitOp op) { return emitWait(op); })
+      .Case([&](tile::ReleaseOp op) { return emitRelease(op); })
+      .Case([&](tile::GroupSyncOp op) { return emitGroupSync(op); })
+      .Case([&](tile::MmaWaitOp op) {
+        NVVM::WgmmaWaitGroupSyncOp::create(b, loc, uint64_t(op.getPending()));
+        return success();
+      })
+      .Case([&](tile::CopyOp op) { return emitCopy(op); })
+      .Case([&](tile::MmaOp op) { return emitMma(op); })
+      .Case([&](tile::AccReadOp op) { return emitAccRead(op); })
+      .Case([&](tile::LoadOp op) { return emitLoad(op); })
+      .Case([&](tile::MapOp op) { return emitMap(op); })
+      .Case([&](tile::SplitOp op) { return emitSplit(op); })
+      .Case([&](tile::FragSplatOp op) { return emitSplat(op); })
+      .Case([&](tile::DepositOp op) { return emitDeposit(op); })
+      .Case([&](tile::StoreOp op) { return emitStore(op); })
+      .Case<memref::CollapseShapeOp, memref::ExpandShapeOp>(
+          [&](auto op) { return emitView(*op); })
+      .Case([&](memref::DimOp op) -> LogicalResult {
+        auto it = memories.find(op.getSource());
+        std::optional<int64_t> dim = op.getConstantIndex();
+        if (it == memories.end() || !dim)
+          return op.emitOpError("asks for an extent that is no argument's");
+        parts[op.getResult()] = {extent(it->second, *dim)};
+        return success();
+      })
+      .Case([&](memref::LoadOp op) -> LogicalResult {
+        auto it = memories.find(op.getMemRef());
+        if (it == memories.end())
+          return op.emitOpError("reads memory that is no kernel argument");
+        Value at = c64(0);
+        for (auto [d, index] : llvm::enumerate(op.getIndices())) {
+          if (d)
+            at = mul(at, wide(extent(it->second, d)));
+          at = add(at, wide(asI32(index)));
+        }
+        parts[op.getResult()] = {LLVM::LoadOp::create(
+            b, loc, op.getResult().getType(), globalAt(it->second, at))};
+        return success();
+      })
+      .Default([&](Operation *op) -> LogicalResult {
+        StringRef dialect = op->getName().getDialectNamespace();
+        if ((dialect == "arith" || dialect == "math") &&
+            op->getNumRegions() == 0)
+          return emitScalar(*op);
+        return op->emitOpError("has no lowering to NVVM");
+      });
+}
+
+//===----------------------------------------------------------------------===//
+// The function
+//===----------------------------------------------------------------------===//
+
+void KernelEmitter::setLaunch() {
+  tile::ExecAttr exec = kernel.getExecAttr();
+  auto list = [&](int64_t x) { return b.getDenseI64ArrayAttr({x, 1, 1}); };
+  Attribute one = b.getI64IntegerAttr(1);
+  Attribute blocks =
+      b.getDictionaryAttr(b.getNamedAttr("persistent", b.getI64IntegerAttr(1)));
+  SmallVector<NamedAttribute> launch{
+      b.getNamedAttr("block", list(exec.getThreads())),
+      b.getNamedAttr("cluster", list(exec.getCluster())),
+      b.getNamedAttr("smem", b.getI64IntegerAttr(sharedBytes)),
+      b.getNamedAttr("grid", b.getArrayAttr({blocks, one, one})),
+      b.getNamedAttr("params", b.getArrayAttr(params))};
+  if (exec.getResident())
+    launch.push_back(b.getNamedAttr("resident", b.getUnitAttr()));
+  if (pdl)
+    launch.push_back(b.getNamedAttr("early_start", b.getUnitAttr()));
+  func->setAttr("moe.launch", b.getDictionaryAttr(launch));
+  func->setAttr("nvvm.kernel", b.getUnitAttr());
+  func->setAttr("nvvm.reqntid",
+                b.getDenseI32ArrayAttr({int32_t(exec.getThreads())}));
+  func->setAttr("nvvm.minctasm", b.getI32IntegerAttr(1));
+  if (exec.getCluster() > 1)
+    func->setAttr("nvvm.cluster_dim",
+                  b.getDenseI32ArrayAttr({int32_t(exec.getCluster()), 1, 1}));
+}
+
+LogicalResult KernelEmitter::emit() {
+  if (!kernel.getExecAttr())
+    return kernel.emitOpError("has no exec, which the NVVM lowering needs");
+  Block *entry = new Block;
+  func.getBody().push_back(entry);
+  b.setInsertionPointToStart(entry);
+  if (failed(addArguments()) || failed(placeOnChip()))
+    return failure();
+  if (sharedBytes)
+    sharedGlobal = getDynamicSharedMemory(func->getParentOp(), loc);
+  if (auto config = kernel->getAttrOfType<ConfigAttr>("moe.config"))
+    pdl = config.getBool("pdl");
+  if (!rings.empty())
+    initBarriers();
+  if (pdl) {
+    NVVM::GriddepcontrolOp::create(b, loc,
+                                   NVVM::GridDepActionKind::launch_dependents);
+    NVVM::GriddepcontrolOp::create(b, loc, NVVM::GridDepActionKind::wait);
+  }
+  if (failed(emitBlock(kernel.getBody().front())))
+    return failure();
+  b.setInsertionPointToEnd(entry);
+  loc = kernel.getLoc();
+  LLVM::ReturnOp::create(b, loc, ValueRange());
+
+  SmallVector<Type> types(entry->getArgumentTypes());
+  func.setFunctionType(LLVM::LLVMFunctionType::get(
+      LLVM::LLVMVoidType::get(b.getContext()), types));
+  Type map = LLVM::LLVMArrayType::get(b.getI8Type(), 128);
+  for (const MapKey &key : tensorMaps) {
+    unsigned i = cast<BlockArgument>(key.pointer).getArgNumber();
+    func.setArgAttr(i, LLVM::LLVMDialect::getByValAttrName(),
+                    TypeAttr::get(map));
+    func.setArgAttr(i, LLVM::LLVMDialect::getAlignAttrName(),
+                    b.getI64IntegerAttr(64));
+    func.setArgAttr(i, "nvvm.grid_constant", b.getUnitAttr());
+  }
+  setLaunch();
+  return success();
+}

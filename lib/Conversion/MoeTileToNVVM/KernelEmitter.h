@@ -1,0 +1,199 @@
+//===- KernelEmitter.h - One explicit kernel in NVVM ------------*- C++ -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Emits one moe_tile.kernel of the explicit form as an llvm.func of llvm, nvvm,
+// arith and scf ops. A value of the tile program becomes a list of values, its
+// parts: a cursor a slot and a parity, an accumulator one struct per
+// instruction, a fragment the registers of a thread in the order of its layout.
+// Coordinates are i32, addresses in global memory 64 bits wide.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_LIB_CONVERSION_MOETILETONVVM_KERNELEMITTER_H
+#define MOEC_LIB_CONVERSION_MOETILETONVVM_KERNELEMITTER_H
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/Builders.h"
+#include "moec/Dialect/MoeTile/IR/MoeTile.h"
+
+namespace mlir::moe::nvvm {
+
+/// A memory argument or a view of one: row-major.
+struct Memory {
+  Value pointer; ///< !llvm.ptr<1>
+  MemRefType type;
+  unsigned operand = 0; ///< number of the kernel's argument
+  bool whole = true;    ///< the argument itself, not a view
+};
+
+/// Rows of a tile: by a list of slots, or consecutive.
+struct RowList {
+  Value slots;               ///< memref of the kernel, null = consecutive
+  Value first, limit, bound; ///< i32; limit and bound may be null
+  int64_t divisor = 1;
+};
+
+/// A tile list of row blocks.
+struct TileList {
+  Value table; ///< memref of the kernel
+  Value count; ///< i32
+  int64_t columns = 0, blockN = 0;
+};
+
+/// Where a ring lies in shared memory, in bytes from its start.
+struct RingPlace {
+  tile::RingType type;
+  int64_t slots = 0, slotBytes = 0, base = 0;
+  SmallVector<int64_t> bufferOffsets; ///< inside of a slot
+  int64_t fullBarriers = 0, emptyBarriers = 0;
+  /// Some copy is made by all threads of the load role.
+  bool gathers = false, descriptors = false;
+};
+
+/// The team that executes the ops being emitted.
+struct Team {
+  tile::RoleOp role;
+  Value thread;          ///< i32 number in the team
+  Value warp;            ///< i32 warp in the team, uniform
+  Value group;           ///< i32 copy of the team, uniform
+  bool single = false;   ///< only one thread executes the role
+  int64_t firstId = 1;   ///< named barrier of copy 0
+  int64_t threads = 128; ///< of one copy
+};
+
+/// What a thread of a gather keeps over the k loop, one i32 for each row: the
+/// offset of its first copy in units of 16 bytes, -1 = no row. Load roles have
+/// few registers.
+struct GatherRows {
+  SmallVector<Value> bases;
+};
+
+class KernelEmitter {
+public:
+  KernelEmitter(tile::KernelOp kernel, LLVM::LLVMFuncOp func)
+      : kernel(kernel), func(func), b(func.getContext()), loc(kernel.getLoc()) {
+  }
+
+  /// Emits the body and the attributes of the function; fails with a
+  /// diagnostic on the op that has no lowering.
+  LogicalResult emit();
+
+private:
+  // KernelEmitter.cpp
+  Value c32(int64_t value);
+  Value c64(int64_t value);
+  Value add(Value x, Value y);
+  Value sub(Value x, Value y);
+  Value mul(Value x, Value y);
+  Value cmp(arith::CmpIPredicate p, Value x, Value y);
+  Value both(Value x, Value y); ///< and; null = true
+  Value wide(Value x);          ///< i32 to i64, sign extended
+  void ifThen(Value condition, function_ref<void()> body);
+  Value scalar(Value v) { return parts.find(v)->second.front(); }
+  bool known(Value v) { return parts.count(v); }
+  Type scalarType(Type type);
+  LogicalResult addArguments();
+  Value addParameter(Type type, DictionaryAttr how);
+  Value dimension(BlockArgument memory, int64_t dim);
+  Value extent(const Memory &memory, int64_t dim); ///< i32
+  LogicalResult placeOnChip();
+  void initBarriers();
+  LogicalResult emitRoles(tile::RolesOp roles);
+  LogicalResult emitRole(tile::RoleOp role, int64_t firstThread,
+                         int64_t firstId, Value thread, Value warp);
+  LogicalResult emitBlock(Block &block);
+  LogicalResult emitOp(Operation &op);
+  LogicalResult emitScalar(Operation &op);
+  LogicalResult emitFor(scf::ForOp op);
+  LogicalResult emitForTiles(tile::ForTilesOp op);
+  LogicalResult emitView(Operation &op);
+  SmallVector<Value> flatten(ValueRange values);
+  void bindFlat(ValueRange values, ValueRange flat);
+  void setLaunch();
+
+  // Rings.cpp
+  Value shared(int64_t offset);
+  Value sharedAt(Value base, Value offset);
+  SmallVector<Value> slotBuffers(const RingPlace &ring, Value slot);
+  Value barrierAt(int64_t first, Value slot);
+  void waitParity(Value barrier, Value parity);
+  SmallVector<Value> advance(const RingPlace &ring, ValueRange cursor);
+  LogicalResult emitAcquire(tile::AcquireOp op);
+  LogicalResult emitPublish(tile::PublishOp op);
+  LogicalResult emitWait(tile::WaitOp op);
+  LogicalResult emitRelease(tile::ReleaseOp op);
+  LogicalResult emitGroupSync(tile::GroupSyncOp op);
+
+  // Copies.cpp
+  LogicalResult emitCopy(tile::CopyOp op);
+  LogicalResult emitDescCopy(tile::CopyOp op);
+  LogicalResult emitGatherCopy(tile::CopyOp op);
+  LogicalResult prepareGathers(Value rows);
+  Value tensorMap(tile::CopyOp op, ArrayRef<int64_t> box);
+
+  // Products.cpp
+  LogicalResult emitMma(tile::MmaOp op);
+  LogicalResult emitAccRead(tile::AccReadOp op);
+  Value matrixDescriptor(Value buffer, tile::BufType type, Value rowOffset);
+
+  // Fragments.cpp
+  Value rowNumber(const RowList &rows, Value m, Value &valid);
+  std::pair<Value, Value> threadPosition(tile::DigitsAttr layout);
+  Value elementOffset(tile::TileAccess access, Value row, Value r, Value c,
+                      Value &inside);
+  Value globalAt(const Memory &memory, Value elements);
+  LogicalResult emitLoad(tile::LoadOp op);
+  LogicalResult emitMap(tile::MapOp op);
+  LogicalResult emitSplit(tile::SplitOp op);
+  LogicalResult emitSplat(tile::FragSplatOp op);
+  LogicalResult emitDeposit(tile::DepositOp op);
+  LogicalResult emitStore(tile::StoreOp op);
+  LogicalResult storeFragment(tile::StoreOp op);
+  LogicalResult storeBuffer(tile::StoreOp op);
+  LogicalResult emitBody(Block &block, DenseMap<Value, Value> &values,
+                         SmallVectorImpl<Value> &yielded);
+
+  tile::KernelOp kernel;
+  LLVM::LLVMFuncOp func;
+  OpBuilder b;
+  Location loc;
+
+  DenseMap<Value, SmallVector<Value>> parts;
+  DenseMap<Value, Memory> memories;
+  DenseMap<Value, RowList> rowLists;
+  DenseMap<Value, TileList> tileLists;
+  DenseMap<Value, RingPlace> rings;
+  DenseMap<Value, int64_t> buffers; ///< buf_alloc to its offset
+  DenseMap<Value, SmallVector<Value>> tileCoords;
+  /// Bases of a gather by row list and memory.
+  DenseMap<std::pair<Value, Value>, GatherRows> gathers;
+  DenseMap<std::pair<Value, int64_t>, Value> dimensions;
+  struct MapKey {
+    Value memory;
+    SmallVector<int64_t> box;
+    int64_t swizzle;
+    Value pointer;
+  };
+  SmallVector<MapKey> tensorMaps;
+  SmallVector<Attribute> params;
+  LLVM::GlobalOp sharedGlobal;
+  int64_t sharedBytes = 0;
+  Team team;
+  bool pdl = false;
+};
+
+/// The external array of dynamic shared memory of the module, made on demand:
+/// `dyn_smem`, aligned to 1024 bytes.
+LLVM::GlobalOp getDynamicSharedMemory(Operation *module, Location loc);
+
+} // namespace mlir::moe::nvvm
+
+#endif // MOEC_LIB_CONVERSION_MOETILETONVVM_KERNELEMITTER_H

@@ -1,0 +1,157 @@
+//===- Products.cpp - Matrix products by warpgroups -----------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Both operands are read from shared memory, k innermost, 128-byte swizzle. A
+// swapped atom gives B (weights) to the instruction's M side. The first step of
+// a tile ignores the accumulator: one set to zero in registers would make the
+// assembler serialise every instruction.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelEmitter.h"
+#include "moec/Dialect/MoeNv/IR/MoeNv.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::nvvm;
+
+/// Descriptor of a K-major operand with 128-byte swizzle, without its address:
+/// leading offset 1 (unused), stride of 8 rows = 1024 bytes, swizzle mode 1.
+static constexpr uint64_t kDescriptor =
+    uint64_t(1) << 16 | uint64_t(64) << 32 | uint64_t(1) << 62;
+
+Value KernelEmitter::matrixDescriptor(Value buffer, tile::BufType type,
+                                      Value rowOffset) {
+  int64_t rowBytes =
+      type.getCols() * type.getElementType().getIntOrFloatBitWidth() / 8;
+  Value at =
+      rowOffset ? sharedAt(buffer, mul(rowOffset, c32(rowBytes))) : buffer;
+  Value address = LLVM::PtrToIntOp::create(b, loc, b.getI64Type(), at);
+  Value low = arith::AndIOp::create(b, loc, address, c64(0x3FFFF));
+  Value units = arith::ShRUIOp::create(b, loc, low, c64(4));
+  return arith::OrIOp::create(b, loc, units, c64(int64_t(kDescriptor)));
+}
+
+LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
+  tile::AtomAttr atom = op.getResult().getType().getAtom();
+  if (!atom)
+    atom = op.getAtomAttr();
+  if (!atom || atom.getFamily().getValue() != "wgmma")
+    return op.emitOpError("the NVVM lowering takes products with a wgmma atom");
+  auto aType = dyn_cast<tile::BufType>(op.getA().getType());
+  auto bType = dyn_cast<tile::BufType>(op.getB().getType());
+  if (!aType || !bType)
+    return op.emitOpError("the NVVM lowering takes operands in shared memory");
+  Type element = aType.getElementType();
+  if (element != bType.getElementType() ||
+      !(element.isBF16() || element.isF16()))
+    return op.emitOpError("wgmma takes two bf16 or two f16 operands here, got ")
+           << element << " and " << bType.getElementType();
+  for (tile::BufType type : {aType, bType})
+    if (type.getSwizzle() != 128 || type.getCols() != 64)
+      return op.emitOpError("wgmma operands are 64 columns with swizzle 128, "
+                            "got ")
+             << type;
+  int64_t m = op.getResult().getType().getRows();
+  int64_t n = op.getResult().getType().getCols();
+  int64_t copies = team.role ? team.role.getCopies() : 1;
+  bool byN = team.role && team.role.getDivide() == tile::Divide::N;
+  int64_t teamM = byN ? m : m / copies, teamN = byN ? n / copies : n;
+  int64_t repeatM = teamM / atom.getM(), repeatN = teamN / atom.getN();
+  if (repeatM * atom.getM() != teamM || repeatN * atom.getN() != teamN)
+    return op.emitOpError("a team's tile of ")
+           << teamM << "x" << teamN << " is not whole atoms of " << atom.getM()
+           << "x" << atom.getN();
+  bool swap = atom.getSwap();
+  int64_t hardM = swap ? atom.getN() : atom.getM();
+  int64_t hardN = swap ? atom.getM() : atom.getN();
+  if (hardM != 64)
+    return op.emitOpError("wgmma has 64 rows, the atom has ") << hardM;
+
+  Type f32 = b.getF32Type();
+  Type accType = LLVM::LLVMStructType::getLiteral(
+      b.getContext(), SmallVector<Type>(hardN / 2, f32));
+  auto kind = element.isBF16() ? NVVM::WGMMATypes::bf16 : NVVM::WGMMATypes::f16;
+  auto shape = NVVM::MMAShapeAttr::get(b.getContext(), 64, hardN, 16);
+  int64_t steps = aType.getCols() / 16;
+
+  // Row offset of the team's part, then of its atoms.
+  auto descriptors = [&](Value operand, tile::BufType type, bool divided,
+                         int64_t share, int64_t repeat, int64_t rows) {
+    SmallVector<Value> list;
+    for (int64_t i = 0; i < repeat; ++i) {
+      Value offset;
+      if (divided && copies > 1)
+        offset = mul(team.group, c32(share));
+      if (i)
+        offset = offset ? add(offset, c32(i * rows)) : c32(i * rows);
+      list.push_back(matrixDescriptor(parts[operand][0], type, offset));
+    }
+    return list;
+  };
+  SmallVector<Value> aDesc =
+      descriptors(op.getA(), aType, !byN, teamM, repeatM, atom.getM());
+  SmallVector<Value> bDesc =
+      descriptors(op.getB(), bType, byN, teamN, repeatN, atom.getN());
+  SmallVector<Value> acc;
+  if (op.getC())
+    acc = parts[op.getC()];
+  NVVM::WgmmaFenceAlignedOp::create(b, loc);
+  SmallVector<Value> result;
+  for (int64_t j = 0; j < repeatN; ++j) {
+    for (int64_t i = 0; i < repeatM; ++i) {
+      bool fromZero = acc.empty();
+      Value d = fromZero ? Value(LLVM::UndefOp::create(b, loc, accType))
+                         : acc[j * repeatM + i];
+      for (int64_t s = 0; s < steps; ++s) {
+        Value first = swap ? bDesc[j] : aDesc[i];
+        Value second = swap ? aDesc[i] : bDesc[j];
+        // 16 columns are 32 bytes, two units of a descriptor.
+        if (s) {
+          first = add(first, c64(2 * s));
+          second = add(second, c64(2 * s));
+        }
+        d = NVVM::WgmmaMmaAsyncOp::create(
+                b, loc, accType, d, first, second, shape, kind, kind,
+                NVVM::WGMMATypes::f32,
+                fromZero && s == 0 ? NVVM::WGMMAScaleOut::zero
+                                   : NVVM::WGMMAScaleOut::one,
+                NVVM::WGMMAScaleIn::one, NVVM::WGMMAScaleIn::one,
+                NVVM::MMALayout::row, NVVM::MMALayout::col,
+                NVVM::MMAIntOverflowAttr())
+                .getResult();
+      }
+      result.push_back(d);
+    }
+  }
+  NVVM::WgmmaGroupSyncAlignedOp::create(b, loc);
+  parts[op.getResult()] = result;
+  return success();
+}
+
+LogicalResult KernelEmitter::emitAccRead(tile::AccReadOp op) {
+  SmallVector<Value> acc = parts[op.getAcc()];
+  tile::DigitsAttr layout = op.getResult().getType().getLayout();
+  if (!layout)
+    return op.emitOpError("the NVVM lowering needs a layout on ")
+           << op.getResult().getType();
+  // The wait takes and gives the registers, so that no read moves above it.
+  auto wait = nv::WgmmaWaitOp::create(b, loc, /*pending=*/0, ValueRange(acc));
+  SmallVector<Value> values;
+  for (Value v : wait.getResults()) {
+    int64_t count = cast<LLVM::LLVMStructType>(v.getType()).getBody().size();
+    for (int64_t i = 0; i < count; ++i)
+      values.push_back(LLVM::ExtractValueOp::create(b, loc, v, i));
+  }
+  if (int64_t(values.size()) != layout.getLevelSize(tile::Level::Reg))
+    return op.emitOpError("the layout has ")
+           << layout.getLevelSize(tile::Level::Reg)
+           << " registers, the accumulator " << values.size();
+  parts[op.getResult()] = values;
+  return success();
+}

@@ -1,0 +1,153 @@
+//===- Rings.cpp - Rings and barriers in shared memory --------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A slot has two mbarriers: `full` completes when all copies into the slot have
+// landed, `empty` when every warp of the consumers has given it back.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelEmitter.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::nvvm;
+
+Value KernelEmitter::shared(int64_t offset) {
+  Type ptr = LLVM::LLVMPointerType::get(b.getContext(), 3);
+  Value base =
+      LLVM::AddressOfOp::create(b, loc, ptr, sharedGlobal.getSymName());
+  return LLVM::GEPOp::create(b, loc, ptr, b.getI8Type(), base,
+                             ArrayRef<LLVM::GEPArg>{int32_t(offset)});
+}
+
+Value KernelEmitter::sharedAt(Value base, Value offset) {
+  Type ptr = LLVM::LLVMPointerType::get(b.getContext(), 3);
+  return LLVM::GEPOp::create(b, loc, ptr, b.getI8Type(), base,
+                             ArrayRef<LLVM::GEPArg>{offset});
+}
+
+SmallVector<Value> KernelEmitter::slotBuffers(const RingPlace &ring,
+                                              Value slot) {
+  Value offset = mul(slot, c32(ring.slotBytes));
+  SmallVector<Value> result;
+  for (int64_t buffer : ring.bufferOffsets)
+    result.push_back(sharedAt(shared(ring.base + buffer), offset));
+  return result;
+}
+
+Value KernelEmitter::barrierAt(int64_t first, Value slot) {
+  return sharedAt(shared(first), mul(slot, c32(8)));
+}
+
+void KernelEmitter::waitParity(Value barrier, Value parity) {
+  // The hint bounds one hardware wait; the op retries until the phase is over.
+  NVVM::MBarrierTryWaitParityOp::create(b, loc, barrier, parity, c32(10000000));
+}
+
+SmallVector<Value> KernelEmitter::advance(const RingPlace &ring,
+                                          ValueRange cursor) {
+  Value next = add(cursor[0], c32(1));
+  Value wraps = cmp(arith::CmpIPredicate::eq, next, c32(ring.slots));
+  Value slot = arith::SelectOp::create(b, loc, wraps, c32(0), next);
+  Value flip = arith::ExtUIOp::create(b, loc, b.getI32Type(), wraps);
+  Value parity = arith::XOrIOp::create(b, loc, cursor[1], flip);
+  return {slot, parity};
+}
+
+/// Bytes that copies by descriptor bring to the slot acquired by `op`.
+static int64_t descriptorBytes(tile::AcquireOp op) {
+  int64_t bytes = 0;
+  for (Value buffer : op.getBuffers())
+    for (Operation *user : buffer.getUsers())
+      if (auto copy = dyn_cast<tile::CopyOp>(user))
+        if (copy.getHow() == tile::How::Desc)
+          bytes += copy.getBuffer().getType().getNumElements() *
+                   copy.getBuffer()
+                       .getType()
+                       .getElementType()
+                       .getIntOrFloatBitWidth() /
+                   8;
+  return bytes;
+}
+
+LogicalResult KernelEmitter::emitAcquire(tile::AcquireOp op) {
+  const RingPlace &ring = rings[op.getRing()];
+  ArrayRef<Value> cursor = parts[op.getCursor()];
+  Value slot = cursor[0], parity = cursor[1];
+  waitParity(barrierAt(ring.emptyBarriers, slot), parity);
+  SmallVector<Value> buffers = slotBuffers(ring, slot);
+  for (auto [result, buffer] : llvm::zip(op.getBuffers(), buffers))
+    parts[result] = {buffer, slot};
+  if (int64_t bytes = descriptorBytes(op)) {
+    Value full = barrierAt(ring.fullBarriers, slot);
+    ifThen(team.single ? Value()
+                       : cmp(arith::CmpIPredicate::eq, team.thread, c32(0)),
+           [&] {
+             NVVM::MBarrierArriveExpectTxOp::create(
+                 b, loc, Type(), full, c32(bytes), NVVM::MemScopeKind::CTA,
+                 /*relaxed=*/false, Value());
+           });
+  }
+  return success();
+}
+
+LogicalResult KernelEmitter::emitPublish(tile::PublishOp op) {
+  const RingPlace &ring = rings[op.getRing()];
+  SmallVector<Value> cursor = parts[op.getCursor()];
+  if (ring.gathers)
+    NVVM::CpAsyncMBarrierArriveOp::create(
+        b, loc, barrierAt(ring.fullBarriers, cursor[0]), /*noinc=*/true);
+  parts[op.getNext()] = advance(ring, cursor);
+  return success();
+}
+
+LogicalResult KernelEmitter::emitWait(tile::WaitOp op) {
+  const RingPlace &ring = rings[op.getRing()];
+  ArrayRef<Value> cursor = parts[op.getCursor()];
+  Value slot = cursor[0], parity = cursor[1];
+  waitParity(barrierAt(ring.fullBarriers, slot), parity);
+  // What threads have written becomes visible to matrix instructions.
+  if (ring.gathers)
+    NVVM::FenceProxyOp::create(
+        b, loc, NVVM::ProxyKind::async_shared,
+        NVVM::SharedSpaceAttr::get(b.getContext(),
+                                   NVVM::SharedSpace::shared_cta));
+  SmallVector<Value> buffers = slotBuffers(ring, slot);
+  for (auto [result, buffer] : llvm::zip(op.getBuffers(), buffers))
+    parts[result] = {buffer, slot};
+  return success();
+}
+
+LogicalResult KernelEmitter::emitRelease(tile::ReleaseOp op) {
+  const RingPlace &ring = rings[op.getRing()];
+  SmallVector<Value> cursor = parts[op.getCursor()];
+  Value empty = barrierAt(ring.emptyBarriers, cursor[0]);
+  Value lane = arith::AndIOp::create(b, loc, team.thread, c32(31));
+  ifThen(cmp(arith::CmpIPredicate::eq, lane, c32(0)), [&] {
+    NVVM::MBarrierArriveOp::create(b, loc, b.getI64Type(), empty, Value());
+  });
+  parts[op.getNext()] = advance(ring, cursor);
+  return success();
+}
+
+LogicalResult KernelEmitter::emitGroupSync(tile::GroupSyncOp op) {
+  if (op.getProxy())
+    NVVM::FenceProxyOp::create(
+        b, loc, NVVM::ProxyKind::async_shared,
+        NVVM::SharedSpaceAttr::get(b.getContext(),
+                                   NVVM::SharedSpace::shared_cta));
+  if (op.getScope() == tile::Scope::Block || !team.role) {
+    NVVM::BarrierOp::create(b, loc);
+    return success();
+  }
+  Value id = team.role.getCopies() == 1 ? c32(team.firstId)
+                                        : add(team.group, c32(team.firstId));
+  NVVM::BarrierOp::create(b, loc, Type(), id, c32(team.threads),
+                          NVVM::BarrierReductionAttr(), Value());
+  return success();
+}
