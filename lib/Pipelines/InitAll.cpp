@@ -25,6 +25,7 @@
 #include "moec/Dialect/Moe/Transforms/Passes.h"
 #include "moec/Pipelines/LowerToLLVM.h"
 #include "moec/Pipelines/MoeToCpu.h"
+#include "moec/Pipelines/TileToExplicit.h"
 #include "moec/Reference/Moe/Passes.h"
 
 using namespace mlir;
@@ -53,6 +54,7 @@ void moe::registerAllPasses() {
   registerMoeTransformsPasses();
   registerLowerToLLVM();
   registerMoeToCpu();
+  registerTileToExplicit();
   registerMoeReferencePasses();
   tile::registerMoeTileTransformsPasses();
 }

@@ -594,6 +594,8 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
   auto body = [&](Value i) -> LogicalResult {
     Value entry = i, n0;
     if (list.blocks) {
+      // Order is locality, not meaning: expert_major, by which GPU workers side
+      // by side share weights, goes row block by row block here.
       bool nMajor = op.getOrder() == tile::Order::NMajor;
       Value divisor = nMajor ? list.count : index(perBlock);
       Value quotient = arith::DivUIOp::create(b, loc, i, divisor);

@@ -38,7 +38,12 @@ private:
                      bool fragment = false);
   LogicalResult productOf(SmallVectorImpl<Value> &accumulators);
   Value epilogue(ArrayRef<Value> accumulators);
-  void store(Value result);
+  /// Elements of the rows before the sum over top-k.
+  Type partialType() {
+    return op.getChosenConfig().getString("partial") == "bf16"
+               ? Type(BFloat16Type::get(op.getContext()))
+               : Type(Float32Type::get(op.getContext()));
+  }
 
   PlanBuilder &plan;
   GroupedGemmOp op;
@@ -46,6 +51,9 @@ private:
   KernelBuilder *kernel = nullptr;
 
   int64_t blockM = 0, blockN = 0, step = 0;
+  /// Copies fill the tiles (GPU): they deliver zeros beyond the memory, so that
+  /// tiles keep their extents.
+  bool copied = false;
   int64_t cols = 0, k = 0; ///< columns of the result, reduction size
   int64_t tileRowsOfB = 0; ///< rows of B per tile: blockN or 2 blockN
   SmallVector<int64_t> boxes;
@@ -85,7 +93,7 @@ LogicalResult GemmKernel::decideScales() {
     return op.emitOpError("zero points by row sums have no tile form yet, use "
                           "zero = element");
   int64_t blockK = op.getChosenConfig().getBlockK();
-  step = blockK == 0 ? k : std::min(blockK, k);
+  step = blockK == 0 ? k : copied ? blockK : std::min(blockK, k);
   for (auto [quant, where, name] :
        {std::tuple{aq, aPlace, "a"}, std::tuple{bq, bPlace, "b"}}) {
     if (where != ScalePlace::Promote)
@@ -146,11 +154,13 @@ void GemmKernel::fitBlockN() {
   GateUpAttr gateUp = op.getGateUpAttr();
   if (blockN <= cols && (cols >= 4 || !gateUp))
     return;
+  bool halves = gateUp && gateUp.getKind() == GateUpKind::Halves;
+  if (copied && !halves)
+    return;
   if (op.getQuantizeAttr() || cols % 4 == 0) {
     blockN = std::min(blockN, cols);
     return;
   }
-  bool halves = gateUp && gateUp.getKind() == GateUpKind::Halves;
   if (halves) {
     blockN = cols < 4 ? llvm::PowerOf2Ceil(cols + 1) / 2 : cols / 4 * 4;
     return;
@@ -203,6 +213,7 @@ LogicalResult GemmKernel::decide() {
     return op.emitOpError("has no config; run moe-select-config first");
   blockM = config.getBlockM();
   blockN = config.getBlockN();
+  copied = config.getString("b") == "desc" || config.getString("b") == "vector";
   cols = op.getOutCols();
   k = op.getReductionSize();
   fitBlockN();
@@ -563,7 +574,7 @@ Value GemmKernel::epilogue(ArrayRef<Value> accumulators) {
       quantises ? Type(kb.getF32Type())
                 : cast<ShapedType>(op.getOuts()[0].getType()).getElementType();
   if (op.getOut() == RowLayout::Token)
-    outElement = kb.getF32Type();
+    outElement = partialType();
   Type resultType = tile::FragType::get(blockM, blockN, outElement);
   return tile::MapOp::create(
              kb, loc, TypeRange{resultType}, inputs,
@@ -609,12 +620,20 @@ LogicalResult GemmKernel::build() {
              << " has no tile form yet, use rows";
     Value slots = arith::MulIOp::create(
         plan.b, loc, plan.tokensOf(op.getRouting()), plan.index(topk));
-    flat = plan.workspace({ShapedType::kDynamic, cols}, plan.b.getF32Type(),
-                          slots);
+    StringRef partial = op.getChosenConfig().getString("partial");
+    if (partial != "f32" && partial != "bf16")
+      return op.emitOpError("partial = ")
+             << partial << " is no element type of partial rows, use f32 or "
+             << "bf16";
+    flat = plan.workspace({ShapedType::kDynamic, cols}, partialType(), slots);
   }
-  Value counter = plan.workspace({1}, plan.b.getI64Type(), {}, /*zero=*/true);
+  bool counts = op.getChosenConfig().getString("claim") == "counter";
+  Value counter;
+  if (counts)
+    counter = plan.workspace({1}, plan.b.getI64Type(), {}, /*zero=*/true);
 
   KernelBuilder builder = plan.startKernel("gemm");
+  builder.kernel->setAttr("moe.config", op.getChosenConfig());
   kernel = &builder;
   auto use = [&](Value v) { return v ? builder.use(plan.buffer(v)) : Value(); };
   a = use(op.getA());
@@ -633,7 +652,8 @@ LogicalResult GemmKernel::build() {
   inside.slots = builder.use(routing.slots);
   inside.table = builder.use(routing.table);
   inside.count = builder.use(routing.count);
-  builder.useClaimCounter(counter);
+  if (counts)
+    builder.useClaimCounter(counter);
   Value outMemory = builder.use(toTokens ? flat : out);
   Value outScale = op.getQuantizeAttr()
                        ? builder.use(plan.values.lookup(op->getResult(1)))
@@ -646,10 +666,15 @@ LogicalResult GemmKernel::build() {
                              ValueRange{builder.index(0)}));
   Value list =
       tile::BlockListOp::create(kb, loc, inside.table, count, cols, blockN);
-  bool nMajor = op.getChosenConfig().getString("order") == "n_major";
-  auto loop = tile::ForTilesOp::create(
-      kb, loc, list, nMajor ? tile::Order::NMajor : tile::Order::BlockMajor);
-  loop.setClaim(tile::Claim::Counter);
+  std::optional<tile::Order> order =
+      tile::symbolizeOrder(op.getChosenConfig().getString("order"));
+  if (!order || *order == tile::Order::Explicit)
+    return op.emitOpError("order = ")
+           << op.getChosenConfig().getString("order")
+           << " is none of a list of row blocks, use block_major, n_major or "
+              "expert_major";
+  auto loop = tile::ForTilesOp::create(kb, loc, list, *order);
+  loop.setClaim(counts ? tile::Claim::Counter : tile::Claim::Stride);
   {
     OpBuilder::InsertionGuard guard(kb);
     Block &body = loop.getBody().front();

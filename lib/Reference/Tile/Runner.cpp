@@ -162,6 +162,24 @@ LogicalResult Runner::runScf(Operation &op, bool &known) {
       set(result, value);
     return success();
   }
+  if (auto loop = dyn_cast<scf::ParallelOp>(op)) {
+    if (loop.getNumReductions() != 0 || loop.getNumLoops() != 1)
+      return op.emitError("the tile interpreter runs parallel loops of one "
+                          "dimension without reductions");
+    FailureOr<SmallVector<int64_t>> bounds =
+        getIndices(&op, {loop.getLowerBound()[0], loop.getUpperBound()[0],
+                         loop.getStep()[0]});
+    if (failed(bounds))
+      return failure();
+    if ((*bounds)[2] <= 0)
+      return op.emitError("step is not positive: ") << (*bounds)[2];
+    for (int64_t i = (*bounds)[0]; i < (*bounds)[1]; i += (*bounds)[2]) {
+      set(loop.getInductionVars()[0], HostScalar::ofInt(i));
+      if (failed(runBlock(*loop.getBody())))
+        return failure();
+    }
+    return success();
+  }
   if (auto branch = dyn_cast<scf::IfOp>(op)) {
     FailureOr<int64_t> condition = getIndex(&op, branch.getCondition());
     if (failed(condition))
@@ -402,6 +420,20 @@ FailureOr<TileRecord> Runner::getRecord(ForTilesOp op, const TileList &list,
     bool nMajor = op.getOrder() == Order::NMajor;
     row = nMajor ? entry % list.count : entry / perRow;
     n0 = (nMajor ? entry / list.count : entry % perRow) * list.blockN;
+    if (op.getOrder() == Order::ExpertMajor) {
+      // The run of row blocks with the expert of block entry / perRow.
+      auto expertOf = [&](int64_t block) {
+        return list.table.buffer->data[*list.table.locate({block, 0})].i;
+      };
+      int64_t first = row, end = row + 1;
+      while (first > 0 && expertOf(first - 1) == expertOf(row))
+        --first;
+      while (end < list.count && expertOf(end) == expertOf(row))
+        ++end;
+      int64_t inside = entry - first * perRow;
+      row = first + inside % (end - first);
+      n0 = inside / (end - first) * list.blockN;
+    }
   }
   SmallVector<int64_t, 8> cells;
   for (int64_t column = 0; column < list.table.sizes[1]; ++column) {

@@ -208,8 +208,8 @@ moe_tile.kernel @k(%t: memref<?x3xi32>, %n: index) {
 // -----
 
 moe_tile.kernel @k(%l: !moe_tile.tiles<blocks>) {
-  // expected-error @below {{for_tiles_c1: a list of blocks has no order expert_major}}
-  moe_tile.for_tiles %t in %l : !moe_tile.tiles<blocks> order(expert_major) { }
+  // expected-error @below {{for_tiles_c1: a list of blocks has no order explicit}}
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<blocks> order(explicit) { }
   moe_tile.return
 }
 

@@ -29,8 +29,8 @@ static const ConfigField fields[] = {
      "how B arrives: direct, desc, vector, pack, decode"},
     {"b_place", ConfigFieldKind::String, "load",
      "where packed weights are decoded: load, transform, compute"},
-    {"order", ConfigFieldKind::String, "expert_major",
-     "order of the tile list: expert_major, n_major"},
+    {"order", ConfigFieldKind::String, "block_major",
+     "order of the tile list: block_major, n_major, expert_major"},
     {"group_m", ConfigFieldKind::Int, "1",
      "m blocks that share a sweep over n (L2 reuse)"},
     {"store", ConfigFieldKind::String, "vector",
@@ -56,7 +56,7 @@ static const ConfigField fields[] = {
      "k step inside a slot; 0 = the atom's"},
     {"cluster", ConfigFieldKind::Ints, "1,1", "thread block cluster m, n"},
     {"grid", ConfigFieldKind::String, "persistent", "persistent or tiles"},
-    {"claim", ConfigFieldKind::String, "stride",
+    {"claim", ConfigFieldKind::String, "counter",
      "how workers take tiles: stride, counter"},
     {"pdl", ConfigFieldKind::Bool, "false", "programmatic dependent launch"},
     {"waves_per_eu", ConfigFieldKind::Int, "0", "AMD occupancy hint"},
@@ -67,6 +67,8 @@ static const ConfigField fields[] = {
     {"predicted_us", ConfigFieldKind::Int, "0", "predicted time; 0 = unknown"},
     {"source", ConfigFieldKind::String, "",
      "who chose: user, tuner, rule, model"},
+    {"partial", ConfigFieldKind::String, "f32",
+     "element type of the rows before the sum over top-k: f32, bf16"},
 };
 
 ArrayRef<ConfigField> moe::configFields() { return fields; }

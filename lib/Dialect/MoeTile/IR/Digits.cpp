@@ -221,3 +221,37 @@ DigitsAttr moe::tile::getAtomLayout(AtomAttr atom) {
   DigitsAttr layout = DigitsAttr::get(atom.getContext(), digits);
   return atom.getSwap() ? layout.swapped() : layout;
 }
+
+//===----------------------------------------------------------------------===//
+// Split
+//===----------------------------------------------------------------------===//
+
+DigitsAttr moe::tile::splitLayout(DigitsAttr layout, int64_t block) {
+  SmallVector<Digit> digits;
+  bool found = false;
+  for (Digit digit : layout.getDigits()) {
+    int64_t reach = digit.stride * digit.extent;
+    if (digit.dim != Dim::N || digit.stride == 0 || reach <= block) {
+      digits.push_back(digit);
+      continue;
+    }
+    if (digit.stride > block) {
+      // Columns beyond the chosen half move together.
+      digit.stride /= 2;
+      digits.push_back(digit);
+      continue;
+    }
+    // The digit steps over the border: its factor of two goes away.
+    int64_t below = block / digit.stride;
+    if (digit.level != Level::Reg || block % digit.stride != 0 ||
+        digit.extent % (2 * below) != 0)
+      return {};
+    found = true;
+    digit.extent /= 2;
+    digits.push_back(digit);
+  }
+  // Replicated columns (a slice) have nothing to choose from.
+  bool replicated = layout.getExtent(Dim::N) == 1;
+  return found || replicated ? DigitsAttr::get(layout.getContext(), digits)
+                             : DigitsAttr();
+}

@@ -411,9 +411,9 @@ void ForTilesOp::print(OpAsmPrinter &printer) {
 LogicalResult ForTilesOp::verify() {
   // for_tiles_c1
   ListForm form = getList().getType().getForm();
-  bool forBlocks =
-      getOrder() == Order::BlockMajor || getOrder() == Order::NMajor;
-  if (form == ListForm::Blocks ? !forBlocks : getOrder() == Order::BlockMajor)
+  bool legal = form == ListForm::Blocks ? getOrder() != Order::Explicit
+                                        : getOrder() != Order::BlockMajor;
+  if (!legal)
     return emitOpError("for_tiles_c1: a list of ")
            << stringifyListForm(form) << " has no order "
            << stringifyOrder(getOrder());

@@ -103,6 +103,11 @@ DigitsAttr getAtomLayout(AtomAttr atom);
 /// Whether the type is a buf, acc, frag or staged type.
 bool isTileType(Type type);
 
+/// Layout of either result of a `split` in blocks of `block` columns; null if
+/// the digit that chooses between the results is not one of `reg`, or if
+/// `block` does not cut a digit evenly.
+DigitsAttr splitLayout(DigitsAttr layout, int64_t block);
+
 } // namespace mlir::moe::tile
 
 #endif // MOEC_DIALECT_MOETILE_IR_MOETILE_H

@@ -232,12 +232,21 @@ def MoeTile_ForTilesOp : MoeTile_Op<"for_tiles", [RecursiveMemoryEffects, Single
   let description = [{
     The entries are distributed over the grid; one worker takes its entries in
     list order. `order`: for a `blocks` list `block_major` (all columns of a row
-    block, then the next) or `n_major` (all row blocks of a column block); for a
-    `records` list the stored order, which the word only describes. `claim`:
-    `stride` = worker w takes w, w + W, ...; `counter` = next free entry.
+    block, then the next), `n_major` (all row blocks of a column block) or
+    `expert_major`; for a `records` list the stored order, which the word only
+    describes. `claim`: `stride` = worker w takes w, w + W, ...; `counter` = next
+    free entry.
+
+    `expert_major` of a `blocks` list: row blocks that follow each other in the
+    table and have the same expert form a run; runs are taken in table order,
+    and inside of one column block after column block, each with all row blocks
+    of the run (so that workers side by side read the same weights). With P
+    column blocks, a run of L row blocks from number b on has the entries
+    P * b ... P * (b + L) - 1; entry P * b + j is row block b + j mod L and
+    column block j / L.
 
     Constraints:
-    * `for_tiles_c1`: a `blocks` list has order `block_major` or `n_major`, a `records` list any other than `block_major`;
+    * `for_tiles_c1`: a `blocks` list has any order but `explicit`, a `records` list any but `block_major`;
     * `for_tiles_c2`: carried values are cursors or scalars, of the same types as the yielded ones;
     * `for_tiles_c3`: no carried values in a kernel of form `seq` (entries are independent).
 

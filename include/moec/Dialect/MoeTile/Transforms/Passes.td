@@ -67,6 +67,84 @@ def MoeTileProveIndexWidth : Pass<"moe-tile-prove-index-width", "::mlir::moe::ti
     Statistic<"numUnbounded", "num-unbounded", "Addresses of 64 bits for want of a bound">];
 }
 
+def MoeTileAssignAtoms : Pass<"moe-tile-assign-atoms", "::mlir::moe::tile::KernelOp"> {
+  let summary = "give every accumulator an instruction and every fragment a layout";
+  let description = [{
+    For each sequential kernel with a `moe.config` (others pass unseen): sets
+    `target` of the kernel, the atom of the product and of its accumulator, and
+    the digits of every fragment. The instruction is that of the configuration's
+    `atom` or, where it is empty, the widest that a team's part of the tile
+    takes; `swap` gives the weights to the hardware's M side. Instructions side
+    by side are `reg` digits, teams (`compute_groups`, divided by
+    `compute_split`) `group` digits.
+
+    Fragments beside the accumulator (operands of an epilogue) take its layout or
+    a slice of it; where two layouts meet, or a split has to choose between
+    threads, the pass fails and names the digit. Nothing inserts a relayout.
+
+    Fails also for a tile whose accumulators alone cannot fit the registers. One
+    that passes may still spill: only the assembler knows.
+  }];
+  let dependentDialects = ["::mlir::moe::tile::MoeTileDialect"];
+  let options = [Option<"target", "target", "std::string", "\"sm_90a\"", "sm_90a">];
+  let statistics = [
+    Statistic<"numKernels", "num-kernels", "Kernels with atoms">,
+    Statistic<"numFragments", "num-fragments", "Fragments with a layout">];
+}
+
+def MoeTileAssignCopies : Pass<"moe-tile-assign-copies", "::mlir::moe::tile::KernelOp"> {
+  let summary = "choose how each tile of global memory is read and written";
+  let description = [{
+    Sets `how` on the loads and stores of a kernel with a `moe.config`, obeying
+    its fields `a` and `b` (`direct` leaves the choice here). Operands of the
+    product: `desc` where rows are consecutive, `gather` where they come from a
+    row list. A load of consecutive rows by descriptor reads all rows of its
+    tile, also those beyond the limit, whose products nothing stores.
+
+    Fails, with the numbers, where a mechanism is not legal: pitches are static
+    and multiples of 16 bytes, boxes have at most 256 rows. That base addresses
+    are multiples of 16 bytes is checked by the run time.
+  }];
+  let statistics = [
+    Statistic<"numDesc", "num-desc", "Operands read by descriptor">,
+    Statistic<"numGather", "num-gather", "Operands gathered by rows">,
+    Statistic<"numVector", "num-vector", "Accesses through registers">];
+}
+
+def MoeTileFormRings : Pass<"moe-tile-form-rings", "::mlir::moe::tile::KernelOp"> {
+  let summary = "size the ring of operands and choose swizzles";
+  let description = [{
+    Sets `stages` of the k loop (by the configuration), the swizzle of the loaded
+    tiles (the bytes of a row: 128, 64 or 32) and `smem_limit` of the kernel.
+    Fails, with the numbers, if slots, staging buffers of the store and barriers
+    do not fit.
+  }];
+  let statistics = [
+    Statistic<"numRings", "num-rings", "Rings formed">,
+    Statistic<"numBytes", "num-bytes", "Bytes of rings and staging buffers">];
+}
+
+def MoeTileSpecialize : Pass<"moe-tile-specialize", "::mlir::moe::tile::KernelOp"> {
+  let summary = "turn a sequential GEMM kernel into roles around a ring";
+  let description = [{
+    A load role that fills the ring and a compute role that empties it, each with
+    its own loop over the tiles; what does not depend on the tile stands above
+    them. The first k step is peeled: it starts from zero. Tiles are dealt out by
+    `claim(stride)`: a counter, by which a CPU balances its cores, would have to
+    be broadcast to both roles.
+
+    Store `staged`: the result goes in pieces of 128 bytes per row through two
+    buffers in turn, each written with whole rows. Store `vector`: fragments are
+    stored as they lie in registers.
+
+    Needs what `moe-tile-assign-atoms`, `moe-tile-assign-copies` and
+    `moe-tile-form-rings` set. Kernels without `moe.config` pass unseen.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::moe::tile::MoeTileDialect"];
+  let statistics = [Statistic<"numKernels", "num-kernels", "Kernels specialised">];
+}
+
 def MoeTileInterpret : Pass<"moe-tile-interpret", "ModuleOp"> {
   let summary = "run kernels or plans on generated data and compare them";
   let description = [{

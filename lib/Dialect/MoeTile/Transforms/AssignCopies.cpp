@@ -1,0 +1,157 @@
+//===- AssignCopies.cpp - moe-tile-assign-copies --------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TileGemm.h"
+
+#include "moec/Dialect/MoeTile/Transforms/Passes.h"
+
+namespace mlir::moe::tile {
+#define GEN_PASS_DEF_MOETILEASSIGNCOPIES
+#include "moec/Dialect/MoeTile/Transforms/Passes.h.inc"
+} // namespace mlir::moe::tile
+
+using namespace mlir;
+using namespace mlir::moe::tile;
+
+//===----------------------------------------------------------------------===//
+// Legality
+//===----------------------------------------------------------------------===//
+
+/// Every pitch of a descriptor, and every run of an asynchronous copy.
+static constexpr int64_t pitchBytes = 16;
+/// Elements of a descriptor's box in one dimension.
+static constexpr int64_t maxBox = 256;
+
+/// Static strides of all dimensions but an outermost one; pitches must be
+/// multiples of 16 bytes.
+static LogicalResult checkPitches(LoadOp load, StringRef how) {
+  MemRefType memory = load.getMemory().getType();
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  int64_t bytes = memory.getElementTypeBitWidth() / 8;
+  if (failed(memory.getStridesAndOffset(strides, offset)) ||
+      strides.back() != 1)
+    return load.emitOpError("how(")
+           << how << ") needs contiguous columns, the memory is " << memory;
+  for (auto [dim, stride] : llvm::enumerate(ArrayRef(strides).drop_back())) {
+    if (ShapedType::isDynamic(stride))
+      return load.emitOpError("how(")
+             << how << ") needs static pitches, dimension " << dim << " of "
+             << memory << " has none";
+    if (stride * bytes % pitchBytes != 0)
+      return load.emitOpError("how(")
+             << how << ") needs pitches that are multiples of " << pitchBytes
+             << " bytes, dimension " << dim << " of " << memory << " has "
+             << stride * bytes;
+  }
+  return success();
+}
+
+static LogicalResult checkDescriptor(LoadOp load) {
+  if (failed(checkPitches(load, "desc")))
+    return failure();
+  int64_t rank = load.getMemory().getType().getRank();
+  if (rank > 5)
+    return load.emitOpError("how(desc) has at most 5 dimensions, got ") << rank;
+  int64_t parts = load.getBoxes() ? load.getBoxes()->size() : 1;
+  int64_t box = load.getTileShape().first / parts;
+  if (box > maxBox)
+    return load.emitOpError("how(desc) has boxes of at most ")
+           << maxBox << " rows, got " << box;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Choice
+//===----------------------------------------------------------------------===//
+
+/// Reads consecutive rows by their first one. Rows at and beyond the limit are
+/// then read too: they give rows of the product that nothing stores.
+static void readByFirstRow(LoadOp load, RowIotaOp iota) {
+  for (OpOperand &operand : load.getIndicesMutable())
+    if (operand.get() == iota.getResult())
+      operand.set(iota.getFirst());
+}
+
+/// Chooses the mechanism of one operand of the product; `wanted` is the field
+/// of the configuration.
+static LogicalResult assignOperand(LoadOp load, StringRef wanted) {
+  int64_t at = cast<TileAccess>(load.getOperation()).getRowsPosition();
+  Value rows = at < 0 ? Value() : Value(load.getIndices()[at]);
+  auto iota = rows ? rows.getDefiningOp<RowIotaOp>() : RowIotaOp();
+  std::optional<How> how = load.getHow();
+  if (!how) {
+    if (wanted == "desc")
+      how = How::Desc;
+    else if (wanted == "gather")
+      how = How::Gather;
+    else if (wanted == "direct")
+      how = rows && !iota ? How::Gather : How::Desc;
+    else
+      return load.emitOpError("the configuration wants \"")
+             << wanted << "\", rings are filled by desc or gather";
+  }
+  if (*how == How::Desc) {
+    if (rows && !iota)
+      return load.emitOpError("how(desc) reads consecutive rows, these are "
+                              "gathered by a row list");
+    if (iota)
+      readByFirstRow(load, iota);
+    if (failed(checkDescriptor(load)))
+      return failure();
+  } else if (*how == How::Gather) {
+    if (!rows)
+      return load.emitOpError("how(gather) needs a row list");
+    if (failed(checkPitches(load, "gather")))
+      return failure();
+  } else {
+    return load.emitOpError("how(")
+           << stringifyHow(*how) << ") does not fill rings";
+  }
+  load.setHow(*how);
+  return success();
+}
+
+namespace {
+struct AssignCopiesPass
+    : public mlir::moe::tile::impl::MoeTileAssignCopiesBase<AssignCopiesPass> {
+  void runOnOperation() override {
+    if (failed(run()))
+      signalPassFailure();
+  }
+
+  LogicalResult run() {
+    auto matched = matchTileGemm(getOperation());
+    if (failed(matched))
+      return failure();
+    if (!*matched)
+      return success();
+    TileGemm &gemm = **matched;
+    if (failed(targetOf(gemm)) ||
+        failed(assignOperand(gemm.a, gemm.config.getString("a"))) ||
+        failed(assignOperand(gemm.b, gemm.config.getString("b"))))
+      return failure();
+    for (LoadOp load : {gemm.a, gemm.b})
+      ++(*load.getHow() == How::Desc ? numDesc : numGather);
+    // Operands and results of the epilogue go through registers.
+    for (Operation &op : gemm.tiles.getBody().front()) {
+      auto access = dyn_cast<TileAccess>(&op);
+      if (!access || op.hasAttr("how"))
+        continue;
+      auto [rows, cols] = access.getTileShape();
+      How how = rows == 1 || cols == 1 ? How::Element : How::Vector;
+      if (auto load = dyn_cast<LoadOp>(op))
+        load.setHow(how);
+      else if (auto store = dyn_cast<StoreOp>(op))
+        store.setHow(how);
+      ++numVector;
+    }
+    return success();
+  }
+};
+} // namespace

@@ -1,0 +1,89 @@
+//===- FormRings.cpp - moe-tile-form-rings --------------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TileGemm.h"
+
+#include "moec/Dialect/MoeTile/Transforms/Passes.h"
+
+namespace mlir::moe::tile {
+#define GEN_PASS_DEF_MOETILEFORMRINGS
+#include "moec/Dialect/MoeTile/Transforms/Passes.h.inc"
+} // namespace mlir::moe::tile
+
+using namespace mlir;
+using namespace mlir::moe::tile;
+
+/// The type of a slot's buffer: the swizzle's period is the row.
+static FailureOr<BufType> slotBuffer(LoadOp load) {
+  auto type = cast<BufType>(load.getType());
+  int64_t row =
+      type.getCols() * (type.getElementType().getIntOrFloatBitWidth() / 8);
+  if (row != 32 && row != 64 && row != 128)
+    return load.emitOpError("a row of a slot has 32, 64 or 128 bytes, the "
+                            "period of a swizzle; ")
+           << type.getCols() << " columns have " << row;
+  if (type.getRows() % 8 != 0)
+    return load.emitOpError("a slot has whole groups of 8 rows, got ")
+           << type.getRows();
+  if (type.getPad() || (type.getSwizzle() && type.getSwizzle() != row))
+    return load.emitOpError("a row of ")
+           << row << " bytes needs that swizzle, got " << type;
+  return BufType::get(type.getContext(), type.getRows(), type.getCols(),
+                      type.getElementType(), row, 0);
+}
+
+namespace {
+struct FormRingsPass
+    : public mlir::moe::tile::impl::MoeTileFormRingsBase<FormRingsPass> {
+  void runOnOperation() override {
+    if (failed(run()))
+      signalPassFailure();
+  }
+
+  LogicalResult run() {
+    KernelOp kernel = getOperation();
+    auto matched = matchTileGemm(kernel);
+    if (failed(matched))
+      return failure();
+    if (!*matched)
+      return success();
+    TileGemm &gemm = **matched;
+    FailureOr<const ExplicitTarget *> target = targetOf(gemm);
+    FailureOr<BufType> a = slotBuffer(gemm.a), b = slotBuffer(gemm.b);
+    FailureOr<Staging> staging = stagingOf(gemm);
+    if (failed(target) || failed(a) || failed(b) || failed(staging))
+      return failure();
+
+    int64_t stages = gemm.loop.getStages().value_or(0);
+    if (stages == 0)
+      stages = gemm.config.getInt("stages");
+    int64_t slot = a->getSizeInBytes() + b->getSizeInBytes();
+    int64_t rest = staging->getSizeInBytes() + (*target)->barrierBytes;
+    int64_t limit =
+        std::min<int64_t>((*target)->smemLimit,
+                          kernel.getSmemLimit().value_or((*target)->smemLimit));
+    int64_t fit = std::max<int64_t>(0, (limit - rest) / slot);
+    if (stages < 2 || stages > fit)
+      return kernel.emitOpError("a ring of ")
+             << stages << " slots of " << slot << " bytes, "
+             << staging->getSizeInBytes() << " bytes of staging and "
+             << (*target)->barrierBytes << " bytes of barriers: " << limit
+             << " bytes hold at most " << fit << " slots, 2 are needed";
+    gemm.loop.setStages(stages);
+    Block &compute = gemm.loop.getCompute().front();
+    for (auto [load, type] : {std::pair{gemm.a, *a}, {gemm.b, *b}})
+      load.getResult().setType(type);
+    compute.getArgument(1).setType(*a);
+    compute.getArgument(2).setType(*b);
+    kernel.setSmemLimit(limit);
+    ++numRings;
+    numBytes += stages * slot + staging->getSizeInBytes();
+    return success();
+  }
+};
+} // namespace

@@ -1,0 +1,341 @@
+//===- Specialize.cpp - moe-tile-specialize -------------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TileGemm.h"
+
+#include "mlir/Analysis/SliceAnalysis.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "moec/Dialect/MoeTile/Transforms/Passes.h"
+
+namespace mlir::moe::tile {
+#define GEN_PASS_DEF_MOETILESPECIALIZE
+#include "moec/Dialect/MoeTile/Transforms/Passes.h.inc"
+} // namespace mlir::moe::tile
+
+using namespace mlir;
+using namespace mlir::moe::tile;
+
+namespace {
+/// Rewrites one kernel. The sequential loop over tiles is cloned into each role
+/// with what the role needs, and erased.
+class Specializer {
+public:
+  Specializer(TileGemm &gemm, Staging staging)
+      : gemm(gemm), staging(staging), b(gemm.tiles), loc(gemm.tiles.getLoc()) {}
+
+  LogicalResult run();
+
+private:
+  void hoist();
+  RoleOp addRole(Block &roles, StringRef name, int64_t threads, int64_t copies,
+                 int64_t regs);
+  ForTilesOp addTileLoop(Value cursor, IRMapping &map,
+                         function_ref<Value(Value)> fill);
+  void buildLoad(RoleOp role);
+  void buildCompute(RoleOp role);
+  void emitStore(IRMapping &map);
+  Value index(int64_t value) {
+    return arith::ConstantIndexOp::create(top, loc, value);
+  }
+
+  TileGemm &gemm;
+  Staging staging;
+  OpBuilder b;
+  Location loc;
+  /// Inserts before the roles, at kernel level.
+  OpBuilder top{b.getContext()};
+  Value ring, lower, upper, step;
+  SmallVector<Value> buffers;
+};
+} // namespace
+
+/// Values that are the same for every tile go above the loop, where both roles
+/// see them.
+void Specializer::hoist() {
+  SmallVector<Operation *> candidates;
+  gemm.tiles.walk<WalkOrder::PreOrder>([&](Operation *op) {
+    if (isa<MapOp>(op))
+      return WalkResult::skip();
+    if (op->hasTrait<OpTrait::ConstantLike>() ||
+        isa<memref::CollapseShapeOp, memref::ExpandShapeOp, memref::CastOp,
+            memref::DimOp>(op) ||
+        (isa_and_nonnull<arith::ArithDialect>(op->getDialect()) && isPure(op)))
+      candidates.push_back(op);
+    return WalkResult::advance();
+  });
+  for (Operation *op : candidates)
+    if (llvm::none_of(op->getOperands(), [&](Value v) {
+          return gemm.tiles->isAncestor(v.getParentRegion()->getParentOp());
+        }))
+      op->moveBefore(gemm.tiles);
+}
+
+RoleOp Specializer::addRole(Block &roles, StringRef name, int64_t threads,
+                            int64_t copies, int64_t regs) {
+  OpBuilder at = OpBuilder::atBlockEnd(&roles);
+  auto divide = copies > 1 ? DivideAttr::get(at.getContext(), gemm.getDivide())
+                           : DivideAttr();
+  auto role = RoleOp::create(at, loc, at.getStringAttr(name),
+                             at.getI64IntegerAttr(threads),
+                             at.getI64IntegerAttr(copies), divide,
+                             regs ? at.getI64IntegerAttr(regs) : IntegerAttr());
+  role.getBody().emplaceBlock();
+  return role;
+}
+
+/// A loop over the tiles that carries one cursor; `fill` makes the body and
+/// returns the cursor at its end.
+ForTilesOp Specializer::addTileLoop(Value cursor, IRMapping &map,
+                                    function_ref<Value(Value)> fill) {
+  auto loop = ForTilesOp::create(
+      b, loc, gemm.tiles.getList(), gemm.tiles.getOrder(), ValueRange{cursor},
+      [&](OpBuilder &nested, Location, Value tile, ValueRange carried) {
+        map.map(gemm.tiles.getTile(), tile);
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToEnd(nested.getInsertionBlock());
+        Value next = fill(carried[0]);
+        YieldOp::create(b, loc, ValueRange{next});
+      });
+  loop.setClaim(Claim::Stride);
+  return loop;
+}
+
+void Specializer::buildLoad(RoleOp role) {
+  b.setInsertionPointToStart(&role.getBody().front());
+  auto type = CursorType::get(b.getContext(), Side::Producer);
+  Value cursor = CursorOp::create(b, loc, type, ring);
+  // What the addresses are made of.
+  SetVector<Operation *> needed;
+  BackwardSliceOptions options;
+  options.omitBlockArguments = true;
+  options.filter = [&](Operation *op) {
+    return gemm.tiles->isProperAncestor(op);
+  };
+  for (LoadOp load : {gemm.a, gemm.b})
+    (void)getBackwardSlice(load.getOperation(), &needed, options);
+
+  IRMapping map;
+  addTileLoop(cursor, map, [&](Value carried) -> Value {
+    Block &body = gemm.tiles.getBody().front();
+    for (Operation &op : body)
+      if (needed.contains(&op))
+        b.clone(op, map);
+    auto loop =
+        scf::ForOp::create(b, loc, lower, upper, step, ValueRange{carried});
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Block &load = gemm.loop.getLoad().front();
+    map.map(load.getArgument(0), loop.getInductionVar());
+    for (Operation &op : load)
+      if (needed.contains(&op))
+        b.clone(op, map);
+    Value at = loop.getRegionIterArg(0);
+    auto slots = cast<RingType>(ring.getType()).getBuffers();
+    auto slot = AcquireOp::create(b, loc, TypeRange(slots), ring, at);
+    // Copies by descriptor first: one thread starts them, then all gather.
+    for (auto [source, buffer] :
+         {std::pair{gemm.b, slot.getResult(1)}, {gemm.a, slot.getResult(0)}}) {
+      SmallVector<Value> indices;
+      for (Value v : source.getIndices())
+        indices.push_back(map.lookupOrDefault(v));
+      CopyOp::create(b, loc, source.getMemory(), indices, source.getDimsAttr(),
+                     source.getGranuleAttr(), source.getBoxesAttr(),
+                     source.getBoxDimAttr(), source.getHowAttr(), PlaceAttr(),
+                     source.getWidthAttr(), buffer);
+    }
+    Value next = PublishOp::create(b, loc, ring, at);
+    scf::YieldOp::create(b, loc, next);
+    return loop.getResult(0);
+  });
+}
+
+/// Writes the result through the staging buffers, piece by piece.
+void Specializer::emitStore(IRMapping &map) {
+  StoreOp store = gemm.store;
+  SmallVector<Value> pieces{map.lookup(store.getValues()[0])};
+  while (static_cast<int64_t>(pieces.size()) < staging.pieces) {
+    SmallVector<Value> halves;
+    for (Value piece : pieces) {
+      auto type = cast<FragType>(piece.getType());
+      int64_t block = type.getCols() / 2;
+      auto half = FragType::get(type.getContext(), type.getRows(), block,
+                                type.getElementType(),
+                                splitLayout(type.getLayout(), block));
+      auto split = SplitOp::create(b, loc, half, half, piece, block);
+      halves.append({split.getFirst(), split.getSecond()});
+    }
+    pieces = halves;
+  }
+  auto mapped = [&](Value v) { return map.lookupOrDefault(v); };
+  int64_t columnDim = cast<TileAccess>(store.getOperation()).getMemoryDim(1);
+  for (auto [i, piece] : llvm::enumerate(pieces)) {
+    Value buffer = buffers[i % buffers.size()];
+    DepositOp::create(b, loc, piece, buffer);
+    GroupSyncOp::create(b, loc, Scope::Team, /*proxy=*/false);
+    SmallVector<Value> indices;
+    for (auto [dim, v] : llvm::enumerate(store.getIndices())) {
+      Value at = mapped(v);
+      if (static_cast<int64_t>(dim) == columnDim && i > 0)
+        at = arith::AddIOp::create(b, loc, at,
+                                   index(i * staging.type.getCols()));
+      indices.push_back(at);
+    }
+    StoreOp::create(b, loc, ValueRange{buffer}, store.getMemory(), indices,
+                    store.getLimit() ? mapped(store.getLimit()) : Value(),
+                    store.getDimsAttr(), store.getGranuleAttr(),
+                    store.getHowAttr(), store.getMode(), store.getWidthAttr());
+  }
+  // With two buffers the next deposit is two barriers away from the last read
+  // of its buffer; with one it would overtake it.
+  if (pieces.size() % 2 != 0)
+    GroupSyncOp::create(b, loc, Scope::Team, /*proxy=*/false);
+}
+
+void Specializer::buildCompute(RoleOp role) {
+  b.setInsertionPointToStart(&role.getBody().front());
+  auto type = CursorType::get(b.getContext(), Side::Consumer);
+  Value cursor = CursorOp::create(b, loc, type, ring);
+  AccType acc = gemm.mma.getType();
+  auto slots = cast<RingType>(ring.getType()).getBuffers();
+  // One slot: wait, multiply, release; the accumulator and the next cursor.
+  auto stepOf = [&](Value at, Value from) -> std::pair<Value, Value> {
+    auto slot = WaitOp::create(b, loc, TypeRange(slots), ring, at);
+    Value sum = MmaOp::create(b, loc, acc, slot.getResult(0), slot.getResult(1),
+                              from, gemm.mma.getAtomAttr());
+    MmaWaitOp::create(b, loc, 0);
+    Value next = ReleaseOp::create(b, loc, ring, at);
+    return {sum, next};
+  };
+
+  IRMapping map;
+  addTileLoop(cursor, map, [&](Value carried) -> Value {
+    Value sum, at = carried;
+    for (Operation &op : gemm.tiles.getBody().front().without_terminator()) {
+      if (&op == gemm.loop.getInits()[0].getDefiningOp())
+        continue;
+      if (&op == gemm.store && gemm.isStaged()) {
+        emitStore(map);
+        continue;
+      }
+      if (&op != gemm.loop) {
+        b.clone(op, map);
+        continue;
+      }
+      std::tie(sum, at) = stepOf(carried, Value());
+      if (gemm.k > gemm.step) {
+        auto loop =
+            scf::ForOp::create(b, loc, step, upper, step, ValueRange{sum, at});
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(loop.getBody());
+        auto [next, cursorNext] =
+            stepOf(loop.getRegionIterArg(1), loop.getRegionIterArg(0));
+        scf::YieldOp::create(b, loc, ValueRange{next, cursorNext});
+        sum = loop.getResult(0);
+        at = loop.getResult(1);
+      }
+      map.map(gemm.loop.getResult(0), sum);
+    }
+    return at;
+  });
+}
+
+/// Erases what no role uses of the clones, last first.
+static void eraseDead(RoleOp role) {
+  SmallVector<Operation *> operations;
+  role.walk<WalkOrder::PreOrder>([&](Operation *op) {
+    if (op != role.getOperation())
+      operations.push_back(op);
+  });
+  for (Operation *op : llvm::reverse(operations))
+    if (isOpTriviallyDead(op))
+      op->erase();
+}
+
+LogicalResult Specializer::run() {
+  KernelOp kernel = gemm.kernel;
+  hoist();
+  MLIRContext *context = kernel.getContext();
+  SmallVector<StringAttr> names{StringAttr::get(context, "a"),
+                                StringAttr::get(context, "b")};
+  SmallVector<Type> types{gemm.a.getType(), gemm.b.getType()};
+  auto ringType =
+      RingType::get(context, *gemm.loop.getStages(), names, types, Sync::Tx);
+  top.setInsertionPoint(gemm.tiles);
+  lower = index(0);
+  upper = index(gemm.k);
+  step = index(gemm.step);
+  ring = RingAllocOp::create(top, loc, ringType);
+  for (int64_t i = 0; i < staging.count; ++i)
+    buffers.push_back(BufAllocOp::create(top, loc, staging.type));
+
+  b.setInsertionPoint(gemm.tiles);
+  auto roles = RolesOp::create(b, loc);
+  Block &block = roles.getBody().emplaceBlock();
+  RoleOp load = addRole(block, "load", gemm.getLoadThreads(), 1,
+                        gemm.config.getInt("load_regs"));
+  RoleOp compute = addRole(block, "compute", gemm.getComputeThreads(),
+                           gemm.getTeams(), gemm.config.getInt("compute_regs"));
+  // Constants that the roles ask for go above them.
+  top.setInsertionPoint(roles);
+  buildLoad(load);
+  buildCompute(compute);
+  gemm.tiles.erase();
+  eraseDead(load);
+  eraseDead(compute);
+
+  SmallVector<int64_t> cluster = gemm.config.getInts("cluster");
+  if (cluster[0] * cluster[1] != 1)
+    return kernel.emitOpError("clusters of ")
+           << cluster[0] << "x" << cluster[1]
+           << " blocks have no explicit form yet";
+  Grid grid =
+      gemm.config.getString("grid") == "tiles" ? Grid::Tiles : Grid::Persistent;
+  kernel.setExecAttr(ExecAttr::get(context, gemm.getThreads(), /*cluster=*/1,
+                                   grid, /*resident=*/false));
+  kernel.setForm(Form::Explicit);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Pass
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct SpecializePass
+    : public mlir::moe::tile::impl::MoeTileSpecializeBase<SpecializePass> {
+  void runOnOperation() override {
+    if (failed(run()))
+      signalPassFailure();
+  }
+
+  LogicalResult run() {
+    KernelOp kernel = getOperation();
+    auto matched = matchTileGemm(kernel);
+    if (failed(matched))
+      return failure();
+    if (!*matched)
+      return success();
+    TileGemm &gemm = **matched;
+    FailureOr<Staging> staging = stagingOf(gemm);
+    if (failed(targetOf(gemm)) || failed(staging))
+      return failure();
+    if (!gemm.mma.getAtom() || !gemm.a.getHow() || !gemm.loop.getStages())
+      return kernel.emitOpError("lacks atoms, copies or rings; run "
+                                "moe-tile-assign-atoms, moe-tile-assign-copies "
+                                "and moe-tile-form-rings first");
+    if (failed(Specializer(gemm, *staging).run()))
+      return failure();
+    ++numKernels;
+    return success();
+  }
+};
+} // namespace

@@ -1,0 +1,169 @@
+//===- TileGemm.cpp - The parts of a sequential GEMM kernel ---------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TileGemm.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::tile;
+
+//===----------------------------------------------------------------------===//
+// Targets
+//===----------------------------------------------------------------------===//
+
+static const ExplicitTarget explicitTargets[] = {
+    {"sm_90a", 232448, 1024, 65536, 255},
+};
+
+const ExplicitTarget *moe::tile::findExplicitTarget(StringRef name) {
+  for (const ExplicitTarget &target : explicitTargets)
+    if (target.name == name)
+      return &target;
+  return nullptr;
+}
+
+FailureOr<const ExplicitTarget *> moe::tile::targetOf(const TileGemm &gemm) {
+  KernelOp kernel = gemm.kernel;
+  std::optional<StringRef> name = kernel.getTarget();
+  if (!name)
+    return kernel.emitOpError("has no target; run moe-tile-assign-atoms first");
+  const ExplicitTarget *target = findExplicitTarget(*name);
+  if (!target)
+    return kernel.emitOpError("no explicit form for target '") << *name << "'";
+  return target;
+}
+
+//===----------------------------------------------------------------------===//
+// Shape of the kernel
+//===----------------------------------------------------------------------===//
+
+/// A team of wgmma is one warpgroup, and so is what loads for it.
+static constexpr int64_t warpgroup = 128;
+
+int64_t TileGemm::getComputeThreads() const {
+  int64_t threads = config.getInt("compute_threads");
+  return threads ? threads : warpgroup;
+}
+
+int64_t TileGemm::getLoadThreads() const {
+  int64_t threads = config.getInt("load_threads");
+  return threads ? threads : warpgroup;
+}
+
+FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
+  TileGemm gemm;
+  gemm.kernel = kernel;
+  gemm.config = kernel->getAttrOfType<moe::ConfigAttr>(kConfigAttr);
+  if (!gemm.config || kernel.getKernelForm() != Form::Seq)
+    return std::optional<TileGemm>();
+  auto refuse = [&](Operation *at, const Twine &why) {
+    return at->emitOpError("has no explicit form: ") << why;
+  };
+
+  SmallVector<ForTilesOp> loops;
+  SmallVector<KLoopOp> products;
+  kernel.walk([&](Operation *op) {
+    if (auto loop = dyn_cast<ForTilesOp>(op))
+      loops.push_back(loop);
+    if (auto product = dyn_cast<KLoopOp>(op))
+      products.push_back(product);
+  });
+  if (loops.size() != 1 || products.size() != 1)
+    return refuse(kernel,
+                  "it has " + Twine(loops.size()) + " loops over tiles and " +
+                      Twine(products.size()) + " k loops, not one of each");
+  gemm.tiles = loops[0];
+  gemm.loop = products[0];
+  if (gemm.tiles->getParentOp() != kernel ||
+      gemm.loop->getParentOp() != gemm.tiles)
+    return refuse(gemm.loop, "it stands in another loop or branch");
+  if (gemm.loop.hasTransform() || gemm.loop.getInits().size() != 1 ||
+      !isa<AccType>(gemm.loop.getInits()[0].getType()) ||
+      gemm.loop.getLoaded().size() != 2)
+    return refuse(gemm.loop, "only a product of two loads that carries an "
+                             "accumulator has one, no scales or packed values");
+  gemm.a = gemm.loop.getLoaded()[0].getDefiningOp<LoadOp>();
+  gemm.b = gemm.loop.getLoaded()[1].getDefiningOp<LoadOp>();
+  if (!gemm.a || !gemm.b)
+    return refuse(gemm.loop, "operands are decoded between load and product");
+  Block &compute = gemm.loop.getCompute().front();
+  gemm.mma = dyn_cast<MmaOp>(compute.front());
+  if (!gemm.mma || compute.getOperations().size() != 2 ||
+      gemm.mma.getC() != gemm.loop.getComputeCarried()[0] ||
+      gemm.mma.getA() != gemm.loop.getComputeTiles()[0] ||
+      gemm.mma.getB() != gemm.loop.getComputeTiles()[1])
+    return refuse(gemm.loop, "its compute region is more than one product");
+  if (!gemm.loop.getInits()[0].getDefiningOp<AccZeroOp>())
+    return refuse(gemm.loop, "it does not start from zero");
+  Value result = gemm.loop.getResult(0);
+  if (result.hasOneUse())
+    gemm.read = dyn_cast<AccReadOp>(*result.user_begin());
+  if (!gemm.read)
+    return refuse(gemm.loop, "its result is not read by one acc_read");
+
+  AccType acc = gemm.mma.getType();
+  for (StoreOp store : gemm.tiles.getBody().getOps<StoreOp>()) {
+    if (store.getTileShape().first != acc.getRows() ||
+        store.getTileShape().second == 1)
+      continue;
+    if (gemm.store || store.getValues().size() != 1 ||
+        !isa<FragType>(store.getValues()[0].getType()))
+      return refuse(store, "one store of one fragment is expected");
+    gemm.store = store;
+  }
+  if (!gemm.store)
+    return refuse(gemm.tiles, "it stores no tile");
+
+  std::optional<int64_t> lower = getConstantIntValue(gemm.loop.getLower());
+  std::optional<int64_t> upper = getConstantIntValue(gemm.loop.getUpper());
+  if (!lower || !upper || *lower != 0 || *upper <= 0)
+    return refuse(gemm.loop, "its bounds are not the constants 0 and K > 0");
+  gemm.rows = acc.getRows();
+  gemm.cols = acc.getCols();
+  gemm.step = gemm.loop.getStep();
+  gemm.k = *upper;
+  Type elementA = getTileElementType(gemm.a.getType());
+  Type elementB = getTileElementType(gemm.b.getType());
+  gemm.elementBytes = elementA.getIntOrFloatBitWidth() / 8;
+  bool halves = (elementA.isBF16() || elementA.isF16()) && elementA == elementB;
+  bool bytes = isa<Float8E4M3FNType, Float8E5M2Type>(elementA) &&
+               isa<Float8E4M3FNType, Float8E5M2Type>(elementB);
+  if ((!halves && !bytes) || !acc.getElementType().isF32())
+    return refuse(gemm.mma, "no matrix instruction multiplies these types");
+  return std::optional<TileGemm>(gemm);
+}
+
+//===----------------------------------------------------------------------===//
+// Staging
+//===----------------------------------------------------------------------===//
+
+FailureOr<Staging> moe::tile::stagingOf(const TileGemm &gemm) {
+  Staging staging;
+  if (!gemm.isStaged())
+    return staging;
+  StoreOp store = gemm.store;
+  auto type = cast<FragType>(store.getValues()[0].getType());
+  int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8;
+  // One piece is a row of the swizzle, 128 bytes.
+  int64_t cols = std::min<int64_t>(type.getCols(), 128 / bytes);
+  staging.pieces = type.getCols() / cols;
+  if (type.getCols() % cols != 0 || !llvm::isPowerOf2_64(staging.pieces) ||
+      (cols * bytes != 128 && cols * bytes != 64 && cols * bytes != 32))
+    return store.emitOpError("a staged store goes in pieces of ")
+           << 128 / bytes << " columns, 1, 2, 4, ... of them; the tile has "
+           << type.getCols() << " columns, use store = \"vector\"";
+  // Two, so that a piece is deposited while the one before is being written.
+  staging.count = std::min<int64_t>(staging.pieces, 2);
+  staging.type = BufType::get(type.getContext(), type.getRows(), cols,
+                              type.getElementType(), cols * bytes, 0);
+  return staging;
+}

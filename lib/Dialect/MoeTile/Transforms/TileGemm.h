@@ -1,0 +1,94 @@
+//===- TileGemm.h - The parts of a sequential GEMM kernel -------*- C++ -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// What the passes from the sequential to the explicit form share: one view of a
+// GEMM kernel and of what its configuration says.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_LIB_DIALECT_MOETILE_TRANSFORMS_TILEGEMM_H
+#define MOEC_LIB_DIALECT_MOETILE_TRANSFORMS_TILEGEMM_H
+
+#include "moec/Dialect/Moe/IR/MoeDialect.h"
+#include "moec/Dialect/MoeTile/IR/MoeTile.h"
+
+namespace mlir::moe::tile {
+
+/// Attribute of a kernel: the configuration that it was built by.
+inline constexpr llvm::StringLiteral kConfigAttr("moe.config");
+
+/// Limits of a target that has an explicit form. Sizes in bytes.
+struct ExplicitTarget {
+  StringRef name;
+  /// Largest on-chip memory of one block.
+  int64_t smemLimit;
+  /// Kept free for the barriers of rings.
+  int64_t barrierBytes;
+  /// Registers of a block and the most that one thread may have.
+  int64_t registers, threadRegisters;
+};
+
+/// The target called `name`, or null.
+const ExplicitTarget *findExplicitTarget(StringRef name);
+
+/// A kernel of form `seq` that multiplies: one loop over tiles with one k loop,
+/// whose product is of two plain loads.
+struct TileGemm {
+  KernelOp kernel;
+  moe::ConfigAttr config;
+  ForTilesOp tiles;
+  KLoopOp loop;
+  LoadOp a, b;
+  MmaOp mma;
+  AccReadOp read;
+  /// The store of the tile, of one fragment.
+  StoreOp store;
+
+  /// Extents of the tile, step and extent of the reduction in elements.
+  int64_t rows = 0, cols = 0, step = 0, k = 0;
+  /// Bytes of an element of a and b.
+  int64_t elementBytes = 0;
+
+  bool isSwapped() const { return config.getBool("swap"); }
+  /// Teams of the compute role, threads of one, and of the load role.
+  int64_t getTeams() const { return config.getInt("compute_groups"); }
+  int64_t getComputeThreads() const;
+  int64_t getLoadThreads() const;
+  int64_t getThreads() const {
+    return getLoadThreads() + getTeams() * getComputeThreads();
+  }
+  /// How several teams share a tile: by m or by n.
+  Divide getDivide() const {
+    return config.getString("compute_split") == "n" ? Divide::N : Divide::M;
+  }
+  bool isStaged() const { return config.getString("store") == "staged"; }
+};
+
+/// The GEMM of a kernel. A kernel that is no business of the passes (without
+/// `moe.config`, or explicit already) gives nothing; one that has a
+/// configuration, but not the shape above, an error.
+FailureOr<std::optional<TileGemm>> matchTileGemm(KernelOp kernel);
+
+/// The target of a kernel that an earlier pass has set, or an error.
+FailureOr<const ExplicitTarget *> targetOf(const TileGemm &gemm);
+
+/// The staging buffers through which a staged store goes: their type and
+/// number; none for a direct store. Fails, with the numbers, for a tile that
+/// does not split into pieces of 128 bytes.
+struct Staging {
+  BufType type;
+  int64_t count = 0, pieces = 0;
+  int64_t getSizeInBytes() const {
+    return count ? count * type.getSizeInBytes() : 0;
+  }
+};
+FailureOr<Staging> stagingOf(const TileGemm &gemm);
+
+} // namespace mlir::moe::tile
+
+#endif // MOEC_LIB_DIALECT_MOETILE_TRANSFORMS_TILEGEMM_H
