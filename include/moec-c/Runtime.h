@@ -16,8 +16,9 @@
 |* Threads: a moec_layer is immutable after it was opened, so any number of   *|
 |* threads may query and run it at the same time, each with its own workspace *|
 |* and outputs. Runs on one pool queue up behind each other; runs on          *|
-|* different pools proceed in parallel. Closing a layer or destroying a pool  *|
-|* that is in use is the caller's error.                                      *|
+|* different pools proceed in parallel. Runs on streams never wait for each   *|
+|* other. Closing a layer or destroying a pool that is in use is the caller's *|
+|* error; for a layer on a GPU, that is until its kernels have ended.         *|
 |*                                                                            *|
 |* Memory: nothing is allocated after moec_open / moec_open_kernels /         *|
 |* moec_pool_create. All scratch memory is the workspace the caller passes.   *|
@@ -66,7 +67,8 @@ typedef enum moec_status {
   MOEC_ERR_DTYPE = 9,            /**< element type differs */
   MOEC_ERR_ALIGNMENT = 10,       /**< a pointer is not aligned enough */
   MOEC_ERR_WORKSPACE = 11,       /**< workspace missing or too small */
-  MOEC_ERR_RESOURCES = 12        /**< threads or memory not available */
+  MOEC_ERR_RESOURCES = 12,       /**< threads or memory not available */
+  MOEC_ERR_DEVICE = 13           /**< no driver, no GPU, or the driver failed */
 } moec_status;
 
 /** Element types. The names in a manifest are those of MLIR: "f32", "bf16",
@@ -124,6 +126,18 @@ typedef struct moec_open_options {
    *  null: the layer itself. */
   const char *function;
   uint32_t flags; /**< MOEC_OPEN_* */
+  /** Where the layer will run, which decides the variants that are loaded:
+   *  - null or "cpu": moec_run.
+   *  - "cuda": moec_run_on_stream, in the context that is current in the
+   *    calling thread or, if there is none, in device 0's primary context.
+   *  - "cuda:N": the same on device N: in the current context if it is of that
+   *    device, else in the device's primary context.
+   *  A context that was current must outlive the layer; a primary context is
+   *  retained until moec_close. */
+  const char *target;
+  /** The library to use as NVIDIA's driver; null: what the environment
+   *  variable MOEC_CUDA_DRIVER names, else "libcuda.so.1". */
+  const char *driver;
 } moec_open_options;
 
 /** Read the manifest only: queries work, moec_run does not. No variant needs
@@ -242,6 +256,9 @@ MOEC_EXPORT void moec_close(moec_layer *layer);
 MOEC_EXPORT const char *moec_manifest(const moec_layer *layer);
 /** The layer's or function's name. */
 MOEC_EXPORT const char *moec_layer_name(const moec_layer *layer);
+/** Where the layer runs: "cpu", "cuda:0", ...; "" if only the manifest was
+ *  opened. */
+MOEC_EXPORT const char *moec_layer_target(const moec_layer *layer);
 /** An integer of the manifest's "dims": "E", "k", "H", "I", ... */
 MOEC_EXPORT moec_status moec_layer_dim(const moec_layer *layer,
                                        const char *name, int64_t *value);
@@ -263,15 +280,16 @@ MOEC_EXPORT moec_status moec_variant_config(const moec_layer *layer,
                                             int32_t index, int32_t entry,
                                             const char **config);
 
-/** The variant that moec_run takes: of the runnable ones that cover the token
+/** The variant that a run takes: of the runnable ones that cover the token
  *  count, the one with the highest instruction set, the first in the manifest
  *  among equals. -1 if tokens is 0 and no variant covers 0: a run then checks
- *  its arguments and launches nothing. */
+ *  its arguments and launches nothing. On a GPU a run passes over variants
+ *  whose tensor maps cannot take the addresses it was given. */
 MOEC_EXPORT moec_status moec_select_variant(const moec_layer *layer,
                                             int64_t tokens, int32_t *index);
 
-/** Bytes of workspace that moec_run needs for this token count on this pool
- *  (null: one worker). May be 0. */
+/** Bytes of workspace that a run needs for this token count on this pool
+ *  (null: one worker, or a GPU). May be 0. */
 MOEC_EXPORT moec_status moec_workspace_size(const moec_layer *layer,
                                             const moec_pool *pool,
                                             int64_t tokens, uint64_t *bytes);
@@ -290,6 +308,26 @@ MOEC_EXPORT moec_status moec_run(const moec_layer *layer, moec_pool *pool,
                                  int64_t tokens, void *workspace,
                                  uint64_t workspace_bytes,
                                  moec_run_stats *stats);
+
+/** Enqueues the layer on a CUDA stream and returns at once; for layers opened
+ *  with the target "cuda". Allocates nothing, synchronises nothing and may be
+ *  captured into a CUDA graph.
+ *  - args, workspace: as for moec_run, in the GPU's memory; they must stay
+ *    valid until the kernels have ended, in a graph until its last replay.
+ *    Runs that may overlap need workspaces of their own.
+ *  - stream: a CUstream or cudaStream_t of the layer's context; null: the
+ *    default stream. The calling thread's current context is left as it is.
+ *  - device_tokens: null, or where on the GPU the real token count will stand
+ *    when the kernels run, at most `tokens`; rows behind it are neither read
+ *    nor written. An integer of the type that the variant's "device_tokens"
+ *    arguments name; an error if it has none.
+ *  - stats may be null; its times are those of this call, on the CPU.
+ *  Everything is checked before the first launch. MOEC_ERR_DEVICE after that
+ *  (a launch that the driver refused) leaves the outputs undefined. */
+MOEC_EXPORT moec_status moec_run_on_stream(
+    const moec_layer *layer, const moec_tensor *args, int32_t arg_count,
+    int64_t tokens, void *workspace, uint64_t workspace_bytes, void *stream,
+    const void *device_tokens, moec_run_stats *stats);
 
 #ifdef __cplusplus
 }

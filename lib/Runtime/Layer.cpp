@@ -7,16 +7,19 @@
 //===----------------------------------------------------------------------===//
 
 #include "Layer.h"
+#include "CudaLayer.h"
+#include "File.h"
 #include "Status.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <map>
 #include <memory>
 
 using namespace moec;
+
+moec_layer::moec_layer() = default;
+moec_layer::~moec_layer() = default;
 
 static int64_t roundUp(int64_t value, int64_t align) {
   return (value + align - 1) & -align;
@@ -56,11 +59,14 @@ static moec_status readOptions(const char *caller,
   isa = hostIsa();
   if (!given)
     return MOEC_OK;
-  if (given->struct_size < sizeof(options))
+  // The members up to the flags were there from the beginning; the others are
+  // read only if the caller knew them.
+  constexpr size_t least = offsetof(moec_open_options, target);
+  if (given->struct_size < least)
     return fail(MOEC_ERR_INVALID_ARGUMENT,
                 "%s: options.struct_size is %zu, must be at least %zu", caller,
-                given->struct_size, sizeof(options));
-  options = *given;
+                given->struct_size, least);
+  std::memcpy(&options, given, std::min(given->struct_size, sizeof(options)));
   if (options.flags & ~MOEC_OPEN_MANIFEST_ONLY)
     return fail(MOEC_ERR_INVALID_ARGUMENT, "%s: unknown flags 0x%x", caller,
                 options.flags & ~MOEC_OPEN_MANIFEST_ONLY);
@@ -84,6 +90,7 @@ static moec_status readOptions(const char *caller,
 /// is none.
 static moec_status markRunnable(const std::string &origin, moec_layer &layer,
                                 Isa isa) {
+  layer.target = "cpu";
   std::string seen;
   bool any = false;
   for (const Variant &variant : layer.manifest.variants) {
@@ -120,20 +127,8 @@ extern "C" moec_status moec_open(const char *directory,
 
   std::string origin = std::string(directory) + "/manifest.json";
   std::string text;
-  std::FILE *file = std::fopen(origin.c_str(), "rb");
-  if (file) {
-    char buffer[65536];
-    while (size_t count = std::fread(buffer, 1, sizeof(buffer), file))
-      text.append(buffer, count);
-  }
-  if (!file || std::ferror(file)) {
-    int error = errno;
-    if (file)
-      std::fclose(file);
-    return fail(MOEC_ERR_FILE, "cannot read '%s': %s", origin.c_str(),
-                std::strerror(error));
-  }
-  std::fclose(file);
+  if (moec_status status = readFile(origin, "", text))
+    return status;
 
   auto layer = std::make_unique<moec_layer>();
   if (moec_status status = readManifest(origin, text.data(), text.size(),
@@ -142,6 +137,13 @@ extern "C" moec_status moec_open(const char *directory,
   layer->manifestOnly = options.flags & MOEC_OPEN_MANIFEST_ONLY;
   if (layer->manifestOnly) {
     layer->loaded.resize(layer->manifest.variants.size());
+    *result = layer.release();
+    return MOEC_OK;
+  }
+  if (options.target && std::strcmp(options.target, "cpu") != 0) {
+    if (moec_status status =
+            openCuda(directory, options.target, options.driver, *layer))
+      return status;
     *result = layer.release();
     return MOEC_OK;
   }
@@ -187,6 +189,10 @@ extern "C" moec_status moec_open_kernels(const char *manifest, size_t length,
   Isa isa;
   if (moec_status status = readOptions(caller, given, options, isa))
     return status;
+  if (options.target && std::strcmp(options.target, "cpu") != 0)
+    return fail(MOEC_ERR_UNSUPPORTED,
+                "%s: kernels in memory run on the cpu, not on '%s'", caller,
+                options.target);
   for (size_t i = 0; i < kernelCount; ++i)
     if (!kernels[i].symbol || !kernels[i].kernel)
       return fail(MOEC_ERR_INVALID_ARGUMENT, "%s: entry %zu has a null %s",
@@ -229,7 +235,7 @@ extern "C" moec_status moec_open_kernels(const char *manifest, size_t length,
 
 extern "C" void moec_close(moec_layer *layer) { delete layer; }
 
-/// "cpu/avx2 [1, 16], cpu/avx2 [17, ...]", cut off after eight.
+/// "cpu/avx2 [1, 16], sm_90a [17, unbounded]", cut off after eight.
 static std::string bucketList(const moec_layer &layer) {
   std::string text;
   int listed = 0;
@@ -239,13 +245,21 @@ static std::string bucketList(const moec_layer &layer) {
     if (listed++ == 8)
       return text + ", and more";
     const Variant &variant = layer.manifest.variants[i];
-    text += (text.empty() ? "" : ", ") + variant.target + "/" + variant.isa +
-            " [" + std::to_string(variant.tokensLow) + ", " +
+    text += (text.empty() ? "" : ", ") + variant.target +
+            (variant.isa.empty() ? "" : "/" + variant.isa) + " [" +
+            std::to_string(variant.tokensLow) + ", " +
             (variant.tokensHigh < 0 ? "unbounded"
                                     : std::to_string(variant.tokensHigh)) +
             "]";
   }
   return text;
+}
+
+moec_status moec::noVariant(const moec_layer &layer, int64_t tokens) {
+  return fail(MOEC_ERR_NO_VARIANT,
+              "%s: no variant covers %lld tokens; there are %s",
+              layer.manifest.name.c_str(), static_cast<long long>(tokens),
+              bucketList(layer).c_str());
 }
 
 moec_status moec_layer::select(int64_t tokens, int32_t &index) const {
@@ -263,10 +277,7 @@ moec_status moec_layer::select(int64_t tokens, int32_t &index) const {
         (best < 0 || loaded[i].isa > loaded[best].isa))
       best = static_cast<int32_t>(i);
   if (best < 0 && tokens > 0)
-    return fail(MOEC_ERR_NO_VARIANT,
-                "%s: no variant covers %lld tokens; there are %s",
-                manifest.name.c_str(), static_cast<long long>(tokens),
-                bucketList(*this).c_str());
+    return noVariant(*this, tokens);
   index = best;
   return MOEC_OK;
 }
@@ -292,14 +303,25 @@ extern "C" moec_status moec_workspace_size(const moec_layer *layer,
   int32_t index;
   if (moec_status status = layer->select(tokens, index))
     return status;
-  WorkspaceLayout layout;
-  if (index >= 0 && !layOut(layer->manifest.variants[index], tokens,
-                            moec_pool_workers(pool), layout))
-    return fail(MOEC_ERR_WORKSPACE,
-                "%s: the workspace for %lld tokens and %d workers exceeds "
-                "2^63 bytes",
-                layer->manifest.name.c_str(), static_cast<long long>(tokens),
-                moec_pool_workers(pool));
-  *bytes = static_cast<uint64_t>(layout.total);
+  uint64_t most = 0;
+  for (size_t i = 0; i < layer->loaded.size(); ++i) {
+    // On a GPU the addresses decide, too, which one runs.
+    bool candidate = layer->cuda
+                         ? layer->loaded[i].runnable &&
+                               layer->manifest.variants[i].covers(tokens)
+                         : static_cast<int32_t>(i) == index;
+    WorkspaceLayout layout;
+    if (!candidate)
+      continue;
+    if (!layOut(layer->manifest.variants[i], tokens, moec_pool_workers(pool),
+                layout))
+      return fail(MOEC_ERR_WORKSPACE,
+                  "%s: the workspace for %lld tokens and %d workers exceeds "
+                  "2^63 bytes",
+                  layer->manifest.name.c_str(), static_cast<long long>(tokens),
+                  moec_pool_workers(pool));
+    most = std::max(most, static_cast<uint64_t>(layout.total));
+  }
+  *bytes = most;
   return MOEC_OK;
 }

@@ -13,13 +13,17 @@
 #include "Isa.h"
 #include "Manifest.h"
 
+#include <memory>
+
 namespace moec {
+
+struct CudaState;
 
 /// What opening adds to a variant of the manifest.
 struct LoadedVariant {
   bool runnable = false;
   Isa isa = Isa::None;
-  /// One per launch.
+  /// One per launch, on the CPU.
   std::vector<moec_kernel> kernels;
 };
 
@@ -37,6 +41,9 @@ struct WorkspaceLayout {
 bool layOut(const Variant &variant, int64_t tokens, int64_t workers,
             WorkspaceLayout &layout);
 
+/// "no variant covers 7 tokens; there are ...".
+moec_status noVariant(const moec_layer &layer, int64_t tokens);
+
 } // namespace moec
 
 /// Immutable after it was opened.
@@ -45,6 +52,13 @@ struct moec_layer {
   std::vector<moec::LoadedVariant> loaded;
   std::vector<moec::CodeObject> objects;
   bool manifestOnly = false;
+  /// "cpu", "cuda:0", ...; "" if only the manifest was opened.
+  std::string target;
+  /// Of a layer on a GPU, else null.
+  std::unique_ptr<moec::CudaState> cuda;
+
+  moec_layer();
+  ~moec_layer();
 
   /// Implements moec_select_variant.
   moec_status select(int64_t tokens, int32_t &index) const;

@@ -6,177 +6,33 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The one file compiled with exceptions: the JSON parser reports where a text
-// is broken by throwing. None leaves readManifest.
+// Compiled with exceptions, see JsonReader.h. None leaves readManifest.
 //
 //===----------------------------------------------------------------------===//
 
 #include "Dtype.h"
-#include "Manifest.h"
-#include "Status.h"
-
-// A name of its own: a program that links the static library may use the same
-// parser, compiled with other options.
-#define NLOHMANN_JSON_NAMESPACE nlohmann::moec_runtime
-#define NLOHMANN_JSON_NAMESPACE_BEGIN                                          \
-  namespace nlohmann {                                                         \
-  inline namespace moec_runtime {
-#define NLOHMANN_JSON_NAMESPACE_END                                            \
-  }                                                                            \
-  }
-#include <nlohmann/json.hpp>
+#include "JsonReader.h"
 
 using namespace moec;
-using Json = nlohmann::json;
 
 namespace {
 
-/// Reads values and keeps the first error, with the place as a JSON pointer.
 /// Members that are not asked for are ignored, so that later formats may add
 /// some.
-class Reader {
+class Reader : public JsonReader {
 public:
-  explicit Reader(std::string origin) : origin(std::move(origin)) {}
-
-  bool error(const std::string &where, const std::string &rule) {
-    fail(MOEC_ERR_MANIFEST, "%s: %s: %s", origin.c_str(),
-         where.empty() ? "/" : where.c_str(), rule.c_str());
-    return false;
-  }
-
-  /// The member, null when it is absent or JSON's null.
-  static const Json *find(const Json &object, const char *key) {
-    auto member = object.find(key);
-    return member == object.end() || member->is_null() ? nullptr : &*member;
-  }
-
-  bool need(const Json &object, const std::string &where, const char *key,
-            const Json *&member) {
-    member = find(object, key);
-    return member || error(where, std::string("'") + key + "' is missing");
-  }
-
-  bool isObject(const Json &json, const std::string &where) {
-    return json.is_object() || error(where, mustBe("an object", json));
-  }
-
-  bool isArray(const Json &json, const std::string &where, size_t limit) {
-    if (!json.is_array())
-      return error(where, mustBe("an array", json));
-    return json.size() <= limit ||
-           error(where, std::to_string(json.size()) + " entries, at most " +
-                            std::to_string(limit) + " are supported");
-  }
-
-  bool string(const Json &object, const std::string &where, const char *key,
-              bool required, std::string &value) {
-    const Json *member = find(object, key);
-    if (!member)
-      return !required || error(where, std::string("'") + key + "' is missing");
-    if (!member->is_string())
-      return error(where + "/" + key, mustBe("a string", *member));
-    value = member->get<std::string>();
-    return value.find('\0') == std::string::npos ||
-           error(where + "/" + key, "a NUL character in a string");
-  }
-
-  /// An integer in [low, high].
-  bool number(const Json &json, const std::string &where, int64_t low,
-              int64_t high, int64_t &value) {
-    if (!json.is_number_integer())
-      return error(where, mustBe("an integer", json));
-    bool fits = !json.is_number_unsigned() ||
-                json.get<uint64_t>() <= uint64_t(INT64_MAX);
-    if (fits)
-      value = json.get<int64_t>();
-    if (fits && value >= low && value <= high)
-      return true;
-    return error(where, json.dump() + " is not in [" + std::to_string(low) +
-                            ", " + std::to_string(high) + "]");
-  }
-
-  /// As number, but a missing member leaves the value as it is.
-  bool optionalNumber(const Json &object, const std::string &where,
-                      const char *key, int64_t low, int64_t high,
-                      int64_t &value) {
-    const Json *member = find(object, key);
-    return !member || number(*member, where + "/" + key, low, high, value);
-  }
-
-  bool flag(const Json &object, const std::string &where, const char *key,
-            bool &value) {
-    const Json *member = find(object, key);
-    if (!member)
-      return true;
-    if (!member->is_boolean())
-      return error(where + "/" + key, mustBe("true or false", *member));
-    value = member->get<bool>();
-    return true;
-  }
-
-  bool alignment(const Json &object, const std::string &where, int64_t &value) {
-    if (!optionalNumber(object, where, "align", 1, maxAlign, value))
-      return false;
-    return (value & (value - 1)) == 0 ||
-           error(where + "/align",
-                 std::to_string(value) + " is not a power of two");
-  }
-
-  /// 7, "8*T + 1" or {"T": 8, "const": 1, "div": 1}.
-  bool affine(const Json &json, const std::string &where, Affine &value) {
-    if (json.is_number())
-      return number(json, where, 0, INT64_MAX, value.constant);
-    if (json.is_string())
-      return Affine::parse(json.get<std::string>(), value) ||
-             error(where, "'" + json.get<std::string>() +
-                              "' is not a sum of terms like 8*T, T and 16");
-    if (!json.is_object())
-      return error(where, mustBe("a size (integer, string or object)", json));
-    if (!find(json, "T") && !find(json, "const"))
-      return error(where, "needs 'T' or 'const'");
-    return optionalNumber(json, where, "T", 0, INT64_MAX, value.perToken) &&
-           optionalNumber(json, where, "const", 0, INT64_MAX, value.constant) &&
-           optionalNumber(json, where, "div", 1, INT64_MAX, value.divisor);
-  }
-
-  /// One size, or an array of them, whose maximum is meant.
-  bool sizes(const Json &json, const std::string &where,
-             std::vector<Affine> &values) {
-    if (!json.is_array()) {
-      values.emplace_back();
-      return affine(json, where, values.back());
-    }
-    if (!isArray(json, where, 64))
-      return false;
-    if (json.empty())
-      return error(where, "an empty list has no maximum");
-    for (size_t i = 0; i < json.size(); ++i) {
-      values.emplace_back();
-      if (!affine(json[i], at(where, i), values.back()))
-        return false;
-    }
-    return true;
-  }
-
-  static std::string at(const std::string &where, size_t index) {
-    return where + "/" + std::to_string(index);
-  }
+  using JsonReader::JsonReader;
 
   bool argument(const Json &json, const std::string &where, Argument &result);
   bool workspace(const Json &json, const std::string &where, Workspace &result);
   bool launchArgument(const Json &json, const std::string &where,
-                      const Variant &variant, LaunchArgument &result);
+                      Variant &variant, LaunchArgument &result);
   bool launches(const Json &json, const std::string &where, Variant &variant);
   bool variant(const Json &json, const std::string &where, Variant &result);
   bool entry(const Json &json, const std::string &where, Manifest &result);
   bool layer(const Json &json, Manifest &result);
 
 private:
-  static std::string mustBe(const char *what, const Json &json) {
-    return std::string("must be ") + what + ", is " + json.type_name();
-  }
-
-  std::string origin;
   int32_t argumentCount = 0;
 };
 
@@ -240,9 +96,15 @@ bool Reader::workspace(const Json &json, const std::string &where,
 }
 
 bool Reader::launchArgument(const Json &json, const std::string &where,
-                            const Variant &variant, LaunchArgument &result) {
+                            Variant &variant, LaunchArgument &result) {
   if (!isObject(json, where))
     return false;
+  bool found = false;
+  if (!variant.isCpu() && !readGpuArgument(*this, json, where, argumentCount,
+                                           variant, result, found))
+    return false;
+  if (found)
+    return true;
   const Json *tensor = find(json, "arg");
   const Json *slice = find(json, "workspace");
   const Json *dimension = find(json, "dim");
@@ -250,6 +112,13 @@ bool Reader::launchArgument(const Json &json, const std::string &where,
     return error(where, "needs exactly one of 'arg', 'workspace' and 'dim'");
   if (dimension) {
     result.kind = LaunchArgument::Dimension;
+    std::string type = "i64";
+    if (!string(json, where, "type", false, type))
+      return false;
+    if (type != "i32" && type != "i64")
+      return error(where + "/type",
+                   "must be 'i32' or 'i64', is '" + type + "'");
+    result.narrow = type == "i32";
     return affine(*dimension, where + "/dim", result.dimension);
   }
   result.kind =
@@ -269,8 +138,8 @@ bool Reader::launches(const Json &json, const std::string &where,
   if (!isArray(json, where, maxLaunchArguments))
     return false;
   variant.launchCount = static_cast<int32_t>(json.size());
-  // Arguments of GPU launches have kinds that only a GPU run time reads.
-  if (variant.target != "cpu")
+  // What other targets need is for their own run time to read.
+  if (!variant.isCpu() && !variant.isNvidia())
     return true;
   size_t total = 0;
   for (size_t i = 0; i < json.size(); ++i) {
@@ -280,7 +149,8 @@ bool Reader::launches(const Json &json, const std::string &where,
     if (!isObject(json[i], here) ||
         !string(json[i], here, "kernel", true, launch.kernel) ||
         !need(json[i], here, "args", arguments) ||
-        !isArray(*arguments, here + "/args", maxLaunchArguments - total))
+        !isArray(*arguments, here + "/args", maxLaunchArguments - total) ||
+        (!variant.isCpu() && !readGpuLaunch(*this, json[i], here, launch)))
       return false;
     total += arguments->size();
     for (size_t j = 0; j < arguments->size(); ++j) {
@@ -314,6 +184,7 @@ bool Reader::variant(const Json &json, const std::string &where,
       !string(json, where, "target", true, result.target) ||
       !string(json, where, "isa", result.target == "cpu", result.isa) ||
       !string(json, where, "code", result.target == "cpu", result.code) ||
+      !string(json, where, "ptx", false, result.ptx) ||
       !need(json, where, "tokens", tokens) ||
       !isArray(*tokens, where + "/tokens", 2))
     return false;
@@ -322,6 +193,12 @@ bool Reader::variant(const Json &json, const std::string &where,
     return error(where + "/code",
                  "'" + result.code +
                      "' must be a relative path inside the artifact");
+  if (find(json, "ptx") && !isInside(result.ptx))
+    return error(where + "/ptx",
+                 "'" + result.ptx +
+                     "' must be a relative path inside the artifact");
+  if (result.isNvidia() && result.code.empty() && result.ptx.empty())
+    return error(where, "needs 'code' or 'ptx'");
 
   if (tokens->size() != 2)
     return error(where + "/tokens", "must be [first, last or null], has " +
@@ -352,6 +229,9 @@ bool Reader::variant(const Json &json, const std::string &where,
       if (!workspace((*list)[i], at(where + "/workspace", i),
                      result.workspaces.back()))
         return false;
+      if (result.isNvidia() && result.workspaces.back().perWorker)
+        return error(at(where + "/workspace", i),
+                     "'per_worker' is for CPUs; a GPU has no workers");
     }
   }
   if (const Json *resources = find(json, "resources")) {

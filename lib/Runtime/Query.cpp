@@ -55,6 +55,10 @@ extern "C" const char *moec_layer_name(const moec_layer *layer) {
   return layer ? layer->manifest.name.c_str() : nullptr;
 }
 
+extern "C" const char *moec_layer_target(const moec_layer *layer) {
+  return layer ? layer->target.c_str() : nullptr;
+}
+
 extern "C" moec_status moec_layer_dim(const moec_layer *layer, const char *name,
                                       int64_t *value) {
   if (!layer || !name || !value)

@@ -51,6 +51,8 @@ extern "C" const char *moec_status_name(int32_t status) {
     return "MOEC_ERR_WORKSPACE";
   case MOEC_ERR_RESOURCES:
     return "MOEC_ERR_RESOURCES";
+  case MOEC_ERR_DEVICE:
+    return "MOEC_ERR_DEVICE";
   default:
     return "unknown status";
   }

@@ -41,10 +41,16 @@ TEST(Manifest, ReadsEverything) {
   EXPECT_EQ(cpu.launches[1].arguments[1].index, 1);
   EXPECT_EQ(cpu.launches[1].arguments[3].dimension.perToken, 1);
   EXPECT_EQ(cpu.launches[1].arguments[4].dimension.constant, 4);
-  // A GPU's launches are counted, their arguments are not for this reader.
   const Variant &gpu = manifest.variants[1];
+  EXPECT_EQ(gpu.ptx, "toy.ptx");
   EXPECT_EQ(gpu.launchCount, 1);
-  EXPECT_TRUE(gpu.launches.empty());
+  ASSERT_EQ(gpu.launches.size(), 1u);
+  EXPECT_EQ(gpu.launches[0].persistent, 0);
+  EXPECT_EQ(gpu.launches[0].block[0], 384u);
+  EXPECT_EQ(gpu.launches[0].sharedMemory, 200704u);
+  ASSERT_EQ(gpu.tensorMaps.size(), 1u);
+  EXPECT_EQ(gpu.tensorMaps[0].rank, 2);
+  EXPECT_TRUE(gpu.launches[0].arguments[2].narrow);
   EXPECT_EQ(gpu.registers, 168);
   EXPECT_EQ(gpu.spills, -1);
 }

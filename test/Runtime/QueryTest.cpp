@@ -158,11 +158,11 @@ TEST(Library, Versions) {
 
 TEST(Library, StatusNames) {
   std::set<std::string> names;
-  for (int32_t status = MOEC_OK; status <= MOEC_ERR_RESOURCES; ++status)
+  for (int32_t status = MOEC_OK; status <= MOEC_ERR_DEVICE; ++status)
     names.insert(moec_status_name(status));
-  EXPECT_EQ(names.size(), 13u);
+  EXPECT_EQ(names.size(), 14u);
   EXPECT_EQ(names.count("unknown status"), 0u);
-  EXPECT_STREQ(moec_status_name(13), "unknown status");
+  EXPECT_STREQ(moec_status_name(14), "unknown status");
   EXPECT_STREQ(moec_status_name(-1), "unknown status");
   EXPECT_STREQ(moec_status_name(MOEC_ERR_SHAPE), "MOEC_ERR_SHAPE");
 }

@@ -35,6 +35,8 @@ def matches(value, schema, root):
                 len(value) >= rule if keyword == "minItems" else len(value) <= rule)
         elif keyword == "oneOf":
             ok = sum(matches(value, sub, root) for sub in rule) == 1
+        elif keyword == "allOf":
+            ok = all(matches(value, sub, root) for sub in rule)
         elif keyword == "anyOf":
             ok = any(matches(value, sub, root) for sub in rule)
         elif keyword == "if":

@@ -1,0 +1,60 @@
+//===- CudaSupport.h - What the tests of GPU layers share -------*- C++ -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_TEST_RUNTIME_CUDASUPPORT_H
+#define MOEC_TEST_RUNTIME_CUDASUPPORT_H
+
+#include "FakeCuda/FakeCuda.h"
+#include "Support.h"
+
+namespace moec::test {
+
+/// Text of test/Runtime/Inputs/gpu.json.
+std::string gpuManifest();
+
+/// What describes the kernels of gpu.json to the fake driver.
+extern const char *const gpuKernels;
+
+/// A cubin that the run time takes for a whole one, around this text.
+std::string cubinOf(const std::string &text);
+
+/// Tests against the fake driver, which every one finds in its first state.
+class CudaTest : public ::testing::Test {
+protected:
+  CudaTest();
+  ~CudaTest() override;
+
+  /// An artifact with this manifest and the kernels as gpu.cubin and gpu.ptx.
+  void write(const std::string &manifest);
+  /// Opens the artifact; the status is the test's to look at.
+  moec_status open(const char *target = "cuda");
+  /// Opens it and forgets the calls that this took.
+  void mustOpen(const char *target = "cuda");
+
+  fake::Driver &fake;
+  Directory artifact;
+  Layer layer;
+};
+
+/// Arguments of one run of gpu.json, at addresses of the fake driver.
+struct GpuRun {
+  explicit GpuRun(int64_t tokens);
+  moec_status run(const moec_layer *layer, moec_run_stats *stats = nullptr);
+
+  int64_t tokens;
+  std::vector<int64_t> rows, ids, weights, bias;
+  std::vector<moec_tensor> tensors;
+  uint64_t workspace = fake::firstAddress + 0x900000;
+  uint64_t workspaceBytes = 1 << 24;
+  uintptr_t stream = 0x5000;
+  uint64_t deviceTokens = 0;
+};
+
+} // namespace moec::test
+
+#endif // MOEC_TEST_RUNTIME_CUDASUPPORT_H
