@@ -1,7 +1,7 @@
 # Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for licence information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Load and run compiled Mixture-of-Experts layers on NumPy arrays.
+"""Load and run compiled Mixture-of-Experts layers on NumPy arrays and PyTorch tensors.
 
     import moec
     layer = moec.load("qwen3")                 # a directory from moe-compile
@@ -9,6 +9,8 @@
 
     moec.register(layer)                       # or with vLLM's signature:
     y = moec.fused_experts(x, w1, w2, topk_weights, topk_ids)
+
+PyTorch tensors on an NVIDIA GPU run there, on the current stream, also under torch.cuda.graph.
 
 NumPy has neither bf16 nor fp8. Such arguments are arrays of their bits (uint16
 and uint8), or arrays of the ml_dtypes package's types, which need not be installed;

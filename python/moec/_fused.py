@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 
-from . import _dtypes
+from . import _dtypes, _torch
 from ._layer import Layer
 
 # vLLM's words for the operands of moe.fused_experts.
@@ -60,11 +60,14 @@ def _mismatch(layer, arrays, tokens):
                 return f"its input '{name}' is missing"
             continue
         shape = layer.shape(name, tokens)
-        if arrays[name].shape != shape:
-            return f"'{name}' has shape {arrays[name].shape}, must be {shape}"
-        if not _dtypes.accepts(arguments[name].dtype, arrays[name].dtype):
-            return (f"'{name}' is {arrays[name].dtype}, must be "
-                    + _dtypes.describe(arguments[name].dtype))
+        if tuple(arrays[name].shape) != shape:
+            return f"'{name}' has shape {tuple(arrays[name].shape)}, must be {shape}"
+        dtype = arguments[name].dtype
+        if _torch.is_tensor(arrays[name]):
+            if arrays[name].dtype not in _torch.accepted(dtype):
+                return f"'{name}' is {arrays[name].dtype}, must be {_torch.describe(dtype)}"
+        elif not _dtypes.accepts(dtype, arrays[name].dtype):
+            return f"'{name}' is {arrays[name].dtype}, must be {_dtypes.describe(dtype)}"
     return None
 
 
@@ -82,7 +85,10 @@ def _choose(arrays, tokens):
 
 
 def _expert_ids(ids, experts):
-    """ids as int32. Wider ones are converted, after a check that nothing is lost."""
+    """ids as int32. Wider ones are converted, on the CPU after a check that nothing is lost."""
+    if _torch.is_tensor(ids):
+        # A check would have to wait for the GPU.
+        return ids.to(_torch.module().int32) if ids.dtype == _torch.module().int64 else ids
     if ids.dtype == np.int32 or ids.dtype.kind not in "iu":
         return ids
     if ids.size and (ids.min() < -1 or (experts and ids.max() >= experts)):
@@ -112,8 +118,8 @@ def fused_experts(hidden_states, w1, w2, topk_weights, topk_ids, inplace=False,
     for name, array in given.items():
         if array is None:
             continue
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"fused_experts: {name} must be a NumPy array, is "
+        if not isinstance(array, np.ndarray) and not _torch.is_tensor(array):
+            raise TypeError(f"fused_experts: {name} must be a NumPy array or a PyTorch tensor, is "
                             f"{type(array).__name__}")
         arrays[_NAMES[name]] = array
     if inplace and out is not None:

@@ -34,7 +34,7 @@ class Tensor(Structure):
 
 class OpenOptions(Structure):
     _fields_ = [("struct_size", c_size_t), ("isa", c_char_p), ("function", c_char_p),
-                ("flags", c_uint32)]
+                ("flags", c_uint32), ("target", c_char_p), ("driver", c_char_p)]
 
 
 class ArgumentInfo(Structure):
@@ -69,6 +69,8 @@ _CHECKED = {
     "moec_workspace_size": [c_void_p, c_void_p, c_int64, POINTER(c_uint64)],
     "moec_run": [c_void_p, c_void_p, POINTER(Tensor), c_int32, c_int64, c_void_p, c_uint64,
                  POINTER(Stats)],
+    "moec_run_on_stream": [c_void_p, POINTER(Tensor), c_int32, c_int64, c_void_p, c_uint64,
+                           c_void_p, c_void_p, POINTER(Stats)],
 }
 # Of the others: result, arguments.
 _PLAIN = {
@@ -85,6 +87,7 @@ _PLAIN = {
     "moec_close": (None, [c_void_p]),
     "moec_manifest": (c_char_p, [c_void_p]),
     "moec_layer_name": (c_char_p, [c_void_p]),
+    "moec_layer_target": (c_char_p, [c_void_p]),
     "moec_argument_count": (c_int32, [c_void_p]),
     "moec_variant_count": (c_int32, [c_void_p]),
 }

@@ -102,7 +102,7 @@ class FusedExperts(unittest.TestCase):
         x, w1, w2, weights, ids = moe_inputs(3)
         cases = [
             (TypeError, "w2 is None", (x, w1, None, weights, ids), {}),
-            (TypeError, "topk_ids must be a NumPy array, is list",
+            (TypeError, "topk_ids must be a NumPy array or a PyTorch tensor, is list",
              (x, w1, w2, weights, [[0, 1]] * 3), {}),
             (ValueError, r"hidden_states has rank 1, must be \[tokens, hidden size\]",
              (x[0], w1, w2, weights, ids), {}),

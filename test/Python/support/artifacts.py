@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import struct
 import tempfile
 
 import numpy as np
@@ -13,16 +14,27 @@ KERNELS = os.environ["MOEC_TEST_KERNELS"]
 
 
 @contextlib.contextmanager
-def artifact(manifest):
-    """A directory with this manifest (dict or text) and the kernels as toy.so."""
+def artifact(manifest, files=()):
+    """A directory with this manifest (dict or text), the kernels as toy.so, and `files` (bytes)."""
     folder = tempfile.mkdtemp(prefix="moec-python-")
     try:
         with open(os.path.join(folder, "manifest.json"), "w", encoding="utf-8") as file:
             file.write(manifest if isinstance(manifest, str) else json.dumps(manifest))
         shutil.copy(KERNELS, os.path.join(folder, "toy.so"))
+        for name in files:
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(files[name])
         yield folder
     finally:
         shutil.rmtree(folder)
+
+
+def cubin(text):
+    """What the run time takes for a whole cubin, around this text."""
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 190, 1, 0, 0, 64, 0, 64, 0,
+                         0, 64, 2, 0)
+    section = struct.pack("<IIQQQQIIQQ", 0, 1, 0, 0, 64 + 128, len(text), 0, 0, 1, 0)
+    return header + bytes(64) + section + text.encode()
 
 
 def toy():
