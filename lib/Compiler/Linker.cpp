@@ -9,12 +9,12 @@
 #include "moec/Compiler/Guard.h"
 #include "moec/Compiler/ObjectEmitter.h"
 
+#include "TemporaryDirectory.h"
 #include "lld/Common/Driver.h"
 #include "mlir/IR/Diagnostics.h"
 #include "llvm/Object/ObjectFile.h"
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
-#include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
 
 #include <mutex>
 
@@ -22,28 +22,6 @@ LLD_HAS_DRIVER(elf)
 
 using namespace mlir;
 using namespace mlir::moe;
-
-namespace {
-/// A directory that vanishes with its contents.
-class TemporaryDirectory {
-public:
-  ~TemporaryDirectory() {
-    if (!path.empty())
-      llvm::sys::fs::remove_directories(path);
-  }
-  std::error_code create() {
-    return llvm::sys::fs::createUniqueDirectory("moec-link", path);
-  }
-  std::string file(StringRef name) const {
-    SmallString<128> result(path);
-    llvm::sys::path::append(result, name);
-    return std::string(result);
-  }
-
-private:
-  SmallString<128> path;
-};
-} // namespace
 
 static LogicalResult writeFile(Location location, StringRef path,
                                StringRef bytes) {
@@ -112,7 +90,7 @@ FailureOr<std::string> mlir::moe::linkSharedObject(Location location,
   }
 
   TemporaryDirectory directory;
-  if (std::error_code error = directory.create())
+  if (std::error_code error = directory.create("moec-link"))
     return emitError(location)
            << "cannot create a temporary directory: " << error.message();
   std::string output = directory.file("kernels.so");

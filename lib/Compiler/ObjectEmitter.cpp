@@ -8,25 +8,19 @@
 
 #include "moec/Compiler/ObjectEmitter.h"
 
+#include "Emission.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
-#include "mlir/Target/LLVMIR/Export.h"
+#include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "moec/Compiler/Guard.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
-#include "llvm/IR/DiagnosticInfo.h"
-#include "llvm/IR/DiagnosticPrinter.h"
-#include "llvm/IR/LegacyPassManager.h"
-#include "llvm/IR/Module.h"
-#include "llvm/IR/Verifier.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Object/ObjectFile.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
-#include "llvm/Target/TargetMachine.h"
 #include "llvm/Target/TargetOptions.h"
 
-#include <chrono>
 #include <mutex>
 
 using namespace mlir;
@@ -36,57 +30,13 @@ void mlir::moe::registerEmission(MLIRContext &context) {
   DialectRegistry registry;
   registerBuiltinDialectTranslation(registry);
   registerLLVMDialectTranslation(registry);
+  registerNVVMDialectTranslation(registry);
   context.appendDialectRegistry(registry);
 }
 
 //===----------------------------------------------------------------------===//
 // LLVM IR
 //===----------------------------------------------------------------------===//
-
-/// Hands LLVM's errors to MLIR; warnings and remarks are dropped.
-namespace {
-struct ForwardDiagnostics final : llvm::DiagnosticHandler {
-  explicit ForwardDiagnostics(Location location) : location(location) {}
-  bool handleDiagnostics(const llvm::DiagnosticInfo &info) override {
-    if (info.getSeverity() != llvm::DS_Error)
-      return true;
-    std::string text;
-    llvm::raw_string_ostream stream(text);
-    llvm::DiagnosticPrinterRawOStream printer(stream);
-    info.print(printer);
-    emitError(location) << "LLVM: " << StringRef(text).split('\n').first;
-    failed = true;
-    return true;
-  }
-  Location location;
-  bool failed = false;
-};
-
-/// One emission: a module in a context of its own.
-class Emission {
-public:
-  Emission(ModuleOp source, const CpuIsa &isa)
-      : source(source), location(source.getLoc()), isa(isa) {
-    auto handler = std::make_unique<ForwardDiagnostics>(location);
-    diagnostics = handler.get();
-    context.setDiagnosticHandler(std::move(handler));
-  }
-
-  LogicalResult translate(ArrayRef<std::string> kernels);
-  LogicalResult optimize();
-  FailureOr<std::string> generate(llvm::CodeGenFileType type);
-  std::string print();
-
-private:
-  ModuleOp source;
-  Location location;
-  const CpuIsa &isa;
-  llvm::LLVMContext context;
-  ForwardDiagnostics *diagnostics;
-  std::unique_ptr<llvm::TargetMachine> machine;
-  std::unique_ptr<llvm::Module> module;
-};
-} // namespace
 
 static std::unique_ptr<llvm::TargetMachine> createMachine(Location location,
                                                           const CpuIsa &isa) {
@@ -114,32 +64,29 @@ static std::unique_ptr<llvm::TargetMachine> createMachine(Location location,
       llvm::CodeModel::Small, llvm::CodeGenOptLevel::Aggressive));
 }
 
-LogicalResult Emission::translate(ArrayRef<std::string> kernels) {
-  machine = createMachine(location, isa);
-  if (!machine)
+/// Translates, hides what is no kernel, and tells every function its target.
+static LogicalResult prepare(Emission &emission, Location location,
+                             const CpuIsa &isa, ArrayRef<std::string> kernels) {
+  if (failed(emission.translate()))
     return failure();
-  module = translateModuleToLLVMIR(source, context, "moec");
-  if (!module) // The translation has said why.
-    return failure();
-  module->setTargetTriple(machine->getTargetTriple());
-  module->setDataLayout(machine->createDataLayout());
-  module->setPICLevel(llvm::PICLevel::BigPIC);
+  llvm::Module &module = emission.getModule();
+  module.setPICLevel(llvm::PICLevel::BigPIC);
 
   llvm::StringSet<> exported;
   for (const std::string &kernel : kernels) {
-    llvm::Function *function = module->getFunction(kernel);
+    llvm::Function *function = module.getFunction(kernel);
     if (!function || function->isDeclaration())
       return emitError(location)
              << "kernel '" << kernel << "' is launched but not defined";
     exported.insert(kernel);
   }
-  for (llvm::GlobalValue &value : module->global_values())
+  for (llvm::GlobalValue &value : module.global_values())
     if (!value.isDeclaration() && !exported.contains(value.getName()) &&
         !value.getName().starts_with("llvm."))
       value.setLinkage(llvm::GlobalValue::InternalLinkage);
 
   std::string width = std::to_string(isa.vectorBits);
-  for (llvm::Function &function : *module) {
+  for (llvm::Function &function : module) {
     if (function.isDeclaration())
       continue;
     function.addFnAttr("target-cpu", isa.cpu);
@@ -152,51 +99,7 @@ LogicalResult Emission::translate(ArrayRef<std::string> kernels) {
     function.addFnAttr(llvm::Attribute::NoUnwind);
     function.setUWTableKind(llvm::UWTableKind::None);
   }
-
-  std::string message;
-  llvm::raw_string_ostream stream(message);
-  if (llvm::verifyModule(*module, &stream))
-    return emitError(location) << "invalid LLVM IR: " << message;
-  return success(!diagnostics->failed);
-}
-
-LogicalResult Emission::optimize() {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager graph;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PipelineTuningOptions tuning;
-  tuning.LoopUnrolling = true;
-  tuning.LoopVectorization = true;
-  tuning.SLPVectorization = true;
-  llvm::PassBuilder builder(machine.get(), tuning);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(graph);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, graph, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3)
-      .run(*module, modules);
-  return success(!diagnostics->failed);
-}
-
-FailureOr<std::string> Emission::generate(llvm::CodeGenFileType type) {
-  SmallVector<char, 0> bytes;
-  llvm::raw_svector_ostream stream(bytes);
-  llvm::legacy::PassManager passes;
-  if (machine->addPassesToEmitFile(passes, stream, nullptr, type))
-    return emitError(location) << "LLVM cannot emit this kind of file";
-  passes.run(*module);
-  if (diagnostics->failed)
-    return failure();
-  return std::string(bytes.data(), bytes.size());
-}
-
-std::string Emission::print() {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  module->print(stream, nullptr);
-  return text;
+  return emission.verify();
 }
 
 //===----------------------------------------------------------------------===//
@@ -264,42 +167,31 @@ static LogicalResult checkUndefined(Location location, StringRef object) {
 // Entry points
 //===----------------------------------------------------------------------===//
 
-namespace {
-/// Adds the seconds of its life to a counter.
-class Stopwatch {
-public:
-  explicit Stopwatch(double *seconds) : seconds(seconds) {}
-  ~Stopwatch() {
-    if (seconds)
-      *seconds += std::chrono::duration<double>(
-                      std::chrono::steady_clock::now() - start)
-                      .count();
-  }
-
-private:
-  double *seconds;
-  std::chrono::steady_clock::time_point start =
-      std::chrono::steady_clock::now();
-};
-} // namespace
-
 /// Translates and optimises, then calls `finish` with the emission.
 static LogicalResult
 emit(ModuleOp module, const CpuIsa &isa, ArrayRef<std::string> kernels,
      EmitTimes *times, llvm::function_ref<LogicalResult(Emission &)> finish) {
   return runGuarded(module.getLoc(), "code generation", [&]() -> LogicalResult {
-    Emission emission(module, isa);
+    std::unique_ptr<llvm::TargetMachine> machine =
+        createMachine(module.getLoc(), isa);
+    if (!machine)
+      return failure();
+    Emission emission(module, std::move(machine));
     {
-      Stopwatch watch(times ? &times->translate : nullptr);
-      if (failed(emission.translate(kernels)))
+      PhaseTimer timer(times ? &times->translate : nullptr);
+      if (failed(prepare(emission, module.getLoc(), isa, kernels)))
         return failure();
     }
     {
-      Stopwatch watch(times ? &times->optimize : nullptr);
-      if (failed(emission.optimize()))
+      PhaseTimer timer(times ? &times->optimize : nullptr);
+      llvm::PipelineTuningOptions tuning;
+      tuning.LoopUnrolling = true;
+      tuning.LoopVectorization = true;
+      tuning.SLPVectorization = true;
+      if (failed(emission.optimize(tuning)))
         return failure();
     }
-    Stopwatch watch(times ? &times->generate : nullptr);
+    PhaseTimer timer(times ? &times->generate : nullptr);
     return finish(emission);
   });
 }

@@ -27,9 +27,9 @@ struct EmitTimes {
   double generate = 0;
 };
 
-/// Prepares a context for emission: registers the translations of the LLVM and
-/// builtin dialects. Must not be called while the context is in use by several
-/// threads.
+/// Prepares a context for emission: registers the translations of the LLVM,
+/// NVVM and builtin dialects. Must not be called while the context is in use by
+/// several threads.
 void registerEmission(MLIRContext &context);
 
 /// Translates a module of the LLVM dialect to LLVM IR, optimises it for `isa`

@@ -1,0 +1,98 @@
+//===- Emission.cpp - One module on its way through LLVM ------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Emission.h"
+
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/IR/DiagnosticInfo.h"
+#include "llvm/IR/DiagnosticPrinter.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Verifier.h"
+#include "llvm/Target/TargetMachine.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+/// Hands LLVM's errors to MLIR; warnings and remarks are dropped.
+struct Emission::ForwardDiagnostics final : llvm::DiagnosticHandler {
+  explicit ForwardDiagnostics(Location location) : location(location) {}
+  bool handleDiagnostics(const llvm::DiagnosticInfo &info) override {
+    if (info.getSeverity() != llvm::DS_Error)
+      return true;
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    llvm::DiagnosticPrinterRawOStream printer(stream);
+    info.print(printer);
+    emitError(location) << "LLVM: " << StringRef(text).split('\n').first;
+    failed = true;
+    return true;
+  }
+  Location location;
+  bool failed = false;
+};
+
+Emission::Emission(ModuleOp source,
+                   std::unique_ptr<llvm::TargetMachine> machine)
+    : source(source), machine(std::move(machine)) {
+  auto handler = std::make_unique<ForwardDiagnostics>(source.getLoc());
+  diagnostics = handler.get();
+  context.setDiagnosticHandler(std::move(handler));
+}
+
+LogicalResult Emission::translate() {
+  module = translateModuleToLLVMIR(source, context, "moec");
+  if (!module) // The translation has said why.
+    return failure();
+  module->setTargetTriple(machine->getTargetTriple());
+  module->setDataLayout(machine->createDataLayout());
+  return success();
+}
+
+LogicalResult Emission::verify() {
+  std::string message;
+  llvm::raw_string_ostream stream(message);
+  if (llvm::verifyModule(*module, &stream))
+    return emitError(source.getLoc()) << "invalid LLVM IR: " << message;
+  return success(!diagnostics->failed);
+}
+
+LogicalResult Emission::optimize(const llvm::PipelineTuningOptions &tuning) {
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager graph;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PassBuilder builder(machine.get(), tuning);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(graph);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, graph, modules);
+  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3)
+      .run(*module, modules);
+  return success(!diagnostics->failed);
+}
+
+FailureOr<std::string> Emission::generate(llvm::CodeGenFileType type) {
+  SmallVector<char, 0> bytes;
+  llvm::raw_svector_ostream stream(bytes);
+  llvm::legacy::PassManager passes;
+  if (machine->addPassesToEmitFile(passes, stream, nullptr, type))
+    return emitError(source.getLoc()) << "LLVM cannot emit this kind of file";
+  passes.run(*module);
+  if (diagnostics->failed)
+    return failure();
+  return std::string(bytes.data(), bytes.size());
+}
+
+std::string Emission::print() const {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module->print(stream, nullptr);
+  return text;
+}

@@ -1,0 +1,69 @@
+//===- Emission.h - One module on its way through LLVM ----------*- C++ -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_LIB_COMPILER_EMISSION_H
+#define MOEC_LIB_COMPILER_EMISSION_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/CodeGen.h"
+#include "llvm/Target/TargetMachine.h"
+
+#include <chrono>
+
+namespace mlir::moe {
+
+/// One emission: an LLVM module in a context of its own. LLVM's errors become
+/// diagnostics at the source's location. What calls it is to be guarded, see
+/// runGuarded.
+class Emission {
+public:
+  Emission(ModuleOp source, std::unique_ptr<llvm::TargetMachine> machine);
+
+  /// Makes LLVM IR of the source, for the machine's triple and data layout.
+  LogicalResult translate();
+  /// A diagnostic unless the LLVM IR is valid.
+  LogicalResult verify();
+  LogicalResult optimize(const llvm::PipelineTuningOptions &tuning);
+  FailureOr<std::string> generate(llvm::CodeGenFileType type);
+  /// The LLVM IR as text.
+  std::string print() const;
+
+  llvm::Module &getModule() { return *module; }
+
+private:
+  struct ForwardDiagnostics;
+  ModuleOp source;
+  llvm::LLVMContext context;
+  ForwardDiagnostics *diagnostics;
+  std::unique_ptr<llvm::TargetMachine> machine;
+  std::unique_ptr<llvm::Module> module;
+};
+
+/// Adds the seconds of its life to a counter, if there is one.
+class PhaseTimer {
+public:
+  explicit PhaseTimer(double *seconds) : seconds(seconds) {}
+  ~PhaseTimer() {
+    if (seconds)
+      *seconds += std::chrono::duration<double>(
+                      std::chrono::steady_clock::now() - start)
+                      .count();
+  }
+
+private:
+  double *seconds;
+  std::chrono::steady_clock::time_point start =
+      std::chrono::steady_clock::now();
+};
+
+} // namespace mlir::moe
+
+#endif // MOEC_LIB_COMPILER_EMISSION_H
