@@ -81,7 +81,7 @@ class Layer:
       device_tokens: a tensor with the real token count, at most `tokens`, read by the kernels.
 
     Several threads may call one layer at the same time; each keeps a workspace of its own. On a
-    GPU each stream has one.
+    GPU it is PyTorch's allocator that keeps it, for each stream.
     """
 
     def __init__(self, directory, *, isa=None, function=None, pool=None, manifest_only=False,

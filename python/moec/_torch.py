@@ -20,7 +20,7 @@ TYPES = {
     "f8E8M0FNU": ("float8_e8m0fnu", "uint8"), "i8": ("int8", "uint8"), "u8": ("uint8", "int8"),
     "i16": ("int16",), "i32": ("int32",), "i64": ("int64",), "bool": ("bool",),
 }
-# Plans and workspaces that a thread keeps, at most.
+# Plans that a thread keeps, at most.
 LIMIT = 1024
 
 
@@ -74,8 +74,6 @@ class Device:
         self.handle = layer._open_target(f"cuda:{index}")
         self.types = [accepted(argument.dtype) for argument in layer.arguments]
         self.thread = threading.local()
-        #: Scratch memory by stream: what is queued on one stream runs in order.
-        self.workspaces = {}
         self.device = module().device("cuda", index)
         # What inductor and Triton use; the public way makes a Stream object first.
         self.raw_stream = getattr(getattr(module(), "_C", None), "_cuda_getCurrentRawStream",
@@ -96,19 +94,13 @@ class Device:
             found = plans[tokens] = Plan(self.layer, self.handle, tokens)
         return found
 
-    def workspace(self, size, stream):
-        """At least `size` bytes for this stream; nothing needs them after what is queued now."""
-        torch = module()
-        if torch.cuda.is_current_stream_capturing():
-            # From the graph's own memory, where it lives as long as the graph.
-            return torch.empty(size, dtype=torch.uint8, device=self.device)
-        found = self.workspaces.get(stream)
-        if found is None or found.numel() < size:
-            if len(self.workspaces) >= LIMIT:
-                self.workspaces.clear()
-            found = torch.empty(size, dtype=torch.uint8, device=self.device)
-            self.workspaces[stream] = found
-        return found
+    def workspace(self, size):
+        """Scratch memory until the end of what is queued now.
+
+        PyTorch keeps what was freed by size and stream, so that the next run on this stream gets
+        the same memory, and for a graph that is being captured takes the graph's own.
+        """
+        return module().empty(size, dtype=module().uint8, device=self.device)
 
     def run(self, arrays, tokens, device_tokens):
         """Fills in the outputs that are missing from `arrays` and enqueues the layer."""
@@ -141,7 +133,7 @@ class Device:
                 tensors[i].rank, tensors[i].dims, tensors[i].strides = array.dim(), dims, strides
             tensors[i].data = array.data_ptr() or None
         stream = self.stream()
-        workspace = self.workspace(plan.workspace, stream) if plan.workspace else None
+        workspace = self.workspace(plan.workspace) if plan.workspace else None
         stats = _library.Stats(struct_size=ctypes.sizeof(_library.Stats))
         _library.call("moec_run_on_stream", self.handle, tensors, len(layer.arguments), tokens,
                       workspace.data_ptr() if workspace is not None else None,

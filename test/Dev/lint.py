@@ -33,7 +33,7 @@ def files():
     for folder, folders, names in os.walk(ROOT):
         # Whatever is not tracked: builds, caches, version control.
         folders[:] = [f for f in folders
-                      if f not in (".git", "__pycache__", "out", ".cache")
+                      if f not in (".git", "__pycache__", "out", ".cache", "gpu-kit")
                       and not f.startswith("build")]
         for name in names:
             path = os.path.join(folder, name)

@@ -1,0 +1,44 @@
+"""The parts of the kit that need no PyTorch: units.py GPUKIT-PARENT TINY"""
+
+import sys
+
+sys.path.insert(0, sys.argv[1])
+from gpukit import artifacts, check, report, shapes  # noqa: E402
+
+# The floors of the recorded table, which is rounded to four digits.
+recorded = shapes.recorded_peers()
+assert len(recorded) == 42
+for (model, tokens, routing), cell in recorded.items():
+    floor = shapes.floor(shapes.MODELS[model], tokens, cell["active"], 3.11e12, 7.94e14)
+    assert abs(floor.microseconds / cell["floor_us"] - 1) < 1e-3, cell
+    assert floor.bound == ("arithmetic" if (model, tokens) in (
+        ("qwen3-30b-a3b", 16384), ("qwen3.5-35b-a3b", 16384), ("mixtral-8x7b", 4096),
+        ("mixtral-8x7b", 16384)) else "memory"), cell
+
+qwen, mixtral = shapes.MODELS["qwen3-30b-a3b"], shapes.MODELS["mixtral-8x7b"]
+for shape, tokens, routing, floor, peer, limit in [
+        (qwen, 1, "zipf1", 97.0, None, 112.0), (qwen, 16, "zipf1", 97.0, None, 110.0),
+        (qwen, 16, "zipf1", 970.0, None, 1028.2), (qwen, 256, "zipf1", 970.0, None, 1057.3),
+        (qwen, 1024, "zipf1", 100.0, None, 115.0), (mixtral, 1024, "zipf1", 100.0, None, 145.0),
+        (mixtral, 1024, "balanced", 100.0, None, 130.0), (qwen, 4096, "zipf1", 100.0, None, 160.0),
+        (qwen, 4096, "balanced", 100.0, None, 145.0), (qwen, 16384, "zipf1", 100.0, None, 125.0),
+        (qwen, 16384, "zipf1", 100.0, 119.0, 119.0), (qwen, 16384, "zipf1", 100.0, 130.0, 125.0)]:
+    found = shapes.limit(shape, tokens, routing, floor, peer)
+    assert abs(found - limit) < 1e-6, (shape.name, tokens, routing, found, limit)
+
+assert shapes.padded_rows([0, 1, 64, 65], 64) == 64 + 64 + 128
+assert shapes.flops(qwen, 8) == 8 * 6 * 2048 * 768
+
+found, refused = artifacts.find([sys.argv[2]])
+tiny = found[0]
+assert refused == [] and tiny.shape == shapes.Shape("tiny", 8, 2, 64, 48), (refused, tiny.shape)
+assert tiny.problem() is None and not tiny.deterministic()
+assert [tiny.block_rows(tokens) for tokens in (1, 16, 17, 301)] == [16, 16, 64, 1]
+assert [tiny.covers(tokens) for tokens in (0, 1, 300, 301)] == [False, True, True, False]
+assert check.huge_tokens(tiny) is None
+tiny.inputs.append("w1_scale")
+assert tiny.problem() == "its inputs are x, topk_ids, topk_weights, w1, w2, w1_scale"
+assert artifacts.find(["/nowhere"]) == ([], [("/nowhere", "no manifest.json in it or below it")])
+
+assert report.verdict({"results": [], "limit_us": 1.0}) == "-"
+print("all right")

@@ -1,0 +1,67 @@
+# Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for licence information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Collects the GPU kit: build.py SOURCE BUILD KIT [ARTIFACT...]
+
+The run time, the Python package, this folder's programs and the artifacts (folders with a
+manifest.json, or folders of such folders), in KIT, which may be copied to any Linux host.
+"""
+
+import os
+import shutil
+import sys
+
+LIMIT = 60 << 20
+
+
+def artifacts(folder):
+    """The artifacts that a path means."""
+    if os.path.exists(os.path.join(folder, "manifest.json")):
+        return [folder]
+    inside = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+    found = [path for path in inside if os.path.exists(os.path.join(path, "manifest.json"))]
+    if not found:
+        sys.exit(f"gpu-kit: no manifest.json in {folder} or below it")
+    return found
+
+
+def copy_python(source, target):
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+
+
+def size_of(folder):
+    return sum(os.path.getsize(os.path.join(place, name))
+               for place, _, names in os.walk(folder) for name in names)
+
+
+def main(source, build, kit, *given):
+    chosen = [path for folder in given for path in artifacts(folder)]
+    names = [os.path.basename(os.path.abspath(path)) for path in chosen]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        sys.exit(f"gpu-kit: two artifacts are called {', '.join(twice)}")
+    # Made beside it: a kit is whole or it is not there.
+    part = kit + ".part"
+    shutil.rmtree(part, ignore_errors=True)
+    here = os.path.dirname(os.path.abspath(__file__))
+    os.makedirs(os.path.join(part, "artifacts"))
+    copy_python(os.path.join(source, "python", "moec"), os.path.join(part, "python", "moec"))
+    copy_python(os.path.join(here, "gpukit"), os.path.join(part, "python", "gpukit"))
+    library = "libmoec_runtime.so.1"
+    shutil.copy(os.path.realpath(os.path.join(build, "lib", library)),
+                os.path.join(part, "python", "moec", library))
+    shutil.copy(os.path.join(here, "run"), part)
+    shutil.copy(os.path.join(source, "LICENSE"), part)
+    for name, path in zip(names, chosen):
+        shutil.copytree(path, os.path.join(part, "artifacts", name))
+    size = size_of(part)
+    if size > LIMIT:
+        shutil.rmtree(part)
+        sys.exit(f"gpu-kit: {size / 2 ** 20:.1f} MiB, more than {LIMIT >> 20} MiB")
+    shutil.rmtree(kit, ignore_errors=True)
+    os.rename(part, kit)
+    print(f"{kit}: {len(chosen)} artifacts, {size / 2 ** 20:.1f} MiB; {kit}/run check, "
+          f"{kit}/run bench")
+
+
+main(*sys.argv[1:])
