@@ -3,14 +3,14 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Runs compiled layers on awkward inputs and compares with PyTorch in float32."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 
-from . import artifacts
+from . import artifacts, probe
 from .bench import TOLERANCE
+from .tally import Tally
 
 KINDS = ("balanced", "zipf1", "ragged", "one", "few", "missing")
 # Beside the borders of the variants.
@@ -28,6 +28,8 @@ def add_arguments(parser):
                         help="leave out shapes of more than 2^31 elements")
     parser.add_argument("--sanitizer", action="store_true",
                         help="the small cases again under compute-sanitizer")
+    parser.add_argument("--no-probe", action="store_true",
+                        help="leave out the tests of the run time itself")
     parser.add_argument("--seed", type=int, default=0)
 
 
@@ -53,10 +55,10 @@ def huge_tokens(artifact):
 class Checker:
     """One artifact with weights, and the tally."""
 
-    def __init__(self, torch, artifact, options, results):
+    def __init__(self, torch, artifact, options, tally):
         from .inputs import Weights
         from .timing import Clock
-        self.torch, self.artifact, self.options, self.results = torch, artifact, options, results
+        self.torch, self.artifact, self.options, self.tally = torch, artifact, options, tally
         dtype = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
         self.dtype = dtype[artifact.dtype]
         self.tolerance = TOLERANCE[artifact.dtype]
@@ -66,15 +68,10 @@ class Checker:
         self.pair = [torch.cuda.Stream(), torch.cuda.Stream()]
 
     def note(self, test, passed, **facts):
-        self.results.append({"artifact": self.artifact.name, "test": test,
-                             "result": "passed" if passed else "failed", **facts})
-        print(("ok    " if passed else "FAILED") + f" {self.artifact.name} {test} "
-              + " ".join(f"{key}={value}" for key, value in facts.items()), flush=True)
+        self.tally.check(self.artifact.name, test, passed, **facts)
 
     def skip(self, test, reason):
-        self.results.append({"artifact": self.artifact.name, "test": test, "result": "skipped",
-                             "reason": reason})
-        print(f"skip   {self.artifact.name} {test}: {reason}", flush=True)
+        self.tally.skip(self.artifact.name, test, reason)
 
     def inputs(self, tokens, kind, seed=0):
         from .inputs import Inputs
@@ -230,7 +227,7 @@ class Checker:
             self.huge()
 
 
-def sanitize(options, results):
+def sanitize(options, tally):
     """The small cases under compute-sanitizer, a process for each tool."""
     program = shutil.which("compute-sanitizer") or next(
         (path for path in ("/usr/local/cuda/bin/compute-sanitizer",
@@ -238,9 +235,7 @@ def sanitize(options, results):
          if os.path.exists(path)), None)
     for tool in ("memcheck", "synccheck"):
         if program is None:
-            results.append({"artifact": "", "test": tool, "result": "skipped",
-                            "reason": "no compute-sanitizer"})
-            print(f"skip   {tool}: no compute-sanitizer")
+            tally.skip("sanitizer", tool, "no compute-sanitizer")
             continue
         command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, "-m",
                    "gpukit", "check", "--small", "--tokens", "5", "--routing", "missing", "--out",
@@ -248,10 +243,8 @@ def sanitize(options, results):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         lines = [line for line in done.stdout.splitlines() if line.startswith("=========")]
         passed = done.returncode == 0 and any("ERROR SUMMARY: 0 errors" in line for line in lines)
-        results.append({"artifact": "", "test": tool, "result": "passed" if passed else "failed",
-                        "output": lines[:60]})
-        print(("ok    " if passed else "FAILED") + f" {tool}: "
-              + (lines[-1] if lines else f"exit status {done.returncode}: {done.stderr[-500:]}"))
+        summary = lines[-1] if lines else f"exit status {done.returncode}: {done.stderr[-500:]}"
+        tally.check("sanitizer", tool, passed, summary=summary, output=lines[:60])
 
 
 def run(options):
@@ -267,28 +260,22 @@ def run(options):
                   + (f", huge T = {huge_tokens(artifact)}" if huge_tokens(artifact) else ""))
         print(f"{len(found)} artifacts")
         return 0
-    if not found:
+    if not found and options.no_probe:
         print("no artifact to check")
         return 1
     import torch
-    results = []
+    tally = Tally()
+    if not options.no_probe:
+        probe.run(torch, tally)
     for artifact in found:
         try:
-            checker = Checker(torch, artifact, options, results)
+            checker = Checker(torch, artifact, options, tally)
             checker.everything()
             checker.layer.close()
             del checker
         except Exception as error:
-            results.append({"artifact": artifact.name, "test": "run", "result": "failed",
-                            "reason": f"{type(error).__name__}: {error}"})
-            print(f"FAILED {artifact.name}: {type(error).__name__}: {error}", flush=True)
+            tally.add(artifact.name, "run", "failed", reason=f"{type(error).__name__}: {error}")
         torch.cuda.empty_cache()
     if options.sanitizer:
-        sanitize(options, results)
-    os.makedirs(options.out, exist_ok=True)
-    with open(os.path.join(options.out, "check.json"), "w", encoding="utf-8") as file:
-        json.dump(results, file, indent=1)
-    tally = [sum(1 for result in results if result["result"] == word)
-             for word in ("passed", "failed", "skipped")]
-    print("{} passed, {} failed, {} skipped".format(*tally))
-    return 1 if tally[1] else 0
+        sanitize(options, tally)
+    return tally.finish(options.out, "check.json")

@@ -79,8 +79,8 @@ def markdown(document):
             f"events, part of every time, {ceilings['empty_event_pair_us']:.1f} us.", ""]
     lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(row(cell)) + " |" for cell in document["cells"]]
-    lines += ["", "F: the floor is arithmetic, elsewhere memory. Medians of graph replays with a cold "
-              "second-level cache."]
+    lines += ["", "F: the floor is arithmetic, elsewhere memory. Medians of graph replays with a "
+              "cold second-level cache."]
     return "\n".join(lines) + "\n"
 
 
