@@ -40,6 +40,8 @@ struct BlockMRow {
 };
 static const BlockMRow cpuBlockM[] = {{0, 64}};
 static const BlockMRow gpuBlockM[] = {{16, 16}, {32, 32}, {64, 64}, {0, 128}};
+static const BlockMRow gpuBlockM8[] = {
+    {8, 8}, {16, 16}, {32, 32}, {64, 64}, {0, 128}};
 
 /// Columns and k step of the candidates, best first. k = 0 is all of K.
 struct BlockNK {
@@ -79,8 +81,10 @@ std::string mlir::moe::ruleTargetNames() {
 //===----------------------------------------------------------------------===//
 
 static int64_t slotBytes(const GemmProblem &problem, const RuleConfig &config) {
+  // A column of a gated result takes a gate row and an up row.
+  int64_t weightRows = problem.gateRun ? 2 * config.blockN : config.blockN;
   return config.blockK *
-         (config.blockM * problem.aBits + config.blockN * problem.bBits) / 8;
+         (config.blockM * problem.aBits + weightRows * problem.bBits) / 8;
 }
 
 /// A k step never spans two scale groups unless the plan promotes.
@@ -201,7 +205,9 @@ RuleVerdict mlir::moe::checkConfig(const RuleTarget &target,
 
 int64_t mlir::moe::pickBlockM(const RuleTarget &target, double rowsPerExpert) {
   bool cpu = target.kind == RuleTarget::Cpu;
-  const BlockMRow *row = cpu ? std::begin(cpuBlockM) : std::begin(gpuBlockM);
+  const BlockMRow *row = cpu                     ? std::begin(cpuBlockM)
+                         : target.minBlockM <= 8 ? std::begin(gpuBlockM8)
+                                                 : std::begin(gpuBlockM);
   while (row->maxRows != 0 && rowsPerExpert > row->maxRows)
     ++row;
   return row->blockM;
@@ -211,6 +217,8 @@ std::vector<RuleConfig>
 mlir::moe::rankConfigs(const RuleTarget &target, const GemmProblem &problem,
                        int64_t blockM, size_t limit,
                        std::vector<RuleVerdict> &rejected) {
+  if (usesHopperRule(target, problem))
+    return rankHopperConfigs(target, problem, blockM, limit, rejected);
   bool cpu = target.kind == RuleTarget::Cpu;
   const BlockNK *begin = cpu ? std::begin(cpuBlocks) : std::begin(gpuBlocks);
   const BlockNK *end = cpu ? std::end(cpuBlocks) : std::end(gpuBlocks);

@@ -55,6 +55,12 @@ struct GemmProblem {
   bool aPromotes = false, bPromotes = false;
   /// Rows of A are gathered by token.
   bool gather = false;
+  /// Rows of B that are gate rows in a row before up rows follow; 0 without a
+  /// gate. `gateHalves`: all gate rows stand before all up rows.
+  int64_t gateRun = 0;
+  bool gateHalves = false;
+  /// Rows are summed over top-k afterwards; the sum is rounded to bf16.
+  bool sumsRows = false, roundsRows = false;
   /// Mean rows per expert that is hit; the number that picks block m.
   double rowsPerExpert = 0;
 };
@@ -64,6 +70,9 @@ struct RuleConfig {
   int64_t blockM = 0, blockN = 0, blockK = 0, stages = 1;
   bool swap = false;
   std::string a = "direct", b = "direct", store = "vector";
+  /// Empty or 0: the field is left out.
+  std::string order, claim, partial;
+  int64_t loadRegs = 0, computeGroups = 0, computeRegs = 0;
 };
 
 /// Verdict of one named rule on one candidate: empty text means legal.
@@ -75,6 +84,19 @@ struct RuleVerdict {
 /// Checks all rules in order, stops at the first that rejects.
 RuleVerdict checkConfig(const RuleTarget &target, const GemmProblem &problem,
                         const RuleConfig &config);
+
+/// Whether the measured shapes of sm_90a apply: 16-bit operands without scales.
+bool usesHopperRule(const RuleTarget &target, const GemmProblem &problem);
+
+/// Whether the weights can take the row side of wgmma: gate and up of one
+/// column then meet in one thread.
+bool canSwapWeights(const GemmProblem &problem);
+
+/// `rankConfigs` by the measured shapes.
+std::vector<RuleConfig> rankHopperConfigs(const RuleTarget &target,
+                                          const GemmProblem &problem,
+                                          int64_t blockM, size_t limit,
+                                          std::vector<RuleVerdict> &rejected);
 
 /// Block rows for a layer with `rowsPerExpert` mean rows per hit expert; both
 /// GEMMs share it.

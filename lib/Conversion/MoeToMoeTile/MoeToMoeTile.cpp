@@ -129,7 +129,27 @@ static MemRefType bufferType(RankedTensorType type) {
   return MemRefType::get(type.getShape(), type.getElementType());
 }
 
-Value PlanBuilder::buffer(Value tensor) {
+Type moe::partialElement(GroupedGemmOp op) {
+  Type element = cast<ShapedType>(op.getOuts()[0].getType()).getElementType();
+  ConfigAttr config = op.getChosenConfig();
+  bool rounds = config && config.getString("partial") == "bf16";
+  Type rows = rounds ? Type(BFloat16Type::get(op.getContext()))
+                     : Type(Float32Type::get(op.getContext()));
+  if (op.getOut() == RowLayout::Token)
+    return rows;
+  // Rows of f32 that exist for their sum alone.
+  bool summed = element.isF32() && !op.getQuantizeAttr() &&
+                op.getOuts()[0].getDefiningOp<tensor::EmptyOp>() &&
+                !op->getResult(0).use_empty() &&
+                llvm::all_of(op->getResult(0).getUses(), [](OpOperand &use) {
+                  auto combine = dyn_cast<CombineOp>(use.getOwner());
+                  return combine && combine.getD() == use.get() &&
+                         combine.getAdd() != use.get();
+                });
+  return summed ? rows : element;
+}
+
+Value PlanBuilder::buffer(Value tensor, Type element) {
   if (Value known = values.lookupOrNull(tensor))
     return known;
   auto empty = tensor.getDefiningOp<tensor::EmptyOp>();
@@ -139,7 +159,8 @@ Value PlanBuilder::buffer(Value tensor) {
   for (Value size : empty.getDynamicSizes())
     sizes.push_back(values.lookup(size));
   auto type = cast<RankedTensorType>(tensor.getType());
-  Value memory = workspace(type.getShape(), type.getElementType(), sizes);
+  Value memory = workspace(type.getShape(),
+                           element ? element : type.getElementType(), sizes);
   // Not remembered under the empty: two ops that start from one empty write
   // two different tensors.
   return memory;
@@ -154,7 +175,10 @@ Value PlanBuilder::workspace(ArrayRef<int64_t> shape, Type element,
 LogicalResult PlanBuilder::bindResults(DestinationStyleOpInterface op) {
   for (OpResult result : op->getResults()) {
     Value init = op.getTiedOpOperand(result)->get();
-    Value memory = buffer(init);
+    auto gemm = dyn_cast<GroupedGemmOp>(op.getOperation());
+    Value memory = buffer(init, gemm && result.getResultNumber() == 0
+                                    ? partialElement(gemm)
+                                    : Type());
     if (!memory)
       return op->emitOpError("result ")
              << result.getResultNumber()

@@ -84,8 +84,9 @@ private:
                             const RoutingBuffers &routing, RowLayout layout,
                             int64_t topk, Value out);
 
-  /// The plan's buffer for a tensor value of the function.
-  Value buffer(Value tensor);
+  /// The plan's buffer for a tensor value of the function; a fresh workspace
+  /// for a tensor.empty has elements of `element`, if given.
+  Value buffer(Value tensor, Type element = {});
   /// Gives the results of an op the buffers of its inits.
   LogicalResult bindResults(DestinationStyleOpInterface op);
   Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
@@ -133,6 +134,10 @@ void parallelRows(KernelBuilder &k, Value rows,
 
 /// A fragment of f32 from a fragment of any float type.
 Value mapToF32(KernelBuilder &k, Value fragment);
+
+/// Element type of the rows that a GEMM writes: the field `partial` of its
+/// configuration where only sums over top-k read them, else the result's own.
+Type partialElement(GroupedGemmOp op);
 
 /// Why a fresh quantisation has no tile form yet, or success.
 LogicalResult checkFreshQuant(Operation *op, QuantAttr quant);

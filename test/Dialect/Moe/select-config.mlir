@@ -23,12 +23,12 @@
 
 // SM90-LABEL: func.func @layer
 // SM90: moe.align {{.*}} block_m = 128>
-// SM90: moe.grouped_gemm {{.*}} config [#moe.config<block = [128, 128, 128], stages = 3, a = "gather", b = "desc", store = "vector", source = "rule">, #moe.config<block = [128, 128, 64], stages = 7, {{.*}}>, #moe.config<block = [128, 64, 128], stages = 4, {{.*}}>]
-// SM90: moe.grouped_gemm {{.*}} config [#moe.config<block = [128, 128, 128], stages = 3, a = "desc", b = "desc"
+// SM90: moe.grouped_gemm {{.*}} config [#moe.config<block = [128, 256, 64], stages = 4, a = "gather", b = "desc", order = "expert_major", store = "staged", load_regs = 40, compute_groups = 2, compute_regs = 232, claim = "stride", source = "rule">, #moe.config<block = [128, 256, 64], stages = 3, {{.*}}>, #moe.config<block = [128, 128, 64], stages = 6, {{.*}}>]
+// SM90: moe.grouped_gemm {{.*}} config [#moe.config<block = [128, 256, 64], stages = 4, a = "desc", b = "desc", order = "expert_major", store = "staged", load_regs = 40, compute_groups = 2, compute_regs = 232, claim = "stride", source = "rule">, #moe.config<block = [128, 256, 64], stages = 3, {{.*}}>, #moe.config<block = [128, 128, 64], stages = 6, {{.*}}>]
 
 // FEW-LABEL: func.func @layer
-// FEW: moe.align {{.*}} block_m = 16>
-// FEW: config [#moe.config<block = [16, 128, 128], stages = 6, swap = true, a = "gather", b = "desc", store = "vector", source = "rule">] outs
+// FEW: moe.align {{.*}} block_m = 8>
+// FEW: config [#moe.config<block = [8, 128, 64], stages = 12, swap = true, a = "gather", b = "desc", order = "expert_major", store = "vector", claim = "stride", source = "rule">] outs
 
 // Two slots of 128 x 128 bf16 tiles do not fit into 64 KiB.
 // GFX-LABEL: func.func @layer

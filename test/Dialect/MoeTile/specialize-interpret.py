@@ -2,7 +2,8 @@
 # CHECK: {{[0-9]+}} layers agree in both forms
 """Layers by the sequential and by the explicit kernels, in the tile interpreter.
 
-Each case is a layer and a configuration per GEMM. The plan is built twice from
+Each case is a layer and a configuration per GEMM (None: moe-select-config for
+that many tokens). The plan is built twice from
 one text; the GEMM kernels of the second copy become explicit. All memory at the
 end must have equal bits, under several schedules and numbers of workers;
 moe-tile-verify-sync passes as part of the pipeline. Slots that were given back
@@ -89,10 +90,13 @@ class Layer:
 
     def check(self):
         text = run(self.text(), *DECIDE)
-        configs = iter([self.first, self.second])
-        lines = [re.sub(r" outs\(", f" config [{attribute(next(configs))}] outs(", line, count=1)
-                 if "moe.grouped_gemm" in line else line for line in text.splitlines()]
-        tiles = run("\n".join(lines), "--moe-to-tile", "--canonicalize", "--cse")
+        if self.first:
+            configs = iter([self.first, self.second])
+            text = "\n".join(re.sub(r" outs\(", f" config [{attribute(next(configs))}] outs(", line, count=1)
+                             if "moe.grouped_gemm" in line else line for line in text.splitlines())
+        else:
+            text = run(text, f"--moe-select-config=target=sm_90a tokens={self.second}")
+        tiles = run(text, "--moe-to-tile", "--canonicalize", "--cse")
         body = tiles.strip().removeprefix("module {").removesuffix("}")
         if tiles.count("moe.config =") != 2:
             sys.exit(f"{self.name}: {tiles.count('moe.config =')} kernels with a configuration\n{tiles}")
@@ -146,6 +150,13 @@ def main():
                              ("geglu_tanh", "<halves>"), ("reglu", "<halves>"))],
         *[Layer(name, unswapped(128, 128), wide, activation=name, gate_up="", tokens=6)
           for name in ("identity", "silu", "gelu", "gelu_tanh", "relu", "relu2")],
+        # What moe-select-config chooses for a number of tokens.
+        *[Layer(f"chosen_{t}", None, t, gate_up=gate, hidden=h, inner=i, bias=True, activation=activation)
+          for t, h, i, gate, activation in (
+              (4, 72, 64, "<halves>", "swiglu"), (20, 136, 80, "<halves>", "swiglu"), (60, 64, 200, "<halves>", "swiglu"),
+              (300, 264, 136, "<halves>", "swiglu"), (6, 72, 80, "<interleaved>", "swiglu_oai"),
+              (6, 72, 24, "<halves>", "geglu"), (900, 72, 24, "<halves>", "geglu"), (6, 72, 200, "", "relu2"),
+              (6, 72, 256, "<blocks 64>", "swiglu"), (6, 72, 96, "<blocks 8>", "swiglu"), (900, 64, 16, "", "gelu"))],
     ]
     chosen = sys.argv[1:]
     done = 0

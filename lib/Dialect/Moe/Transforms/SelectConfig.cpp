@@ -47,6 +47,25 @@ static int64_t kGranule(QuantAttr quant, int64_t k) {
   return quant && quant.getScaleCols(k) != 1 ? quant.getGranuleCols() : 0;
 }
 
+/// Whether the rows of the result are summed over top-k, and whether that sum
+/// is rounded to bf16.
+static std::pair<bool, bool> describeSum(GroupedGemmOp gemm) {
+  auto isBF16 = [](Value v) {
+    return cast<ShapedType>(v.getType()).getElementType().isBF16();
+  };
+  Value result = gemm->getResult(0);
+  if (gemm.getOut() == RowLayout::Token)
+    return {true, isBF16(result)};
+  bool rounds = true;
+  for (OpOperand &use : result.getUses()) {
+    auto combine = dyn_cast<CombineOp>(use.getOwner());
+    if (!combine || combine.getD() != use.get())
+      return {false, false};
+    rounds &= isBF16(combine->getResult(0));
+  }
+  return {!result.use_empty(), rounds};
+}
+
 static GemmProblem describe(GroupedGemmOp gemm, double rowsPerExpert) {
   GemmProblem problem;
   problem.n = gemm.getWeightRows();
@@ -65,6 +84,14 @@ static GemmProblem describe(GroupedGemmOp gemm, double rowsPerExpert) {
   problem.bPromotes = plan && plan.getB() != ScalePlace::Epilogue;
   problem.gather = gemm.getRows() == RowSource::Gather;
   problem.rowsPerExpert = rowsPerExpert;
+  if (GateUpAttr gateUp = gemm.getGateUpAttr()) {
+    problem.gateHalves = gateUp.getKind() == GateUpKind::Halves;
+    problem.gateRun = problem.gateHalves ? gemm.getOutCols()
+                      : gateUp.getKind() == GateUpKind::Blocks
+                          ? gateUp.getBlock()
+                          : 1;
+  }
+  std::tie(problem.sumsRows, problem.roundsRows) = describeSum(gemm);
   return problem;
 }
 
@@ -93,6 +120,16 @@ static ConfigAttr writeConfig(MLIRContext *context, const RuleConfig &config,
     add("a", b.getStringAttr(config.a));
     add("b", b.getStringAttr(config.b));
     add("store", b.getStringAttr(config.store));
+    for (auto [name, value] : {std::pair{"order", config.order},
+                               {"claim", config.claim},
+                               {"partial", config.partial}})
+      if (!value.empty())
+        add(name, b.getStringAttr(value));
+    for (auto [name, value] : {std::pair{"load_regs", config.loadRegs},
+                               {"compute_groups", config.computeGroups},
+                               {"compute_regs", config.computeRegs}})
+      if (value != 0)
+        add(name, b.getI64IntegerAttr(value));
   }
   add("source", b.getStringAttr("rule"));
   return ConfigAttr::get(context, b.getDictionaryAttr(fields));
@@ -124,8 +161,15 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
     if (ConfigAttr config = gemm.getChosenConfig(); config && blockM == 0)
       blockM = config.getBlockM();
   bool given = blockM != 0;
-  if (!given)
+  if (!given) {
     blockM = pickBlockM(rules, rows);
+    // Without swap the tokens take the side of 64 rows.
+    for (GroupedGemmOp gemm : gemms) {
+      GemmProblem problem = describe(gemm, rows);
+      if (usesHopperRule(rules, problem) && !canSwapWeights(problem))
+        blockM = std::max<int64_t>(blockM, 64);
+    }
+  }
 
   for (GroupedGemmOp gemm : gemms) {
     GemmProblem problem = describe(gemm, rows);

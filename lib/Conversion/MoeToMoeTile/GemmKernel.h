@@ -1,0 +1,63 @@
+//===- GemmKernel.h - The kernel of a grouped GEMM --------------*- C++ -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_LIB_CONVERSION_MOETOMOETILE_GEMMKERNEL_H
+#define MOEC_LIB_CONVERSION_MOETOMOETILE_GEMMKERNEL_H
+
+#include "PlanBuilder.h"
+
+namespace mlir::moe {
+
+/// Builds one grouped_gemm as a tile kernel.
+class GemmKernel {
+public:
+  GemmKernel(PlanBuilder &plan, GroupedGemmOp op)
+      : plan(plan), op(op), loc(op.getLoc()) {}
+
+  LogicalResult build();
+
+private:
+  LogicalResult decide();
+  LogicalResult decideGateUp(GateUpAttr gateUp);
+  LogicalResult decideScales();
+  void fitBlockN();
+  void beginTile(const RoutingBuffers &routing);
+  Value loadOperand(OpBuilder &b, bool isA, Value k);
+  Value dequantise(OpBuilder &b, bool isA, Value loaded, Value k);
+  Value loadRowScale(OpBuilder &b, Value k, bool fragment = false);
+  Value loadColScale(OpBuilder &b, Value memory, QuantAttr quant, Value k,
+                     bool fragment = false);
+  LogicalResult productOf(SmallVectorImpl<Value> &accumulators);
+  Value epilogue(ArrayRef<Value> accumulators);
+
+  PlanBuilder &plan;
+  GroupedGemmOp op;
+  Location loc;
+  KernelBuilder *kernel = nullptr;
+
+  int64_t blockM = 0, blockN = 0, step = 0;
+  /// Copies fill the tiles (GPU): they deliver zeros beyond the memory, so that
+  /// tiles keep their extents.
+  bool copied = false;
+  int64_t cols = 0, k = 0; ///< columns of the result, reduction size
+  int64_t tileRowsOfB = 0; ///< rows of B per tile: blockN or 2 blockN
+  SmallVector<int64_t> boxes;
+  int64_t splitBlock = 0;
+  ScalePlace aPlace = ScalePlace::None, bPlace = ScalePlace::None;
+  /// What the matrix product multiplies.
+  Type aMatrix, bMatrix;
+
+  Value a, b, aScale, bScale, bZero;
+  SmallVector<Value> rowOps, colOps, expertOps, eltOps;
+  // Values of the tile at hand.
+  Value expert, row0, rows, n0, flatRows, tokenRows, aRows;
+};
+
+} // namespace mlir::moe
+
+#endif // MOEC_LIB_CONVERSION_MOETOMOETILE_GEMMKERNEL_H

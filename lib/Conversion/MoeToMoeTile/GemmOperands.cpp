@@ -1,0 +1,209 @@
+//===- GemmOperands.cpp - Loads of a grouped GEMM's tiles
+//--------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "GemmKernel.h"
+
+#include <numeric>
+
+using namespace mlir;
+using namespace mlir::moe;
+
+//===----------------------------------------------------------------------===//
+// Operands
+//===----------------------------------------------------------------------===//
+
+Value GemmKernel::loadOperand(OpBuilder &builder, bool isA, Value kAt) {
+  QuantAttr quant = isA ? op.getAQuantAttr() : op.getBQuantAttr();
+  Value memory = isA ? a : b;
+  int64_t stored = quant ? quant.getColsPerStored() : 1;
+  Value at = kAt;
+  if (stored != 1)
+    at = arith::DivUIOp::create(
+        builder, loc, kAt,
+        arith::ConstantIndexOp::create(builder, loc, stored));
+  int64_t tileRows = isA ? blockM : tileRowsOfB;
+  Type element = cast<MemRefType>(memory.getType()).getElementType();
+  Type type = tile::BufType::get(tileRows, step / stored, element);
+  if (isA)
+    return tile::LoadOp::create(builder, loc, type, memory,
+                                ValueRange{aRows, at});
+  // Interleaved gate and up rows stand together, twice as far.
+  Value n = n0;
+  GateUpAttr gateUp = op.getGateUpAttr();
+  if (gateUp && gateUp.getKind() != GateUpKind::Halves) {
+    auto c = [&](int64_t v) -> Value {
+      return arith::ConstantIndexOp::create(builder, loc, v);
+    };
+    if (boxes.empty()) {
+      n = arith::MulIOp::create(builder, loc, n0, c(2));
+    } else {
+      // Inside of one long run: its pair starts at twice its first column.
+      Value run =
+          arith::DivUIOp::create(builder, loc, n0, c(gateUp.getBlock()));
+      n = arith::AddIOp::create(
+          builder, loc, n0,
+          arith::MulIOp::create(builder, loc, run, c(gateUp.getBlock())));
+    }
+  }
+  return tile::LoadOp::create(builder, loc, type, memory,
+                              ValueRange{expert, n, at}, {}, {}, boxes);
+}
+
+static Type tileType(bool fragment, int64_t rows, int64_t cols, Type element) {
+  if (fragment)
+    return tile::FragType::get(rows, cols, element);
+  return tile::BufType::get(rows, cols, element);
+}
+
+/// Scales of the rows of A at one k: one column.
+Value GemmKernel::loadRowScale(OpBuilder &builder, Value kAt, bool fragment) {
+  QuantAttr quant = op.getAQuantAttr();
+  Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+  auto memoryType = cast<MemRefType>(aScale.getType());
+  bool oneRow = quant.getGranuleRows() == QuantAttr::kWhole;
+  bool whole = quant.getGranuleCols() == QuantAttr::kWhole;
+  Value row = oneRow ? zero : aRows;
+  Value column = whole ? zero : kAt;
+  bool groupMajor = quant.getLayout() == ScaleLayout::GroupMajor;
+  SmallVector<int64_t> granule{1, whole ? 1 : quant.getGranuleCols()};
+  SmallVector<int64_t> dims{oneRow ? -1 : 0, -1};
+  SmallVector<Value> indices{row, column};
+  if (groupMajor) {
+    std::swap(granule[0], granule[1]);
+    std::swap(indices[0], indices[1]);
+    dims[0] = oneRow ? -1 : 1;
+  }
+  return tile::LoadOp::create(
+      builder, loc,
+      tileType(fragment, oneRow ? 1 : blockM, 1, memoryType.getElementType()),
+      aScale, indices, dims, granule);
+}
+
+/// Scales (or zero points) of the tile's rows of B at one k: one row.
+Value GemmKernel::loadColScale(OpBuilder &builder, Value memory,
+                               QuantAttr quant, Value kAt, bool fragment) {
+  Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+  int64_t gr = quant.getGranuleRows();
+  bool oneRow = gr == QuantAttr::kWhole;
+  bool oneCol = quant.getGranuleCols() == QuantAttr::kWhole;
+  bool groupMajor = quant.getLayout() == ScaleLayout::GroupMajor;
+  int64_t rowDim = groupMajor ? 2 : 1;
+  GateUpAttr gateUp = op.getGateUpAttr();
+  Value n = n0;
+  SmallVector<int64_t> scaleBoxes;
+  int64_t extent = 1;
+  if (oneRow) {
+    n = zero;
+  } else {
+    if (gateUp && gateUp.getKind() != GateUpKind::Halves)
+      n = arith::MulIOp::create(
+          builder, loc, n0, arith::ConstantIndexOp::create(builder, loc, 2));
+    int64_t perBox = std::max<int64_t>(1, blockN / gr);
+    extent = perBox;
+    if (!boxes.empty()) {
+      scaleBoxes = {0, boxes[1] / gr};
+      extent = 2 * perBox;
+    } else if (gateUp) {
+      extent = std::max<int64_t>(1, 2 * blockN / gr);
+    }
+  }
+  SmallVector<Value> indices{expert, n, oneCol ? zero : kAt};
+  SmallVector<int64_t> granule{1, oneRow ? 1 : gr,
+                               oneCol ? 1 : quant.getGranuleCols()};
+  if (groupMajor) {
+    std::swap(indices[1], indices[2]);
+    std::swap(granule[1], granule[2]);
+  }
+  return tile::LoadOp::create(
+      builder, loc,
+      tileType(fragment, 1, extent,
+               cast<MemRefType>(memory.getType()).getElementType()),
+      memory, indices, {-1, oneRow ? -1 : rowDim}, granule, scaleBoxes,
+      /*boxDim=*/1);
+}
+
+Value GemmKernel::dequantise(OpBuilder &builder, bool isA, Value loaded,
+                             Value kAt) {
+  QuantAttr quant = isA ? op.getAQuantAttr() : op.getBQuantAttr();
+  Type matrix = isA ? aMatrix : bMatrix;
+  if (!quant)
+    return loaded;
+  ScalePlace where = isA ? aPlace : bPlace;
+  bool plain = quant.getPacking() == Packing::Plain;
+  if (plain && matrix == quant.getElem())
+    return loaded;
+  tile::DequantFormat format = tile::DequantFormat::Plain;
+  if (quant.getPacking() == Packing::LowEven)
+    format = tile::DequantFormat::LowEven;
+  else if (quant.getPacking() == Packing::Exllama)
+    format = tile::DequantFormat::Exllama;
+  else if (quant.getPacking() == Packing::Mx)
+    format = tile::DequantFormat::Mx;
+  int64_t tileRows = isA ? blockM : tileRowsOfB;
+  Type type = tile::BufType::get(tileRows, step, matrix);
+  // Tiles of scales in the orientation of the operand: rows x groups.
+  auto factor = [&](Value memory) -> Value {
+    Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+    int64_t gc = quant.getGranuleCols() == QuantAttr::kWhole
+                     ? 0
+                     : quant.getGranuleCols();
+    int64_t groups = gc ? llvm::divideCeil(step, gc) : 1;
+    int64_t gr = quant.getGranuleRows();
+    Type element = cast<MemRefType>(memory.getType()).getElementType();
+    bool groupMajor = quant.getLayout() == ScaleLayout::GroupMajor;
+    SmallVector<Value> indices;
+    SmallVector<int64_t> granule, dims;
+    int64_t first = isA ? 0 : 1;
+    if (!isA) {
+      indices.push_back(expert);
+      granule.push_back(1);
+    }
+    Value n = isA ? aRows : n0;
+    if (!isA && op.getGateUpAttr() &&
+        op.getGateUpAttr().getKind() != GateUpKind::Halves)
+      n = arith::MulIOp::create(
+          builder, loc, n0, arith::ConstantIndexOp::create(builder, loc, 2));
+    indices.push_back(gr == QuantAttr::kWhole ? zero : n);
+    granule.push_back(gr == QuantAttr::kWhole ? 1 : gr);
+    indices.push_back(gc ? kAt : zero);
+    granule.push_back(gc ? gc : 1);
+    dims = {gr == QuantAttr::kWhole ? -1 : first, groups == 1 ? -1 : first + 1};
+    if (groupMajor) {
+      std::swap(indices[first], indices[first + 1]);
+      std::swap(granule[first], granule[first + 1]);
+      dims = {gr == QuantAttr::kWhole ? -1 : first + 1,
+              groups == 1 ? -1 : first};
+    }
+    SmallVector<int64_t> scaleBoxes;
+    int64_t scaleRows = gr == QuantAttr::kWhole ? 1 : tileRows / gr;
+    if (!isA && !boxes.empty() && gr != QuantAttr::kWhole)
+      scaleBoxes = {0, boxes[1] / gr};
+    return tile::LoadOp::create(builder, loc,
+                                tile::BufType::get(scaleRows, groups, element),
+                                memory, indices, dims, granule, scaleBoxes);
+  };
+  Value scale, zero;
+  if (where == ScalePlace::Operand)
+    scale = factor(isA ? aScale : bScale);
+  std::optional<int64_t> zeroValue;
+  if (quant.getZero() == ZeroPoint::Operand)
+    zero = factor(bZero);
+  else if (quant.getZero() == ZeroPoint::Constant)
+    zeroValue = quant.getZeroValue();
+  SmallVector<int64_t> granule;
+  if (scale || zero)
+    granule = {std::min(tileRows, quant.getGranuleRows() == QuantAttr::kWhole
+                                      ? tileRows
+                                      : quant.getGranuleRows()),
+               std::min(step, quant.getGranuleCols() == QuantAttr::kWhole
+                                  ? step
+                                  : quant.getGranuleCols())};
+  return tile::DequantOp::create(builder, loc, type, loaded, scale, zero,
+                                 format, zeroValue, granule);
+}

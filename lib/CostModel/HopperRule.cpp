@@ -1,0 +1,147 @@
+//===- HopperRule.cpp - Tile sizes of 16-bit GEMMs on sm_90a --------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Shapes that were measured best on an H100: weights on the instruction's row
+// side up to 64 rows per expert, where the time is that of reading them; above,
+// 128 x 256 products by two teams beside one that loads.
+//
+//===----------------------------------------------------------------------===//
+
+#include "moec/CostModel/SimpleRule.h"
+
+#include <algorithm>
+
+using namespace mlir::moe;
+
+/// A row of a slot is one period of the swizzle.
+static const int64_t rowBytes = 128;
+/// Barriers of the ring.
+static const int64_t barrierBytes = 1024;
+/// Rows of the hardware's M side.
+static const int64_t hardwareRows = 64;
+/// Two slots at least; more than these bring nothing.
+static const int64_t minStages = 2;
+static const int64_t maxStagesSwapped = 12, maxStagesStaged = 8;
+
+namespace {
+/// A candidate: rows of B per tile, and whether they take the row side.
+struct Shape {
+  int64_t weightRows;
+  bool swap;
+};
+} // namespace
+
+/// Best first.
+static const Shape shapes[] = {{128, true},  {64, true},  {256, false},
+                               {128, false}, {64, false}, {32, false},
+                               {16, false}};
+
+bool mlir::moe::usesHopperRule(const RuleTarget &target,
+                               const GemmProblem &problem) {
+  return std::string(target.name) == "sm_90a" && problem.aBits == 16 &&
+         problem.bBits == 16 && problem.outGranule == 0 &&
+         problem.aGranule == 0 && problem.bGranule == 0;
+}
+
+bool mlir::moe::canSwapWeights(const GemmProblem &problem) {
+  // Gate and up of one column must be registers of one thread: 64 rows apart.
+  return problem.gateRun == 0 || problem.gateRun >= hardwareRows;
+}
+
+static RuleVerdict checkShape(const GemmProblem &problem, int64_t blockM,
+                              const Shape &shape, int64_t blockN) {
+  auto number = [](int64_t n) { return std::to_string(n); };
+  int64_t pitch = problem.k * problem.bBits / 8;
+  if (pitch % 16 != 0)
+    return {"pitch", "rows of " + number(problem.k) + " values have " +
+                         number(pitch) + " bytes, not a multiple of 16"};
+  if (!shape.swap && blockM % hardwareRows != 0)
+    return {"hardware_rows", "block m " + number(blockM) +
+                                 " is not a multiple of " +
+                                 number(hardwareRows) + " without swap"};
+  if (shape.swap && blockM > hardwareRows)
+    return {"swap",
+            "block m " + number(blockM) + " is for products without " + "swap"};
+  if (shape.swap && problem.gateRun != 0 &&
+      (!canSwapWeights(problem) || blockN % hardwareRows != 0))
+    return {"swap_split",
+            "gate and up rows must stand in different groups of 64 rows; runs "
+            "are " +
+                number(problem.gateRun) + ", block n is " + number(blockN)};
+  if (problem.gateRun > 1 && blockN % 8 != 0)
+    return {"split", "block n " + number(blockN) + " is not a multiple of 8"};
+  if (problem.gateRun > 1 && blockN > problem.gateRun &&
+      (blockN % problem.gateRun != 0 || problem.gateRun % 8 != 0))
+    return {"split", "block n " + number(blockN) +
+                         " does not hold whole gate runs of " +
+                         number(problem.gateRun) + " columns, a multiple of 8"};
+  if (problem.gateHalves && blockN > problem.gateRun)
+    return {"split", "block n " + number(blockN) + " is wider than the " +
+                         number(problem.gateRun) + " gate columns"};
+  // The narrowest shape of each kind stays for narrow results.
+  int64_t narrowest = shape.swap ? 64 : 16;
+  int64_t columns = problem.gateRun ? problem.n / 2 : problem.n;
+  if (shape.weightRows > narrowest && blockN / 2 >= columns)
+    return {"width", "block n " + number(blockN) + " for " + number(columns) +
+                         " columns is half empty"};
+  return {};
+}
+
+std::vector<RuleConfig>
+mlir::moe::rankHopperConfigs(const RuleTarget &target,
+                             const GemmProblem &problem, int64_t blockM,
+                             size_t limit, std::vector<RuleVerdict> &rejected) {
+  std::vector<RuleConfig> ranked;
+  for (const Shape &shape : shapes) {
+    if (ranked.size() >= limit)
+      break;
+    RuleConfig config;
+    config.blockM = blockM;
+    config.blockN = problem.gateRun ? shape.weightRows / 2 : shape.weightRows;
+    config.blockK = rowBytes * 8 / problem.aBits;
+    config.swap = shape.swap;
+    config.a = problem.gather ? "gather" : "desc";
+    config.b = "desc";
+    config.order = "expert_major";
+    config.claim = "stride";
+    if (problem.sumsRows && problem.roundsRows && problem.rowsPerExpert >= 64)
+      config.partial = "bf16";
+    RuleVerdict verdict = checkShape(problem, blockM, shape, config.blockN);
+    // Fragments of few rows go straight to memory; others through two buffers
+    // of one piece each.
+    config.store = shape.swap || config.blockN < 16 ? "vector" : "staged";
+    int64_t staging = config.store == "staged" ? 2 * blockM * rowBytes : 0;
+    int64_t slot = (blockM + shape.weightRows) * rowBytes;
+    int64_t fit = (target.sharedBytes - barrierBytes - staging) / slot;
+    config.stages =
+        std::min(fit, shape.swap ? maxStagesSwapped : maxStagesStaged);
+    if (!shape.swap && blockM >= 2 * hardwareRows) {
+      config.computeGroups = 2;
+      config.loadRegs = 40;
+      config.computeRegs = 232;
+    }
+    if (verdict.ok() && fit < minStages)
+      verdict = {"shared_memory",
+                 "slots of " + std::to_string(slot) + " bytes beside " +
+                     std::to_string(staging) + " of staging do not fit twice"};
+    if (verdict.ok())
+      ranked.push_back(config);
+    else
+      rejected.push_back(verdict);
+  }
+  // The first choice once more with fewer slots, for an assembler that has to
+  // keep part of shared memory.
+  if (!ranked.empty() && ranked[0].stages > 3) {
+    RuleConfig fewer = ranked[0];
+    --fewer.stages;
+    ranked.insert(ranked.begin() + 1, fewer);
+    if (ranked.size() > limit)
+      ranked.pop_back();
+  }
+  return ranked;
+}
