@@ -112,9 +112,11 @@ mlir::moe::rankHopperConfigs(const RuleTarget &target,
     if (problem.sumsRows && problem.roundsRows && problem.rowsPerExpert >= 64)
       config.partial = "bf16";
     RuleVerdict verdict = checkShape(problem, blockM, shape, config.blockN);
-    // Fragments of few rows go straight to memory; others through two buffers
-    // of one piece each.
-    config.store = shape.swap || config.blockN < 16 ? "vector" : "staged";
+    // Fragments of few rows go straight to memory, and those that lost every
+    // other column with the up rows; others through two buffers of one piece
+    // each, which take pairs of columns.
+    bool pairs = problem.gateRun != 1 && config.blockN >= 16;
+    config.store = shape.swap || !pairs ? "vector" : "staged";
     int64_t staging = config.store == "staged" ? 2 * blockM * rowBytes : 0;
     int64_t slot = (blockM + shape.weightRows) * rowBytes;
     int64_t fit = (target.sharedBytes - barrierBytes - staging) / slot;

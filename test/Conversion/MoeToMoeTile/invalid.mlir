@@ -122,3 +122,31 @@ func.func @two_orders(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x
   } -> tensor<?x64xf32>
   return %y : tensor<?x64xf32>
 }
+
+// -----
+
+func.func @order(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x64x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  // expected-error @+1 {{order = explicit is none of a list of row blocks, use block_major, n_major or expert_major}}
+  %y = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<8x64x64xf32>)
+         routing(%r : !moe.routing<experts = 8, topk = 2>) rows = gather a_layout = token out = expert_sorted
+         config [#moe.config<block = [16, 64, 0], order = "explicit">] outs(%o : tensor<?x64xf32>) {
+    ^bb0(%c: f32):
+      moe.yield %c : f32
+  } -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+func.func @partial(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x64x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  // expected-error @+1 {{partial = f16 is no element type of rows that are summed, use f32 or bf16}}
+  %y = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<8x64x64xf32>)
+         routing(%r : !moe.routing<experts = 8, topk = 2>) rows = gather a_layout = token out = expert_sorted
+         config [#moe.config<block = [16, 64, 0], partial = "f16">] outs(%o : tensor<?x64xf32>) {
+    ^bb0(%c: f32):
+      moe.yield %c : f32
+  } -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}

@@ -88,6 +88,8 @@ def main():
         expect(f"{gate_up}: block m", first[0]["block"][0], 8 if swapped else 64)
         expect(f"{gate_up}: swap", first[0].get("swap"), "true" if swapped else None)
         expect(f"{gate_up}: the other GEMM may", second[0].get("swap"), "true")
+    # A fragment of every other column has no pairs to stage.
+    expect("interleaved store", choose(4096, gate_up="<interleaved>")[0][0]["store"], '"vector"')
     # Narrow results take narrow tiles.
     expect("48 gate columns", choose(4, inner=48)[0][0]["block"], [64, 32, 64])
     expect("64 gate columns", choose(4, inner=64)[0][0]["block"], [8, 64, 64])

@@ -10,6 +10,7 @@
 
 #include "gtest/gtest.h"
 #include <functional>
+#include <map>
 #include <set>
 
 using namespace mlir;
@@ -147,5 +148,49 @@ TEST_F(DigitsTest, SlicesFollowTheLayout) {
     EXPECT_EQ(layout.swapped().map(i), Element(element.second, element.first));
   });
   EXPECT_EQ(layout.swapped().swapped(), layout);
+}
+
+TEST_F(DigitsTest, SplitRenamesRegistersInOrder) {
+  using Case = std::pair<DigitsAttr, int64_t>;
+  DigitsAttr wide = atomLayout("wgmma", 64, 256, 16);
+  DigitsAttr swapped = atomLayout("wgmma", 16, 64, 16, /*swap=*/true);
+  for (auto [layout, block] :
+       {Case(wide, 128), Case(wide, 64), Case(wide, 8), Case(wide, 1),
+        Case(wide.distribute(Level::Group, 2, 1), 128),
+        Case(wide.repeat(2, 1), 128), Case(swapped.repeat(1, 2), 64),
+        Case(swapped.repeat(1, 4), 64), Case(swapped, 8),
+        Case(atomLayout("wgmma", 64, 96, 16), 48)}) {
+    DigitsAttr half = splitLayout(layout, block);
+    ASSERT_TRUE(half) << block;
+    int64_t cols = layout.getExtent(Dim::N);
+    expectCover(half, layout.getExtent(Dim::M), cols / 2);
+    EXPECT_EQ(half.getLevelSize(Level::Reg) * 2,
+              layout.getLevelSize(Level::Reg));
+    // Of each thread, in the order of its registers: those of the first half.
+    std::map<std::vector<int64_t>, std::vector<Element>> expected, got;
+    enumerate(layout, [&](ArrayRef<int64_t> i) {
+      auto [m, n] = layout.map(i);
+      if (n / block % 2 == 0)
+        expected[i.drop_front().vec()].push_back(
+            Element(m, n / (2 * block) * block + n % block));
+    });
+    enumerate(half, [&](ArrayRef<int64_t> i) {
+      got[i.drop_front().vec()].push_back(half.map(i));
+    });
+    EXPECT_EQ(got, expected) << block;
+    // Slices are split alike.
+    EXPECT_EQ(splitLayout(layout.slice(Dim::M), block), half.slice(Dim::M));
+  }
+}
+
+TEST_F(DigitsTest, SplitNeedsRegisters) {
+  DigitsAttr wide = atomLayout("wgmma", 64, 256, 16);
+  DigitsAttr swapped = atomLayout("wgmma", 16, 64, 16, /*swap=*/true);
+  EXPECT_FALSE(splitLayout(wide, 2));     // between lanes
+  EXPECT_FALSE(splitLayout(swapped, 32)); // between warps
+  EXPECT_FALSE(splitLayout(swapped, 1));
+  EXPECT_FALSE(splitLayout(swapped.distribute(Level::Group, 1, 2), 64));
+  EXPECT_FALSE(splitLayout(wide, 12)); // cuts a digit unevenly
+  EXPECT_FALSE(splitLayout(atomLayout("wgmma", 64, 96, 16), 32));
 }
 } // namespace
