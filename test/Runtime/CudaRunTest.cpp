@@ -16,10 +16,14 @@
 using namespace moec::test;
 using Calls = std::vector<std::string>;
 
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+
 // Counts this thread's allocations while it is armed.
 static thread_local int allocations = -1;
 
-#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer)
+#if !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
 #define COUNTS_ALLOCATIONS 1
 extern "C" void *__libc_malloc(size_t);
 extern "C" void *malloc(size_t bytes) {

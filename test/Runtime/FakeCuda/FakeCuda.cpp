@@ -108,7 +108,8 @@ void Driver::reset() {
   settings = fake::Settings();
   settings.read(std::getenv("MOEC_FAKE_CUDA"));
   calls.clear();
-  failCalls = maps = 0;
+  failCalls = 0;
+  maps = 0;
 }
 
 std::vector<std::string> Driver::callsOf(const std::string &prefix) {

@@ -25,6 +25,7 @@
 #ifndef MOEC_TEST_RUNTIME_FAKECUDA_H
 #define MOEC_TEST_RUNTIME_FAKECUDA_H
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <string>
@@ -68,10 +69,10 @@ struct Driver {
   std::vector<std::string> calls;
   /// Of the function failFunction, since reset().
   int failCalls = 0;
-  int maps = 0;
-  int modules = 0;
-  int retained = 0;
-  int pushed = 0;
+  std::atomic<int> maps{0};
+  std::atomic<int> modules{0};
+  std::atomic<int> retained{0};
+  std::atomic<int> pushed{0};
 
   /// Back to the beginning; modules and contexts that exist stay valid.
   virtual void reset();
