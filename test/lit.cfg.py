@@ -18,6 +18,9 @@ config.environment["PATH"] = os.pathsep.join(
      os.environ.get("PATH", "")])
 config.environment["PYTHONPATH"] = os.path.join(config.test_source_root, "support")
 
+# Machine code of PTX is kept below the build, not in the user's cache.
+config.environment["MOEC_CACHE_DIR"] = os.path.join(config.test_exec_root, "cubin-cache")
+
 config.substitutions.append(("%python", config.python))
 config.substitutions.append(("%inputs", os.path.join(config.test_source_root, "Inputs")))
 config.substitutions.append(("%moec_src", config.moec_source_root))

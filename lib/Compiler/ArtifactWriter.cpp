@@ -142,6 +142,9 @@ LogicalResult mlir::moe::writeArtifact(Location location,
   for (const CodeObject &code : layer.code)
     if (std::error_code error = staging.write(code.name, code.sharedObject))
       return refuse(code.name + ": " + error.message());
+  for (const ArtifactFile &file : layer.files)
+    if (std::error_code error = staging.write(file.name, file.bytes))
+      return refuse(file.name + ": " + error.message());
   if (std::error_code error = staging.write("layer.mlir", layer.source))
     return refuse("layer.mlir: " + error.message());
   if (std::error_code error =

@@ -8,6 +8,7 @@
 
 #include "moec/Compiler/Compile.h"
 
+#include "NvidiaCompile.h"
 #include "mlir/IR/Threading.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
@@ -19,8 +20,6 @@
 #include "moec/Pipelines/MoeToCpu.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/xxhash.h"
-
-#include <chrono>
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -46,20 +45,13 @@ void mlir::moe::prepareContext(MLIRContext &context) {
 }
 
 namespace {
-/// A range of token counts and the count it is optimised for.
-struct Bucket {
-  int64_t first;
-  std::optional<int64_t> last;
-  int64_t tokens;
-};
-
 /// A module of tile kernels and what its plan says.
 struct TileLayer {
   OwningOpRef<ModuleOp> kernels;
   PlanInfo plan;
   std::string name;
   std::vector<std::string> configs;
-  Bucket bucket;
+  TokenBucket bucket;
 };
 
 /// One piece of code to be made.
@@ -80,8 +72,10 @@ public:
   LogicalResult emitForm(StringRef form, llvm::raw_ostream &os);
 
 private:
+  LogicalResult runCpu();
+  LogicalResult runNvidia(const NvidiaChip &chip);
   LogicalResult checkOptions();
-  LogicalResult decide(const Bucket &bucket, TileLayer &tile);
+  LogicalResult decide(const TokenBucket &bucket, TileLayer &tile);
   LogicalResult makeKernels(TileLayer &tile);
   LogicalResult readTile(TileLayer &tile);
   LogicalResult describe();
@@ -92,17 +86,14 @@ private:
   ModuleOp module;
   const CompileOptions &options;
   CompiledLayer result;
+  /// Whether the target `cpu` is asked for, and the GPUs.
+  bool cpu = false;
+  std::vector<const NvidiaChip *> chips;
   std::vector<const CpuIsa *> isas;
-  std::vector<Bucket> buckets;
+  std::vector<TokenBucket> buckets;
   double front = 0;
 };
 } // namespace
-
-static double now() {
-  return std::chrono::duration<double>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 /// "a, b or c".
 template <typename Range> static std::string list(const Range &names) {
@@ -119,19 +110,21 @@ LogicalResult Compilation::checkOptions() {
   Location location = module.getLoc();
   if (options.targets.empty())
     return emitError(location) << "no target is given";
-  bool cpu = false;
   for (const std::string &target : options.targets) {
     if (!llvm::is_contained(getTargetNames(), target))
       return emitError(location) << "unknown target '" << target
                                  << "', expected " << list(getTargetNames());
-    if (isTargetBuilt(target))
+    const NvidiaChip *chip = findNvidiaChip(target);
+    if (chip && (isTargetBuilt(target) || hasNvidiaKernels(module)))
+      chips.push_back(chip);
+    else if (isTargetBuilt(target))
       cpu = true;
     else if (options.allowMissingTargets)
       result.manifest.missingTargets.push_back(target);
     else
       return emitError(location) << "target " << target << " is not built yet";
   }
-  if (!cpu)
+  if (!cpu && chips.empty())
     return emitError(location)
            << "none of the targets is built yet: " << list(options.targets);
 
@@ -206,7 +199,7 @@ runPipeline(ModuleOp module, llvm::function_ref<void(OpPassManager &)> add) {
   return passes.run(module);
 }
 
-LogicalResult Compilation::decide(const Bucket &bucket, TileLayer &tile) {
+LogicalResult Compilation::decide(const TokenBucket &bucket, TileLayer &tile) {
   tile.bucket = bucket;
   tile.kernels = module.clone();
   MoeToCpuOptions select;
@@ -297,15 +290,12 @@ LogicalResult Compilation::emit(Job &job) {
   return success();
 }
 
-FailureOr<CompiledLayer> Compilation::run() {
-  if (failed(checkOptions()) || failed(verify(module)) || failed(describe()))
-    return failure();
-
+LogicalResult Compilation::runCpu() {
   // Ranges whose kernels came out equal share the code.
   double start = now();
   std::vector<TileLayer> tiles;
   std::string former;
-  for (const Bucket &bucket : buckets) {
+  for (const TokenBucket &bucket : buckets) {
     TileLayer tile;
     if (failed(decide(bucket, tile)) || failed(makeKernels(tile)) ||
         failed(readTile(tile)))
@@ -331,7 +321,6 @@ FailureOr<CompiledLayer> Compilation::run() {
                                      [&](Job &job) { return emit(job); })))
     return failure();
 
-  llvm::raw_string_ostream(result.source) << module << "\n";
   result.manifest.layer = tiles.front().name;
   result.manifest.arguments = tiles.front().plan.arguments;
   for (auto [i, job] : llvm::enumerate(jobs)) {
@@ -357,13 +346,57 @@ FailureOr<CompiledLayer> Compilation::run() {
     report(jobs);
   for (Job &job : jobs)
     result.code.push_back(std::move(job.code));
+  return success();
+}
+
+LogicalResult Compilation::runNvidia(const NvidiaChip &chip) {
+  FailureOr<NvidiaLayer> layer =
+      compileNvidia(module, options, chip, buckets, result.notes);
+  if (failed(layer))
+    return failure();
+  // One set of arguments stands in the manifest.
+  if (result.manifest.variants.empty()) {
+    result.manifest.layer = layer->name;
+    result.manifest.arguments = layer->arguments;
+  } else if (result.manifest.arguments != layer->arguments) {
+    return emitError(module.getLoc())
+           << "the plan for " << chip.name
+           << " takes other arguments than the one for "
+           << result.manifest.variants.front().target;
+  }
+  llvm::append_range(result.manifest.variants, std::move(layer->variants));
+  for (ArtifactFile &file : layer->files)
+    if (llvm::none_of(result.files, [&](const ArtifactFile &other) {
+          return other.name == file.name;
+        }))
+      result.files.push_back(std::move(file));
+  return success();
+}
+
+FailureOr<CompiledLayer> Compilation::run() {
+  if (failed(checkOptions()) || failed(verify(module)) || failed(describe()))
+    return failure();
+  llvm::raw_string_ostream(result.source) << module << "\n";
+  if (cpu && failed(runCpu()))
+    return failure();
+  for (const NvidiaChip *chip : chips)
+    if (failed(runNvidia(*chip)))
+      return failure();
   return std::move(result);
 }
 
 LogicalResult Compilation::emitForm(StringRef form, llvm::raw_ostream &os) {
   TileLayer tile;
-  if (failed(checkOptions()) || failed(verify(module)) ||
-      failed(decide(buckets.front(), tile)))
+  if (failed(checkOptions()) || failed(verify(module)))
+    return failure();
+  if (!chips.empty() && options.targets.front() != "cpu")
+    return emitNvidiaForm(module, options, *chips.front(), buckets.front(),
+                          form, os);
+  if (llvm::is_contained({"nvvm", "ptx", "cubin"}, form))
+    return emitError(module.getLoc())
+           << "--emit " << form << " is for NVIDIA GPUs, the target is "
+           << options.targets.front();
+  if (failed(decide(buckets.front(), tile)))
     return failure();
   if (form != "moe" && failed(makeKernels(tile)))
     return failure();

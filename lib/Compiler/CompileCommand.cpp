@@ -52,10 +52,18 @@ What for:
 What comes out:
   -o DIR                the artifact; replaces one that is there
   --emit FORM           instead, to the standard output: moe, tile, llvm (the
-                        dialect), llvm-ir or asm, for the first instruction set
-                        and token count
+                        dialect), llvm-ir or asm, for sm_* also nvvm, ptx or
+                        cubin, for the first target, instruction set and token
+                        count
+  --ptxas PATH          NVIDIA's assembler, or none for PTX only (default:
+                        $MOEC_PTXAS, bin of $CUDA_HOME and $CUDA_PATH, PATH,
+                        /usr/local/cuda/bin)
+  --ptxas-timeout N     seconds after which a run of ptxas is ended (default 120)
+  --no-cache            assemble anew instead of taking machine code from
+                        $MOEC_CACHE_DIR, $XDG_CACHE_HOME/moec or ~/.cache/moec
   --explain             the decisions with their reasons
-  -v                    times of the phases and sizes of the code
+  -v                    times of the phases, sizes of the code, registers and
+                        shared memory of GPU kernels
   --version, --help
 
 EXAMPLES:
@@ -63,6 +71,7 @@ EXAMPLES:
   moe-compile --hf-config config.json --tp 8 --target cpu --tokens 1,64 -o out
   moe-compile layer.mlir --target cpu --isa native -v -o layer.moec
   moe-compile layer.mlir --target cpu --isa avx512 --tokens 16 --emit asm
+  moe-compile kernels.mlir --target sm_90a -v -o layer.moec
 )";
 }
 
@@ -137,9 +146,16 @@ static Expected<bool> parseValue(CompileCommand &command, StringRef option,
   else if (option == "--topk-ids")
     command.topkIds = value.str();
   else if (option == "--emit")
-    error = parseChoice(option, value, command.emit,
-                        {"moe", "tile", "llvm", "llvm-ir", "asm"});
-  else if (option == "-o")
+    error = parseChoice(
+        option, value, command.emit,
+        {"moe", "tile", "llvm", "llvm-ir", "asm", "nvvm", "ptx", "cubin"});
+  else if (option == "--ptxas")
+    command.options.ptxas = value.str();
+  else if (option == "--ptxas-timeout") {
+    int64_t seconds = 0;
+    error = parseNumber(option, value, seconds);
+    command.options.ptxasTimeout = static_cast<double>(seconds);
+  } else if (option == "-o")
     command.output = value.str();
   else if (option == "--config")
     command.tileFile = value.str();
@@ -157,6 +173,7 @@ static bool parseFlag(CompileCommand &command, StringRef option) {
       llvm::StringSwitch<bool *>(option)
           .Case("--allow-missing-targets", &command.options.allowMissingTargets)
           .Case("--explain", &command.explain)
+          .Case("--no-cache", &command.noCache)
           .Cases({"-v", "--verbose"}, &command.verbose)
           .Case("--version", &command.version)
           .Cases({"--help", "-h"}, &command.help)
@@ -226,6 +243,7 @@ mlir::moe::parseCompileCommand(ArrayRef<std::string> args) {
   }
   if (command.help || command.version)
     return command;
+  command.options.cache = !command.noCache;
   if (!command.emit.empty() && command.options.targets.empty())
     command.options.targets = {"cpu"};
   if (Error error = check(command))

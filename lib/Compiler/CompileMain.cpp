@@ -137,6 +137,8 @@ static int compile(MLIRContext &context, ModuleOp module,
   if (failed(layer) ||
       failed(writeArtifact(module.getLoc(), *layer, command.output)))
     return 1;
+  for (const std::string &note : layer->notes)
+    llvm::errs() << "moe-compile: " << note << "\n";
   for (const std::string &target : layer->manifest.missingTargets)
     llvm::errs() << "moe-compile: note: target " << target
                  << " is not built yet, the manifest says so\n";

@@ -32,24 +32,54 @@ static llvm::json::Value toJson(const TokenSize &size) {
   return text;
 }
 
-static llvm::json::Value toJson(const std::vector<TokenSize> &sizes) {
-  if (sizes.size() == 1)
-    return toJson(sizes.front());
+static llvm::json::Array toArray(const std::vector<TokenSize> &sizes) {
   llvm::json::Array array;
   for (const TokenSize &size : sizes)
     array.push_back(toJson(size));
   return array;
 }
 
+/// One size, or a list of several.
+static llvm::json::Value toJson(const std::vector<TokenSize> &sizes) {
+  if (sizes.size() == 1)
+    return toJson(sizes.front());
+  return toArray(sizes);
+}
+
+/// {"arg": 3} or {"workspace": 1}.
+static llvm::json::Object toReference(bool ofWorkspace, int64_t index) {
+  return llvm::json::Object{{ofWorkspace ? "workspace" : "arg", index}};
+}
+
+static llvm::json::Value toJson(const ManifestTensorMap &map) {
+  llvm::json::Object object{{"of", toReference(map.ofWorkspace, map.index)},
+                            {"dtype", map.dtype},
+                            {"dims", toArray(map.dims)},
+                            {"strides", toArray(map.strides)},
+                            {"box", llvm::json::Array(map.box)}};
+  if (map.swizzle)
+    object["swizzle"] = std::to_string(map.swizzle);
+  if (map.l2)
+    object["l2"] = std::to_string(map.l2);
+  return object;
+}
+
 static llvm::json::Value toJson(const ManifestLaunchArgument &argument) {
   using Kind = ManifestLaunchArgument::Kind;
   switch (argument.kind) {
   case Kind::Argument:
-    return llvm::json::Object{{"arg", argument.index}};
   case Kind::Workspace:
-    return llvm::json::Object{{"workspace", argument.index}};
-  case Kind::Dim:
-    return llvm::json::Object{{"dim", toJson(argument.dim)}};
+    return toReference(argument.kind == Kind::Workspace, argument.index);
+  case Kind::Dim: {
+    llvm::json::Object object{{"dim", toJson(argument.dim)}};
+    if (!argument.type.empty())
+      object["type"] = argument.type;
+    return object;
+  }
+  case Kind::DeviceTokens:
+    return llvm::json::Object{{"device_tokens", argument.type}};
+  case Kind::TensorMap:
+    return llvm::json::Object{{"tensor_map", toJson(*argument.map)}};
   }
   llvm_unreachable("covered switch");
 }
@@ -81,6 +111,57 @@ static void print(OStream &json, const ManifestWorkspace &workspace) {
   });
 }
 
+static void print(OStream &json, const int64_t (&extent)[3]) {
+  for (int64_t value : extent)
+    json.value(value);
+}
+
+/// Members that are unknown are null: a CPU's register allocator reports
+/// neither, and without an assembler nobody knows a GPU's.
+static void print(OStream &json,
+                  const std::optional<ManifestResources> &resources) {
+  json.attributeObject("resources", [&] {
+    std::pair<const char *, int64_t ManifestResources::*> members[] = {
+        {"registers", &ManifestResources::registers},
+        {"shared_memory", &ManifestResources::sharedMemory},
+        {"spills", &ManifestResources::spills}};
+    for (auto [name, member] : members)
+      if (resources)
+        json.attribute(name, (*resources).*member);
+      else
+        json.attribute(name, nullptr);
+  });
+}
+
+static void print(OStream &json, const ManifestGpuLaunch &launch) {
+  json.attributeArray("grid", [&] {
+    for (const ManifestGrid &grid : launch.grid)
+      json.value(grid.persistent ? llvm::json::Value(llvm::json::Object{
+                                       {"persistent", grid.persistent}})
+                                 : toJson(grid.size));
+  });
+  json.attributeArray("block", [&] { print(json, launch.block); });
+  json.attributeArray("cluster", [&] { print(json, launch.cluster); });
+  json.attribute("smem", launch.sharedMemory);
+  if (launch.resident)
+    json.attribute("resident", true);
+  if (launch.earlyStart)
+    json.attribute("early_start", true);
+  print(json, launch.resources);
+}
+
+static void print(OStream &json, const ManifestLaunch &launch) {
+  json.object([&] {
+    json.attribute("kernel", launch.kernel);
+    json.attributeArray("args", [&] {
+      for (const ManifestLaunchArgument &argument : launch.args)
+        json.value(toJson(argument));
+    });
+    if (launch.gpu)
+      print(json, *launch.gpu);
+  });
+}
+
 static void print(OStream &json, const ManifestVariant &variant) {
   json.object([&] {
     json.attribute("target", variant.target);
@@ -97,29 +178,27 @@ static void print(OStream &json, const ManifestVariant &variant) {
       json.attribute("code", nullptr);
     else
       json.attribute("code", variant.code);
+    if (!variant.ptx.empty())
+      json.attribute("ptx", variant.ptx);
     json.attributeArray("config", [&] {
       for (const std::string &config : variant.configs)
         json.value(config);
     });
+    if (!variant.rejected.empty())
+      json.attributeArray("rejected", [&] {
+        for (const ManifestRejection &rejection : variant.rejected)
+          json.value(llvm::json::Object{{"config", rejection.config},
+                                        {"reason", rejection.reason}});
+      });
     json.attributeArray("workspace", [&] {
       for (const ManifestWorkspace &workspace : variant.workspaces)
         print(json, workspace);
     });
     json.attributeArray("launches", [&] {
       for (const ManifestLaunch &launch : variant.launches)
-        json.object([&] {
-          json.attribute("kernel", launch.kernel);
-          json.attributeArray("args", [&] {
-            for (const ManifestLaunchArgument &argument : launch.args)
-              json.value(toJson(argument));
-          });
-        });
+        print(json, launch);
     });
-    // A CPU's register allocator reports neither; there is no shared memory.
-    json.attributeObject("resources", [&] {
-      for (const char *name : {"registers", "shared_memory", "spills"})
-        json.attribute(name, nullptr);
-    });
+    print(json, variant.resources);
   });
 }
 

@@ -16,8 +16,10 @@
 #define MOEC_COMPILER_COMPILE_H
 
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
 #include "moec/Compiler/Jit.h"
 #include "moec/Compiler/Manifest.h"
+#include "moec/Compiler/PlanReader.h"
 #include "moec/Compiler/TileFile.h"
 
 namespace llvm {
@@ -42,6 +44,12 @@ struct CompileOptions {
   std::optional<TileFile> upTiles, downTiles;
   /// Link shared objects; an artifact needs them, the JIT does not.
   bool link = true;
+  /// Where ptxas is, as for Ptxas::find; "none": PTX only.
+  std::string ptxas;
+  /// Seconds after which a run of ptxas is ended.
+  double ptxasTimeout = 120;
+  /// Keep machine code of PTX in the cache and look for it there.
+  bool cache = true;
   /// Gets the times of all phases and the sizes of the code, if not null.
   llvm::raw_ostream *verbose = nullptr;
 };
@@ -57,13 +65,34 @@ struct CodeObject {
   std::string sharedObject;
 };
 
+/// A file of the artifact.
+struct ArtifactFile {
+  std::string name;
+  std::string bytes;
+};
+
 /// A compiled layer in memory.
 struct CompiledLayer {
   /// The module that was compiled; `layer.mlir` of the artifact, from which
   /// the reference interpreter computes what the kernels should.
   std::string source;
   Manifest manifest;
+  /// For CPUs.
   std::vector<CodeObject> code;
+  /// PTX and cubins.
+  std::vector<ArtifactFile> files;
+  /// What a user should know although all went well, a line each.
+  std::vector<std::string> notes;
+};
+
+/// Kernels of a layer for an NVIDIA GPU before they become text.
+struct NvidiaKernels {
+  /// `llvm.func` kernels with operations of nvvm, moe_nv, arith, ...; the plan
+  /// has been taken out.
+  OwningOpRef<ModuleOp> module;
+  PlanInfo plan;
+  /// The layer's name.
+  std::string name;
 };
 
 /// Every target that has a name, built or not.
@@ -83,9 +112,16 @@ void prepareContext(MLIRContext &context);
 FailureOr<CompiledLayer> compileLayer(ModuleOp module,
                                       const CompileOptions &options);
 
-/// Writes the module as it is after some way to the code, for the first
+/// Makes the kernels of the one layer of the module for a GPU and a token
+/// count, with the best configuration. The module is not changed. Errors are
+/// diagnostics.
+FailureOr<NvidiaKernels>
+makeNvidiaKernels(ModuleOp module, const NvidiaChip &chip, int64_t tokens);
+
+/// Writes the module as it is after some way to the code, for the first target,
 /// instruction set and token count of the options: `moe` (all decisions made),
-/// `tile` (kernels and plan), `llvm` (dialect), `llvm-ir`, `asm`.
+/// `tile` (kernels and plan), `llvm` (dialect), `llvm-ir`, `asm`; for NVIDIA
+/// GPUs also `nvvm` (kernels and plan), `ptx` (the same as `asm`) and `cubin`.
 LogicalResult emitForm(ModuleOp module, const CompileOptions &options,
                        StringRef form, llvm::raw_ostream &os);
 

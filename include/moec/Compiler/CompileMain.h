@@ -32,9 +32,9 @@ struct CompileCommand {
   CompileOptions options;
   std::string output;
   /// "" or what to write to the standard output instead of an artifact: "moe",
-  /// "tile", "llvm" (dialect), "llvm-ir", "asm".
+  /// "tile", "llvm" (dialect), "llvm-ir", "asm", "nvvm", "ptx", "cubin".
   std::string emit;
-  bool explain = false, verbose = false;
+  bool explain = false, verbose = false, noCache = false;
   bool help = false, version = false;
 };
 

@@ -47,6 +47,15 @@ struct ManifestArgument {
   bool optional = false;
   /// Function whose output this argument is, "" for none.
   std::string packedBy;
+
+  bool operator==(const ManifestArgument &other) const {
+    return name == other.name && dtype == other.dtype && shape == other.shape &&
+           output == other.output && optional == other.optional &&
+           packedBy == other.packedBy;
+  }
+  bool operator!=(const ManifestArgument &other) const {
+    return !(*this == other);
+  }
 };
 
 /// A slice of scratch memory; the largest of several sizes counts.
@@ -58,17 +67,71 @@ struct ManifestWorkspace {
   int64_t align = 64;
 };
 
-/// An argument of a launch: of the layer, a slice, or a number.
+/// What the copy engine of an NVIDIA GPU is told of a tensor. All lists begin
+/// with the innermost dimension.
+struct ManifestTensorMap {
+  /// Number of the argument or, if it is one, the slice.
+  bool ofWorkspace = false;
+  int64_t index = 0;
+  std::string dtype;
+  std::vector<TokenSize> dims;
+  /// In bytes, of all dimensions but the innermost.
+  std::vector<TokenSize> strides;
+  std::vector<int64_t> box;
+  /// Bytes; 0: none.
+  int64_t swizzle = 0, l2 = 0;
+};
+
+/// An argument of a launch: of the layer, a slice, or a number; on NVIDIA GPUs
+/// also a pointer to the real token count or a tensor map.
 struct ManifestLaunchArgument {
-  enum class Kind { Argument, Workspace, Dim } kind;
+  enum class Kind { Argument, Workspace, Dim, DeviceTokens, TensorMap } kind;
   /// Number of the argument or slice.
   int64_t index = 0;
-  TokenSize dim;
+  TokenSize dim = {};
+  /// "i32" or "i64" of a number on a GPU; "": a CPU kernel's.
+  std::string type = {};
+  std::optional<ManifestTensorMap> map = {};
+};
+
+/// What a kernel or all kernels of a variant take of a GPU.
+struct ManifestResources {
+  int64_t registers = 0;
+  /// Bytes, static and dynamic.
+  int64_t sharedMemory = 0;
+  /// Bytes stored and loaded.
+  int64_t spills = 0;
+};
+
+/// Blocks in one dimension: a size, or `persistent` per SM if that is not 0.
+struct ManifestGrid {
+  TokenSize size{0, 1, 1};
+  int64_t persistent = 0;
+};
+
+/// How a GPU runs a launch.
+struct ManifestGpuLaunch {
+  ManifestGrid grid[3];
+  int64_t block[3] = {1, 1, 1};
+  int64_t cluster[3] = {1, 1, 1};
+  /// Bytes of dynamic shared memory.
+  int64_t sharedMemory = 0;
+  bool resident = false;
+  bool earlyStart = false;
+  std::optional<ManifestResources> resources;
 };
 
 struct ManifestLaunch {
   std::string kernel;
   std::vector<ManifestLaunchArgument> args;
+  /// Of GPU targets only.
+  std::optional<ManifestGpuLaunch> gpu;
+};
+
+/// A configuration that was tried and not taken.
+struct ManifestRejection {
+  std::string config;
+  std::string reason;
 };
 
 /// One way to run the layer.
@@ -80,9 +143,13 @@ struct ManifestVariant {
   std::optional<int64_t> lastTokens;
   /// File name of the code object, "" if there is none.
   std::string code;
+  /// File name of the PTX, "" if there is none.
+  std::string ptx;
   std::vector<std::string> configs;
+  std::vector<ManifestRejection> rejected;
   std::vector<ManifestWorkspace> workspaces;
   std::vector<ManifestLaunch> launches;
+  std::optional<ManifestResources> resources;
 };
 
 struct Manifest {

@@ -11,6 +11,7 @@
 
 #include "mlir/IR/BuiltinOps.h"
 #include "moec/Compiler/Manifest.h"
+#include "moec/Compiler/NvidiaChip.h"
 #include "moec/Dialect/MoeTile/IR/MoeTile.h"
 
 namespace mlir::moe {
@@ -38,6 +39,27 @@ struct PlanInfo {
 /// ceil((a*T + b) / d) with a, b >= 0, memory that is neither an argument nor a
 /// workspace.
 FailureOr<PlanInfo> readPlan(tile::PlanOp plan);
+
+/// Reads a plan whose launches are of GPU kernels: each callee is an
+/// `llvm.func` of the plan's module with the dictionary `moe.launch`,
+///  * `block`, `cluster` (one block without it): array<i64: x, y, z>;
+///  * `smem`: i64, bytes of dynamic shared memory;
+///  * `grid`: three of: an i64; {operand = i, dim = d, mul = a, add = b,
+///    div = c}, which is ceil((extent d of the launch's operand i * a + b) / c)
+///    with defaults 1, 0 and 1; {persistent = n}, n blocks per SM;
+///  * `resident`, `early_start`: unit;
+///  * `params`: one dictionary per argument of the function: {operand = i}, the
+///    pointer of a memref or, with a `type`, the value of an index;
+///    {operand = i, dim = d, type = i32}, an extent; {map = i, box =
+///    array<i64>, swizzle = 128, l2 = 256, dtype = "u8"}, a tensor map of a
+///    memref, box innermost first, only the box is needed; {const = n, type =
+///    i32}; {device_tokens = i32}; {zeroed = n}, a slice of n bytes for this
+///    launch, zeroed before each run.
+///
+/// Errors beside those of readPlan are diagnostics on the function or launch: a
+/// dictionary of another form, a function whose arguments have other types, and
+/// what no GPU of the kind or its copy engine can do.
+FailureOr<PlanInfo> readGpuPlan(tile::PlanOp plan, const NvidiaChip &chip);
 
 /// Adds one per-worker slice, as large as the largest `moec.scratch_bytes`
 /// of the launched functions of `module`, and passes it as last argument to
