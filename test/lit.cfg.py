@@ -30,6 +30,8 @@ config.substitutions.append(("%cc", config.cc))
 config.substitutions.append(
     ("%print_layer", os.path.join(config.moec_binary_root, "bin", "unittests", "PrintLayer")))
 config.substitutions.append(
+    ("%emulate", os.path.join(config.moec_binary_root, "bin", "unittests", "EmulateDriver")))
+config.substitutions.append(
     ("%stock_mlir_opt", os.path.join(config.llvm_tools_dir, "mlir-opt")))
 
 # A test that needs a tool names its feature and is counted as skipped without it.
