@@ -23,7 +23,16 @@ def MoeToTile : Pass<"moe-to-tile", "ModuleOp"> {
     Expects decomposed layers with a config on every GEMM (first entry is
     used). Not handled, with a diagnostic: `out = token` with `reduce_by` other
     than rows, f64.
+
+    Align becomes serial loops (`routing = loops`), or one `moe_tile.align`
+    (`op`) whose `exec` suits `tokens`: one block for up to 8192 slots, clusters
+    of eight for more.
   }];
+  let options = [
+    Option<"routing", "routing", "std::string", "\"loops\"", "form of align: loops or op">,
+    Option<"tokens", "tokens", "int64_t", "0", "tokens that launches are shaped for, 0: many">,
+    Option<"pdl", "pdl", "bool", "false",
+           "kernels without matrix products are launched early and wait themselves">];
   let dependentDialects = ["::mlir::moe::tile::MoeTileDialect", "::mlir::arith::ArithDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
                            "::mlir::math::MathDialect"];
@@ -94,6 +103,38 @@ def ConvertMoeTileToNVVM : Pass<"convert-moe-tile-to-nvvm", "ModuleOp"> {
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect",
                            "::mlir::math::MathDialect", "::mlir::NVVM::NVVMDialect",
                            "::mlir::moe::nv::MoeNvDialect", "::mlir::scf::SCFDialect"];
+  let statistics = [
+    Statistic<"numKernels", "kernels", "kernels converted">];
+}
+
+def ConvertMoeTileRowsToNVVM : Pass<"convert-moe-tile-rows-to-nvvm", "ModuleOp"> {
+  let summary = "tile kernels without matrix products to NVVM for Hopper GPUs";
+  let description = [{
+    Every sequential kernel that is one `moe_tile.align`, or maps, loads and
+    stores of single rows (combine, quantise, dispatch, splat), becomes an
+    `llvm.func` of llvm, nvvm, arith, math and scf ops. Other kernels stay.
+
+    The attribute `moe.launch` of the function says how to launch it: `block`,
+    `cluster`, `smem` (bytes of dynamic shared memory), `grid` (of each
+    dimension the blocks, or `{operand, dim, mul, add, div}` =
+    ceil((extent * mul + add) / div)), `params`, one entry for each parameter:
+    `{operand}` the address of an operand of the launch, `{operand, type}` a
+    scalar operand, `{operand, dim, type}` an extent; `early_start` if the kernel
+    has a `moe_tile.await_launch`: it may then be launched programmatically
+    before the earlier kernel has ended.
+
+    Memory that is read or written in vectors must begin at a multiple of 16
+    bytes. Coordinates (tokens times top-k, and vectors of all rows) have 32
+    bits. Neither kernel needs zeroed memory or blocks that are resident
+    together.
+
+    align: `exec.threads` (default 1024) is a multiple of 128 and at least the
+    number of experts; `exec.cluster` (default 8) blocks count together. Rows are
+    in slot order, whatever the launch. A warp counts at most 2^20 slots.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect",
+                           "::mlir::math::MathDialect", "::mlir::NVVM::NVVMDialect",
+                           "::mlir::scf::SCFDialect"];
   let statistics = [
     Statistic<"numKernels", "kernels", "kernels converted">];
 }

@@ -208,9 +208,16 @@ void PlanBuilder::launch(KernelBuilder &kernel) {
   if (kernel.claimCounter)
     kernel.kernel.setArgAttr(*kernel.claimCounter, "moe_tile.claim_counter",
                              b.getUnitAttr());
+  Block &body = kernel.kernel.getBody().front();
+  bool pdl = options.pdl && body.getOps<tile::ForTilesOp>().empty();
+  if (pdl) {
+    OpBuilder first(b.getContext());
+    first.setInsertionPointToStart(&body);
+    tile::AwaitLaunchOp::create(first, loc);
+  }
   tile::LaunchOp::create(b, loc, tile::TokenType::get(b.getContext()),
                          kernel.kernel.getSymName(), kernel.planOperands,
-                         ValueRange{}, /*pdl=*/false);
+                         ValueRange{}, pdl);
 }
 
 const RoutingBuffers &PlanBuilder::routingFor(Value routing, bool padded,
@@ -240,7 +247,9 @@ const RoutingBuffers &PlanBuilder::routingFor(Value routing, bool padded,
   buffers.valid = workspace({any}, i32, slots);
   buffers.table = workspace({any, 4}, i32, blocks);
   buffers.count = workspace({1}, i32, {});
-  Value counts = workspace({type.getExperts()}, i32, {});
+  Value counts;
+  if (!options.alignOp)
+    counts = workspace({type.getExperts()}, i32, {});
   KernelBuilder kernel = startKernel("align");
   Value ids, map;
   if (auto align = routing.getDefiningOp<AlignOp>()) {
@@ -248,8 +257,12 @@ const RoutingBuffers &PlanBuilder::routingFor(Value routing, bool padded,
     if (align.getExpertMap())
       map = values.lookup(align.getExpertMap());
   }
-  emitAlignKernel(kernel, ids, map, tokens, type, padded, blockM, buffers,
-                  counts);
+  if (options.alignOp)
+    emitAlignOp(kernel, ids, map, tokens, type, padded, blockM, buffers,
+                options.tokens);
+  else
+    emitAlignKernel(kernel, ids, map, tokens, type, padded, blockM, buffers,
+                    counts);
   launch(kernel);
   known.push_back({padded, blockM, buffers});
   return std::get<2>(known.back());
@@ -406,6 +419,15 @@ struct MoeToTilePass : moe::impl::MoeToTileBase<MoeToTilePass> {
   using MoeToTileBase::MoeToTileBase;
 
   void runOnOperation() override {
+    if (routing != "loops" && routing != "op") {
+      getOperation().emitError("moe-to-tile: routing is loops or op, got '")
+          << routing << "'";
+      return signalPassFailure();
+    }
+    PlanOptions options;
+    options.alignOp = routing == "op";
+    options.tokens = tokens;
+    options.pdl = pdl;
     SymbolTable symbols(getOperation());
     for (auto func :
          llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>())) {
@@ -417,7 +439,7 @@ struct MoeToTilePass : moe::impl::MoeToTileBase<MoeToTilePass> {
       });
       if (!hasMoe)
         continue;
-      PlanBuilder builder(func, symbols);
+      PlanBuilder builder(func, symbols, options);
       if (failed(builder.build()))
         return signalPassFailure();
       numKernels += builder.getNumKernels();

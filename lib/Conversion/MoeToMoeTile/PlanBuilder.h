@@ -55,12 +55,20 @@ private:
   DenseMap<Value, Value> known;
 };
 
+/// How kernels are made; see the options of moe-to-tile.
+struct PlanOptions {
+  bool alignOp = false;
+  int64_t tokens = 0;
+  bool pdl = false;
+};
+
 /// Turns one function into a plan.
 class PlanBuilder {
 public:
-  PlanBuilder(func::FuncOp func, SymbolTable &symbols)
-      : func(func), symbols(symbols), b(func.getContext()), loc(func.getLoc()) {
-  }
+  PlanBuilder(func::FuncOp func, SymbolTable &symbols,
+              const PlanOptions &options = {})
+      : func(func), symbols(symbols), options(options), b(func.getContext()),
+        loc(func.getLoc()) {}
 
   /// Builds the plan beside the function; the caller erases the function.
   LogicalResult build();
@@ -99,6 +107,7 @@ private:
 
   func::FuncOp func;
   SymbolTable &symbols;
+  PlanOptions options;
   tile::PlanOp plan;
   OpBuilder b;
   Location loc;
@@ -113,6 +122,12 @@ private:
 void emitAlignKernel(KernelBuilder &k, Value ids, Value expertMap, Value tokens,
                      RoutingType type, bool padded, int64_t blockM,
                      const RoutingBuffers &buffers, Value counts);
+
+/// Emits the kernel of one moe_tile.align that fills the same buffers, shaped
+/// for `shapeTokens` tokens (0: many).
+void emitAlignOp(KernelBuilder &k, Value ids, Value expertMap, Value tokens,
+                 RoutingType type, bool padded, int64_t blockM,
+                 const RoutingBuffers &buffers, int64_t shapeTokens);
 
 /// Clones a scalar region (arith, math, a yield) at the insertion point of `b`
 /// and returns what it yields.

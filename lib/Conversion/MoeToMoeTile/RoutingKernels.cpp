@@ -128,6 +128,28 @@ void moe::emitAlignKernel(KernelBuilder &kernel, Value planIds, Value planMap,
   });
 }
 
+void moe::emitAlignOp(KernelBuilder &kernel, Value ids, Value map, Value tokens,
+                      RoutingType type, bool padded, int64_t blockM,
+                      const RoutingBuffers &plan, int64_t shapeTokens) {
+  auto use = [&](Value v) { return v ? kernel.use(v) : Value(); };
+  ids = use(ids);
+  map = use(map);
+  tokens = use(tokens);
+  Value slots = use(plan.slots), places = use(plan.places);
+  Value valid = use(plan.valid), table = use(plan.table);
+  Value count = use(plan.count);
+  int64_t experts = type.getExperts(), topk = type.getTopk();
+  tile::AlignOp::create(kernel.b, kernel.loc, ids, map, tokens, Value(), slots,
+                        places, valid, table, count, experts, topk, blockM,
+                        padded ? type.getBlockM() : 1);
+  // One block counts a few slots sooner than a cluster has met.
+  constexpr int64_t fewSlots = 8192, threads = 1024, cluster = 8;
+  bool few = shapeTokens > 0 && shapeTokens * topk <= fewSlots;
+  kernel.kernel.setExecAttr(tile::ExecAttr::get(
+      kernel.b.getContext(), threads, few ? 1 : cluster,
+      few ? tile::Grid::Tiles : tile::Grid::Persistent, /*resident=*/false));
+}
+
 LogicalResult PlanBuilder::convertDenseWeights(DenseWeightsOp op) {
   KernelBuilder kernel = startKernel("dense_weights");
   Value ids = kernel.use(values.lookup(op.getTopkIds()));

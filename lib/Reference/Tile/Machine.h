@@ -179,6 +179,9 @@ private:
   LogicalResult runStore(StoreOp op);
   LogicalResult runCopy(CopyOp op);
 
+  // RoutingOps.cpp: sorting rows by expert.
+  LogicalResult runAlign(AlignOp op);
+
   // ComputeOps.cpp: products, scales, fragments.
   LogicalResult runCompute(Operation &op, bool &known);
   LogicalResult runMma(MmaOp op);

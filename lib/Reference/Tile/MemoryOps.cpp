@@ -113,6 +113,8 @@ LogicalResult Runner::runMemory(Operation &op, bool &known) {
     return runStore(store);
   if (isa<PrefetchOp, AwaitLaunchOp>(op))
     return success();
+  if (auto align = dyn_cast<AlignOp>(op))
+    return runAlign(align);
   if (auto rows = dyn_cast<RowIndexOp>(op))
     return runRowIndex(rows);
   if (auto rows = dyn_cast<RowIotaOp>(op)) {

@@ -919,3 +919,76 @@ moe_tile.kernel @k(%m: memref<?x4x4xf32>, %i: index, %s: f32) attributes {form =
   moe_tile.partial_put %f to %m[%i] : !moe_tile.frag<4x2xf32>, memref<?x4x4xf32>
   moe_tile.return
 }
+
+// -----
+
+moe_tile.kernel @k(%ids: memref<?x2xi32>, %t: index, %v: memref<?xi32>, %table: memref<?x4xi32>, %count: memref<1xi32>) {
+  // expected-error @below {{align_c1: experts = 4, topk = 2, block_m = 0, pad = 1 must be positive, experts at most 2048}}
+  moe_tile.align ids(%ids : memref<?x2xi32>) tokens(%t)
+    to(%v, %v, %v, %table, %count : memref<?xi32>, memref<?xi32>, memref<?xi32>, memref<?x4xi32>, memref<1xi32>)
+    experts 4 topk 2 block_m 0
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%ids: memref<?x2xi32>, %t: index, %v: memref<?xi32>, %table: memref<?x4xi32>, %count: memref<1xi32>) {
+  // expected-error @below {{align_c1: experts = 2049, topk = 2}}
+  moe_tile.align ids(%ids : memref<?x2xi32>) tokens(%t)
+    to(%v, %v, %v, %table, %count : memref<?xi32>, memref<?xi32>, memref<?xi32>, memref<?x4xi32>, memref<1xi32>)
+    experts 2049 topk 2 block_m 16
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%ids: memref<?x2xi32>, %t: index, %v: memref<?xi32>, %table: memref<?x4xi32>, %count: memref<1xi32>) {
+  // expected-error @below {{align_c2: ids of type 'memref<?x2xi32>' must have topk = 3 columns}}
+  moe_tile.align ids(%ids : memref<?x2xi32>) tokens(%t)
+    to(%v, %v, %v, %table, %count : memref<?xi32>, memref<?xi32>, memref<?xi32>, memref<?x4xi32>, memref<1xi32>)
+    experts 4 topk 3 block_m 16
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%t: index, %v: memref<?xi32>, %table: memref<?x4xi32>, %count: memref<1xi32>) {
+  // expected-error @below {{align_c2: without ids topk = 3 is at most experts = 2}}
+  moe_tile.align tokens(%t)
+    to(%v, %v, %v, %table, %count : memref<?xi32>, memref<?xi32>, memref<?xi32>, memref<?x4xi32>, memref<1xi32>)
+    experts 2 topk 3 block_m 16
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%t: index, %v: memref<?xi32>, %table: memref<?x3xi32>, %count: memref<1xi32>) {
+  // expected-error @below {{align_c3: the table must have four columns, got 'memref<?x3xi32>'}}
+  moe_tile.align tokens(%t)
+    to(%v, %v, %v, %table, %count : memref<?xi32>, memref<?xi32>, memref<?xi32>, memref<?x3xi32>, memref<1xi32>)
+    experts 2 topk 2 block_m 16
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%t: index, %v: memref<?xi32>, %table: memref<?x4xi32>, %count: memref<2xi32>) {
+  // expected-error @below {{align_c3: count and device_tokens have one element, got 'memref<2xi32>'}}
+  moe_tile.align tokens(%t)
+    to(%v, %v, %v, %table, %count : memref<?xi32>, memref<?xi32>, memref<?xi32>, memref<?x4xi32>, memref<2xi32>)
+    experts 2 topk 2 block_m 16
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%t: index, %v: memref<?xi32>, %table: memref<?x4xi32>, %count: memref<1xi32>) {
+  %c0 = arith.constant 0 : index
+  %c7 = arith.constant 7 : i32
+  // expected-error @below {{align_c4: stands alone in its kernel, found memref.store}}
+  moe_tile.align tokens(%t)
+    to(%v, %v, %v, %table, %count : memref<?xi32>, memref<?xi32>, memref<?xi32>, memref<?x4xi32>, memref<1xi32>)
+    experts 2 topk 2 block_m 16
+  memref.store %c7, %count[%c0] : memref<1xi32>
+  moe_tile.return
+}

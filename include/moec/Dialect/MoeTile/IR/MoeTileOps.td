@@ -12,6 +12,7 @@
 include "moec/Dialect/MoeTile/IR/MoeTileComputeOps.td"
 include "moec/Dialect/MoeTile/IR/MoeTileExplicitOps.td"
 include "moec/Dialect/MoeTile/IR/MoeTileMemoryOps.td"
+include "moec/Dialect/MoeTile/IR/MoeTileRoutingOps.td"
 include "moec/Dialect/MoeTile/IR/MoeTileStructureOps.td"
 
 #endif // MOEC_DIALECT_MOETILE_IR_MOETILEOPS_TD

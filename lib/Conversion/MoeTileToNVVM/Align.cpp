@@ -1,0 +1,413 @@
+//===- Align.cpp - moe_tile.align for Hopper GPUs -------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// One cluster counts all slots: every warp owns a run of consecutive slots and
+// a row of counters in shared memory, so no atomics are needed and the rank of
+// a slot among its expert's is its number in slot order. The blocks of the
+// cluster read each other's counts; a scan over the experts gives first rows.
+//
+// A scatter of many slots needs more blocks than a cluster has. All clusters of
+// the grid therefore count everything, each for itself, and share only the
+// writing. Nothing has to be zero at the start, no block waits for one that may
+// not be resident, and results depend on the input alone.
+//
+//===----------------------------------------------------------------------===//
+
+#include "PlainKernel.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::nvvm;
+
+/// Blocks that share the writing, if one cluster is not enough.
+static constexpr int64_t kGridBlocks = 128;
+/// Slots of a lane whose loads are in flight together.
+static constexpr int64_t kUnroll = 4;
+/// A word holds an expert above this many bits of a rank.
+static constexpr int64_t kRankBits = 20;
+
+namespace {
+class AlignEmitter {
+public:
+  AlignEmitter(PlainKernel &k, tile::AlignOp op, int64_t threads,
+               int64_t cluster)
+      : k(k), op(op), threads(threads), warps(threads / 32), cluster(cluster),
+        clusters(cluster > 1 ? std::max<int64_t>(1, kGridBlocks / cluster) : 1),
+        experts(op.getExperts()), topk(op.getTopk()), blockM(op.getBlockM()),
+        pad(op.getPad()) {}
+
+  void emit();
+  int64_t getBlocks() const { return cluster * clusters; }
+
+private:
+  void setUp();
+  Value expertOf(Value slot, Value present);
+  void clearCounters();
+  void count();
+  void addUp();
+  void scanExperts(Value count, Value mine);
+  void scatter();
+  void writeTable();
+  void fillTails();
+
+  /// Whole-warp sum of all lanes up to this one.
+  Value inclusiveScan(Value v);
+  /// Counter of an expert in this warp's row.
+  Value counter(Value expert) {
+    return k.add(k.mul(warp, k.c32(experts)), expert);
+  }
+
+  PlainKernel &k;
+  tile::AlignOp op;
+  int64_t threads, warps, cluster, clusters, experts, topk, blockM, pad;
+  Value thread, warp, lane; ///< of the block
+  Value rank, group;        ///< block in the cluster, cluster in the grid
+  Value slots, present;     ///< all of them; those of tokens that exist
+  Value rounds, first;      ///< slots of a lane; first slot of the warp
+  // Shared memory, words:
+  Value counters; ///< [warps][experts]
+  Value counts;   ///< [experts]: of this block
+  Value bases;    ///< [experts]: row of this block's first slot
+  Value firstRows, totals, firstBlocks; ///< [experts]
+  Value sums;                           ///< [2][32]
+  Value allRows, allBlocks;
+};
+} // namespace
+
+void AlignEmitter::setUp() {
+  thread = k.thread();
+  lane = k.both(thread, k.c32(31));
+  // The same in all lanes, and known to be.
+  warp =
+      k.shuffle(NVVM::ShflKind::idx,
+                arith::ShRUIOp::create(k.b, k.loc, thread, k.c32(5)), k.c32(0));
+  Value block = k.block();
+  rank = cluster > 1 ? k.rem(block, k.c32(cluster)) : k.c32(0);
+  group = cluster > 1 ? k.div(block, k.c32(cluster)) : k.c32(0);
+  Value tokens;
+  if (auto argument = dyn_cast<BlockArgument>(op.getTokens())) {
+    tokens = k.scalar(argument);
+  } else if (auto dim = op.getTokens().getDefiningOp<memref::DimOp>()) {
+    tokens = k.extent(dim.getSource(), *dim.getConstantIndex());
+  } else {
+    IntegerAttr attr;
+    matchPattern(op.getTokens(), m_Constant(&attr));
+    tokens = k.c32(attr.getInt());
+  }
+  if (tokens.getType().isInteger(64))
+    tokens = arith::TruncIOp::create(k.b, k.loc, k.b.getI32Type(), tokens);
+  slots = k.mul(tokens, k.c32(topk));
+  present = slots;
+  counters = k.shared(warps * experts * 4);
+  counts = k.shared(experts * 4);
+  bases = k.shared(experts * 4);
+  firstRows = k.shared(experts * 4);
+  totals = k.shared(experts * 4);
+  firstBlocks = k.shared(experts * 4);
+  sums = k.shared(2 * 32 * 4);
+  // Parameters, in a fixed order.
+  for (Value memory : {Value(op.getIds()), Value(op.getExpertMap()),
+                       Value(op.getDeviceTokens()), Value(op.getSlots()),
+                       Value(op.getPlaces()), Value(op.getValid()),
+                       Value(op.getTable()), Value(op.getCount())})
+    if (memory)
+      k.pointer(memory);
+  rounds = k.ceilDiv(slots, cluster * threads);
+  first =
+      k.mul(k.add(k.mul(rank, k.c32(warps)), warp), k.mul(rounds, k.c32(32)));
+}
+
+void AlignEmitter::clearCounters() {
+  // A multiple of four words, as the warps are.
+  auto vector = VectorType::get(4, k.b.getI32Type());
+  Value zero = arith::ConstantOp::create(
+      k.b, k.loc, DenseElementsAttr::get(vector, k.b.getI32IntegerAttr(0)));
+  k.loop(thread, k.c32(warps * experts / 4), k.c32(threads),
+         [&](Value i) { k.store(zero, k.at(counters, i, vector), 16); });
+}
+
+Value AlignEmitter::expertOf(Value slot, Value isThere) {
+  Value none = k.c32(-1);
+  Value expert;
+  if (!op.getIds()) {
+    expert = k.select(isThere, k.rem(slot, k.c32(topk)), none);
+  } else {
+    expert = k.choose(
+        isThere, [&] { return k.loadWord(k.pointer(op.getIds()), slot); },
+        none);
+  }
+  if (Value map = op.getExpertMap())
+    expert = k.choose(
+        k.inside(expert, k.extent(map, 0)),
+        [&] { return k.loadWord(k.pointer(map), expert); }, none);
+  return k.select(k.inside(expert, k.c32(experts)), expert, none);
+}
+
+void AlignEmitter::count() {
+  Value end = k.min(slots, k.add(first, k.mul(rounds, k.c32(32))));
+  Value places = k.pointer(op.getPlaces());
+  Value all = k.c32(-1), none = k.c32(-1);
+  Value below =
+      k.sub(arith::ShLIOp::create(k.b, k.loc, k.c32(1), lane), k.c32(1));
+  k.loop(k.c32(0), rounds, k.c32(kUnroll), [&](Value round) {
+    SmallVector<Value> slot, expert, same;
+    for (int64_t u = 0; u < kUnroll; ++u) {
+      Value r = k.add(round, k.c32(u));
+      slot.push_back(k.add(first, k.add(k.mul(r, k.c32(32)), lane)));
+      expert.push_back(expertOf(
+          slot[u], k.both(k.less(slot[u], end), k.less(slot[u], present))));
+    }
+    for (int64_t u = 0; u < kUnroll; ++u)
+      same.push_back(NVVM::MatchSyncOp::create(k.b, k.loc, k.b.getI32Type(),
+                                               all, expert[u],
+                                               NVVM::MatchSyncKind::any));
+    for (int64_t u = 0; u < kUnroll; ++u) {
+      // The lowest lane of those with one expert counts for all of them.
+      Value leader = LLVM::CountTrailingZerosOp::create(
+          k.b, k.loc, k.b.getI32Type(), same[u], /*is_zero_poison=*/true);
+      Value isLeader =
+          k.both(k.cmp(arith::CmpIPredicate::eq, lane, leader),
+                 k.cmp(arith::CmpIPredicate::sge, expert[u], k.c32(0)));
+      Value before = k.choose(
+          isLeader,
+          [&] {
+            Value at = counter(expert[u]);
+            Value old = k.loadWord(counters, at);
+            k.storeWord(k.add(old, LLVM::CtPopOp::create(
+                                       k.b, k.loc, k.b.getI32Type(), same[u])),
+                        counters, at);
+            return old;
+          },
+          k.c32(0));
+      before = k.shuffle(NVVM::ShflKind::idx, before, leader);
+      // Another lane may count for this expert in the next round.
+      NVVM::SyncWarpOp::create(k.b, k.loc, all);
+      Value number =
+          k.add(before, LLVM::CtPopOp::create(k.b, k.loc, k.b.getI32Type(),
+                                              k.both(same[u], below)));
+      Value word = arith::OrIOp::create(
+          k.b, k.loc,
+          arith::ShLIOp::create(k.b, k.loc, expert[u], k.c32(kRankBits)),
+          number);
+      word = k.select(k.less(expert[u], k.c32(0)), none, word);
+      Value mine = k.less(slot[u], end);
+      if (clusters > 1)
+        mine = k.both(
+            mine, k.cmp(arith::CmpIPredicate::eq,
+                        k.rem(k.add(round, k.c32(u)), k.c32(clusters)), group));
+      k.when(mine, [&] { k.storeWord(word, places, slot[u]); });
+    }
+  });
+}
+
+Value AlignEmitter::inclusiveScan(Value v) {
+  for (int64_t d = 1; d < 32; d *= 2) {
+    Value other = k.shuffle(NVVM::ShflKind::up, v, k.c32(d), 0);
+    v = k.select(k.cmp(arith::CmpIPredicate::sge, lane, k.c32(d)),
+                 k.add(v, other), v);
+  }
+  return v;
+}
+
+void AlignEmitter::addUp() {
+  k.barrier();
+  Value isExpert = k.less(thread, k.c32(experts));
+  // Counters become the ranks at which the warps begin.
+  Value ofBlock = k.choose(
+      isExpert,
+      [&] {
+        SmallVector<Value> values;
+        auto at = [&](int64_t w) { return k.add(k.c32(w * experts), thread); };
+        for (int64_t w = 0; w < warps; ++w)
+          values.push_back(k.loadWord(counters, at(w)));
+        Value sum = k.c32(0);
+        for (int64_t w = 0; w < warps; ++w) {
+          k.storeWord(sum, counters, at(w));
+          sum = k.add(sum, values[w]);
+        }
+        if (cluster > 1)
+          k.storeWord(sum, counts, thread);
+        return sum;
+      },
+      k.c32(0));
+  if (cluster == 1)
+    return scanExperts(ofBlock, k.c32(0));
+
+  NVVM::ClusterArriveOp::create(k.b, k.loc, k.b.getUnitAttr());
+  NVVM::ClusterWaitOp::create(k.b, k.loc, k.b.getUnitAttr());
+  Value index = k.min(thread, k.c32(experts - 1));
+  Value own = k.at(counts, index, k.b.getI32Type());
+  Type remote = LLVM::LLVMPointerType::get(k.b.getContext(), 7);
+  SmallVector<Value> values;
+  for (int64_t r = 0; r < cluster; ++r)
+    values.push_back(
+        k.load(k.b.getI32Type(),
+               NVVM::MapaOp::create(k.b, k.loc, remote, own, k.c32(r)), 4));
+  Value total = k.c32(0), mine = k.c32(0);
+  for (int64_t r = 0; r < cluster; ++r) {
+    total = k.add(total, values[r]);
+    mine = k.add(mine, k.select(k.less(k.c32(r), rank), values[r], k.c32(0)));
+  }
+  // No block may end before the others have read its counts.
+  NVVM::ClusterArriveOp::create(k.b, k.loc, k.b.getUnitAttr());
+  scanExperts(k.select(isExpert, total, k.c32(0)), mine);
+}
+
+void AlignEmitter::scanExperts(Value count, Value mine) {
+  Value rows = count;
+  if (pad > 1)
+    rows = k.mul(k.ceilDiv(count, pad), k.c32(pad));
+  Value blocks = k.ceilDiv(count, blockM);
+  Value rowScan = inclusiveScan(rows), blockScan = inclusiveScan(blocks);
+  k.when(k.cmp(arith::CmpIPredicate::eq, lane, k.c32(31)), [&] {
+    k.storeWord(rowScan, sums, warp);
+    k.storeWord(blockScan, sums, k.add(warp, k.c32(32)));
+  });
+  k.barrier();
+  // Every warp adds up the warps before it by itself.
+  auto acrossWarps = [&](int64_t at, Value &before, Value &all) {
+    Value v = k.choose(
+        k.less(lane, k.c32(warps)),
+        [&] { return k.loadWord(sums, k.add(lane, k.c32(at))); }, k.c32(0));
+    Value scan = inclusiveScan(v);
+    all = k.shuffle(NVVM::ShflKind::idx, scan, k.c32(31));
+    before = k.shuffle(NVVM::ShflKind::idx, k.sub(scan, v), warp);
+  };
+  Value rowsBefore, blocksBefore;
+  acrossWarps(0, rowsBefore, allRows);
+  acrossWarps(32, blocksBefore, allBlocks);
+  k.when(k.less(thread, k.c32(experts)), [&] {
+    Value row = k.add(rowsBefore, k.sub(rowScan, rows));
+    k.storeWord(k.add(row, mine), bases, thread);
+    k.storeWord(row, firstRows, thread);
+    k.storeWord(count, totals, thread);
+    k.storeWord(k.add(blocksBefore, k.sub(blockScan, blocks)), firstBlocks,
+                thread);
+  });
+  k.barrier();
+}
+
+void AlignEmitter::scatter() {
+  Value end = k.min(slots, k.add(first, k.mul(rounds, k.c32(32))));
+  Value places = k.pointer(op.getPlaces()), valid = k.pointer(op.getValid());
+  Value sorted = k.pointer(op.getSlots());
+  Value none = k.c32(-1);
+  k.loop(group, rounds, k.c32(clusters * kUnroll), [&](Value round) {
+    SmallVector<Value> slot, mine, word;
+    for (int64_t u = 0; u < kUnroll; ++u) {
+      Value r = k.add(round, k.c32(u * clusters));
+      slot.push_back(k.add(first, k.add(k.mul(r, k.c32(32)), lane)));
+      mine.push_back(k.less(slot[u], end));
+      word.push_back(
+          k.choose(mine[u], [&] { return k.loadWord(places, slot[u]); }, none));
+    }
+    for (int64_t u = 0; u < kUnroll; ++u) {
+      Value isThere = k.cmp(arith::CmpIPredicate::sge, word[u], k.c32(0));
+      k.when(mine[u], [&] {
+        k.storeWord(k.select(isThere, slot[u], none), valid, slot[u]);
+      });
+      k.when(isThere, [&] {
+        Value expert =
+            arith::ShRUIOp::create(k.b, k.loc, word[u], k.c32(kRankBits));
+        Value number = k.both(word[u], k.c32((int64_t(1) << kRankBits) - 1));
+        Value row = k.add(k.add(k.loadWord(bases, expert),
+                                k.loadWord(counters, counter(expert))),
+                          number);
+        k.storeWord(row, places, slot[u]);
+        k.storeWord(slot[u], sorted, row);
+      });
+    }
+  });
+}
+
+void AlignEmitter::writeTable() {
+  Value table = k.pointer(op.getTable()), sorted = k.pointer(op.getSlots());
+  auto entry = VectorType::get(4, k.b.getI32Type());
+  auto write = [&](Value at, std::array<Value, 4> parts) {
+    Value v = LLVM::PoisonOp::create(k.b, k.loc, entry);
+    for (auto [i, part] : llvm::enumerate(parts))
+      v = LLVM::InsertElementOp::create(k.b, k.loc, v, part,
+                                        k.c32(static_cast<int64_t>(i)));
+    k.store(v, k.at(table, at, entry), 16);
+  };
+  Value warpOfGrid = k.add(k.mul(k.block(), k.c32(warps)), warp);
+  k.loop(warpOfGrid, k.c32(experts), k.c32(warps * getBlocks()), [&](Value e) {
+    Value n = k.loadWord(totals, e), row = k.loadWord(firstRows, e);
+    Value at = k.loadWord(firstBlocks, e);
+    k.loop(lane, k.ceilDiv(n, blockM), k.c32(32), [&](Value i) {
+      Value start = k.mul(i, k.c32(blockM));
+      write(k.add(at, i), {e, k.add(row, start),
+                           k.min(k.c32(blockM), k.sub(n, start)), k.c32(0)});
+    });
+    if (pad > 1)
+      k.loop(k.add(n, lane), k.mul(k.ceilDiv(n, pad), k.c32(pad)), k.c32(32),
+             [&](Value r) { k.storeWord(slots, sorted, k.add(row, r)); });
+  });
+  Value threadOfGrid = k.add(k.mul(k.block(), k.c32(threads)), thread);
+  Value step = k.c32(threads * getBlocks());
+  k.loop(k.add(allBlocks, threadOfGrid), k.extent(op.getTable(), 0), step,
+         [&](Value i) { write(i, {k.c32(-1), k.c32(0), k.c32(0), k.c32(0)}); });
+  k.loop(k.add(allRows, threadOfGrid), k.extent(op.getSlots(), 0), step,
+         [&](Value r) { k.storeWord(slots, sorted, r); });
+  k.when(k.cmp(arith::CmpIPredicate::eq, threadOfGrid, k.c32(0)),
+         [&] { k.storeWord(allBlocks, k.pointer(op.getCount()), k.c32(0)); });
+}
+
+void AlignEmitter::emit() {
+  setUp();
+  clearCounters();
+  k.awaitEarlierLaunches();
+  if (Value real = op.getDeviceTokens()) {
+    Value n = k.loadWord(k.pointer(real), k.c32(0));
+    n = arith::MaxSIOp::create(k.b, k.loc, n, k.c32(0));
+    n = k.min(n, k.div(slots, k.c32(topk)));
+    present = k.mul(n, k.c32(topk));
+  }
+  k.barrier();
+  count();
+  addUp();
+  scatter();
+  writeTable();
+  if (cluster > 1)
+    NVVM::ClusterWaitOp::create(k.b, k.loc, k.b.getUnitAttr());
+}
+
+bool nvvm::isAlignKernel(tile::KernelOp kernel) {
+  return !kernel.getBody().getOps<tile::AlignOp>().empty();
+}
+
+FailureOr<LLVM::LLVMFuncOp> nvvm::convertAlignKernel(tile::KernelOp kernel,
+                                                     OpBuilder &b) {
+  tile::AlignOp op = *kernel.getBody().getOps<tile::AlignOp>().begin();
+  int64_t threads = 1024, cluster = 8;
+  if (tile::ExecAttr exec = kernel.getExecAttr()) {
+    threads = exec.getThreads();
+    cluster = exec.getCluster();
+  }
+  int64_t experts = op.getExperts();
+  if (threads % 128 != 0 || threads < experts)
+    return op.emitOpError("takes a multiple of 128 threads, at least one per "
+                          "expert: exec has ")
+           << threads << " threads, there are " << experts << " experts";
+  if (cluster > 8)
+    return op.emitOpError("takes clusters of at most 8 blocks, exec has ")
+           << cluster;
+  for (Value memory : op->getOperands())
+    if (auto type = dyn_cast<MemRefType>(memory.getType()))
+      if (!type.getLayout().isIdentity())
+        return op.emitOpError("takes row-major memory on GPUs, got ") << type;
+  PlainKernel k(kernel, b);
+  AlignEmitter emitter(k, op, threads, cluster);
+  emitter.emit();
+  PlainKernel::Grid grid;
+  grid.blocks = emitter.getBlocks();
+  k.finish(threads, cluster, grid);
+  return k.func;
+}

@@ -1,0 +1,157 @@
+//===- PlainKernel.h - Kernels without roles in NVVM ------------*- C++ -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The lowering of sequential kernels that hold no matrix product: all threads
+// of a block do the same. Coordinates are i32, offsets in memory i64.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_LIB_CONVERSION_MOETILETONVVM_PLAINKERNEL_H
+#define MOEC_LIB_CONVERSION_MOETILETONVVM_PLAINKERNEL_H
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/Builders.h"
+#include "moec/Dialect/MoeTile/IR/MoeTile.h"
+
+namespace mlir::moe::nvvm {
+
+/// A function under construction: parameters in the order of their first use,
+/// and builders of short names.
+class PlainKernel {
+public:
+  /// Begins the function `moduleBuilder` stands before, with the kernel's name.
+  PlainKernel(tile::KernelOp kernel, OpBuilder &moduleBuilder);
+
+  //===--- Parameters --------------------------------------------------------//
+  /// Address (!llvm.ptr<1>) of a memref argument; a view has its argument's.
+  Value pointer(Value memref);
+  /// Extent of a memref or of a view of one, i32.
+  Value extent(Value memref, int64_t dim);
+  /// A scalar argument; index is i32.
+  Value scalar(BlockArgument argument);
+  /// Number of the kernel argument behind a memref, -1 for other values.
+  static int64_t operandNumber(Value memref);
+
+  //===--- Arithmetic --------------------------------------------------------//
+  Value c32(int64_t v) {
+    return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(v));
+  }
+  Value c64(int64_t v) {
+    return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(v));
+  }
+  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
+  Value sub(Value x, Value y) { return arith::SubIOp::create(b, loc, x, y); }
+  Value mul(Value x, Value y) { return arith::MulIOp::create(b, loc, x, y); }
+  /// Unsigned quotient and remainder.
+  Value div(Value x, Value y) { return arith::DivUIOp::create(b, loc, x, y); }
+  Value rem(Value x, Value y) { return arith::RemUIOp::create(b, loc, x, y); }
+  /// ceil(x / y) of a not negative x.
+  Value ceilDiv(Value x, int64_t y) { return div(add(x, c32(y - 1)), c32(y)); }
+  Value min(Value x, Value y) { return arith::MinSIOp::create(b, loc, x, y); }
+  Value both(Value x, Value y) { return arith::AndIOp::create(b, loc, x, y); }
+  Value select(Value c, Value x, Value y) {
+    return arith::SelectOp::create(b, loc, c, x, y);
+  }
+  Value cmp(arith::CmpIPredicate p, Value x, Value y) {
+    return arith::CmpIOp::create(b, loc, p, x, y);
+  }
+  Value less(Value x, Value y) { return cmp(arith::CmpIPredicate::slt, x, y); }
+  /// 0 <= x < bound.
+  Value inside(Value x, Value bound) {
+    return cmp(arith::CmpIPredicate::ult, x, bound);
+  }
+  Value wide(Value x) {
+    return arith::ExtSIOp::create(b, loc, b.getI64Type(), x);
+  }
+
+  //===--- Control flow ------------------------------------------------------//
+  void when(Value condition, function_ref<void()> body);
+  /// `condition ? body() : otherwise`; only the chosen one is evaluated.
+  Value choose(Value condition, function_ref<Value()> body, Value otherwise);
+  void loop(Value from, Value to, Value step, function_ref<void(Value)> body);
+
+  //===--- Memory ------------------------------------------------------------//
+  /// Address of element `index` (i32 or i64) behind `base`.
+  Value at(Value base, Value index, Type element);
+  Value load(Type type, Value address, unsigned alignment) {
+    return LLVM::LoadOp::create(b, loc, type, address, alignment);
+  }
+  void store(Value v, Value address, unsigned alignment) {
+    LLVM::StoreOp::create(b, loc, v, address, alignment);
+  }
+  /// i32 at `base[index]`.
+  Value loadWord(Value base, Value index) {
+    return load(b.getI32Type(), at(base, index, b.getI32Type()), 4);
+  }
+  void storeWord(Value v, Value base, Value index) {
+    store(v, at(base, index, b.getI32Type()), 4);
+  }
+  /// The next `bytes` of dynamic shared memory, 16-byte aligned.
+  Value shared(int64_t bytes);
+
+  //===--- Threads -----------------------------------------------------------//
+  Value thread() { return NVVM::ThreadIdXOp::create(b, loc, b.getI32Type()); }
+  Value block() { return NVVM::BlockIdXOp::create(b, loc, b.getI32Type()); }
+  void barrier() { NVVM::BarrierOp::create(b, loc); }
+  Value shuffle(NVVM::ShflKind kind, Value v, Value lane, int64_t clamp = 31) {
+    return NVVM::ShflOp::create(b, loc, v.getType(), c32(-1), v, lane,
+                                c32(clamp), kind, UnitAttr());
+  }
+  /// Lets the next launch begin and waits for the end of the earlier ones, if
+  /// the kernel is launched early.
+  void awaitEarlierLaunches();
+
+  //===--- End ---------------------------------------------------------------//
+  /// How many blocks: constant, or ceil(extent * mul / div) of dimension `dim`
+  /// of kernel argument `operand`.
+  struct Grid {
+    int64_t blocks = 1;
+    int64_t operand = -1, dim = 0, mul = 1, div = 1;
+  };
+  /// Ends the function and describes its launch (`moe.launch`).
+  void finish(int64_t threads, int64_t cluster, const Grid &grid);
+
+  tile::KernelOp kernel;
+  OpBuilder b;
+  Location loc;
+  LLVM::LLVMFuncOp func;
+
+private:
+  Value parameter(Type type, ArrayRef<NamedAttribute> how);
+  NamedAttribute named(StringRef name, int64_t v) {
+    return b.getNamedAttr(name, b.getI64IntegerAttr(v));
+  }
+
+  SmallVector<Attribute> params;
+  DenseMap<std::pair<Value, int64_t>, Value> known; ///< dimension -1: itself
+  int64_t sharedBytes = 0;
+  bool early = false;
+};
+
+/// Whether a kernel is one moe_tile.align.
+bool isAlignKernel(tile::KernelOp kernel);
+/// Lowers such a kernel for a Hopper GPU, before `b`'s insertion point. Its
+/// `exec` gives threads (a multiple of 128, at least the experts) and the
+/// blocks of a cluster; fails with a diagnostic otherwise. The kernel stays.
+FailureOr<LLVM::LLVMFuncOp> convertAlignKernel(tile::KernelOp kernel,
+                                               OpBuilder &b);
+
+/// Whether a kernel works row by row: maps, loads and stores of one row inside
+/// of one scf.parallel (or outside of any loop), no matrix product.
+bool isRowKernel(tile::KernelOp kernel);
+/// Lowers such a kernel, before `b`'s insertion point; fails with a diagnostic
+/// at the op that has no lowering. The kernel stays.
+FailureOr<LLVM::LLVMFuncOp> convertRowKernel(tile::KernelOp kernel,
+                                             OpBuilder &b);
+
+} // namespace mlir::moe::nvvm
+
+#endif // MOEC_LIB_CONVERSION_MOETILETONVVM_PLAINKERNEL_H

@@ -1,0 +1,108 @@
+//===- RoutingOps.cpp - Sorting rows by expert ----------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Machine.h"
+#include "moec/Routing/Align.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::tile;
+
+/// The integer at `position`, or an error at `op` if it is not defined.
+static FailureOr<int64_t> readInteger(Operation *op, const MemView &memory,
+                                      ArrayRef<int64_t> index, StringRef what) {
+  std::optional<int64_t> at = memory.locate(index);
+  if (!at)
+    return op->emitError("reads ") << what << " out of bounds";
+  const HostScalar &cell = memory.buffer->data[*at];
+  if (cell.undefined)
+    return op->emitError("reads undefined ") << what;
+  return cell.i;
+}
+
+LogicalResult Runner::runAlign(AlignOp op) {
+  FailureOr<int64_t> tokens = getIndex(op, op.getTokens());
+  if (failed(tokens))
+    return failure();
+  int64_t topk = op.getTopk(), experts = op.getExperts();
+  int64_t real = *tokens;
+  if (op.getDeviceTokens()) {
+    FailureOr<int64_t> n =
+        readInteger(op, get<MemView>(op.getDeviceTokens()), {0}, "the tokens");
+    if (failed(n))
+      return failure();
+    real = std::clamp<int64_t>(*n, 0, *tokens);
+  }
+  // Local experts, -1 for everything that takes no row.
+  TopkIds local{*tokens, topk, {}};
+  for (int64_t t = 0; t < *tokens; ++t)
+    for (int64_t j = 0; j < topk; ++j) {
+      if (t >= real) {
+        local.ids.push_back(-1);
+        continue;
+      }
+      FailureOr<int64_t> id = j;
+      if (op.getIds())
+        id = readInteger(op, get<MemView>(op.getIds()), {t, j}, "an id");
+      if (succeeded(id) && op.getExpertMap()) {
+        MemView map = get<MemView>(op.getExpertMap());
+        id = *id >= 0 && *id < map.sizes[0]
+                 ? readInteger(op, map, {*id}, "the expert map")
+                 : FailureOr<int64_t>(-1);
+      }
+      if (failed(id))
+        return failure();
+      local.ids.push_back(*id >= 0 && *id < experts ? *id : -1);
+    }
+  llvm::Expected<AlignedRouting> routing =
+      alignRouting(local, experts, op.getPad());
+  if (!routing)
+    return op.emitError(llvm::toString(routing.takeError()));
+
+  int64_t slots = *tokens * topk;
+  std::vector<int64_t> rows(routing->sortedIds.begin(),
+                            routing->sortedIds.end());
+  std::vector<int64_t> places(slots, -1), valid(slots, -1), table;
+  for (auto [row, slot] : llvm::enumerate(rows))
+    if (slot < slots) {
+      places[slot] = row;
+      valid[slot] = slot;
+    }
+  int64_t blockM = op.getBlockM(), blocks = 0;
+  for (int64_t e = 0; e < experts; ++e) {
+    int64_t n = routing->offsets[e + 1] - routing->offsets[e];
+    for (int64_t first = 0; first < n; first += blockM, ++blocks)
+      table.insert(table.end(), {e, routing->paddedOffsets[e] + first,
+                                 std::min(blockM, n - first), 0});
+  }
+  auto write = [&](Value memory, std::vector<int64_t> values,
+                   ArrayRef<int64_t> filler) -> LogicalResult {
+    MemView view = get<MemView>(memory);
+    int64_t columns = view.sizes.size() > 1 ? view.sizes[1] : 1;
+    int64_t total = view.sizes[0] * columns;
+    if (static_cast<int64_t>(values.size()) > total)
+      return op.emitError("writes ")
+             << values.size() << " numbers into memory of " << total;
+    for (int64_t i = values.size(); i < total; ++i)
+      values.push_back(filler[i % columns]);
+    for (int64_t i = 0; i < total; ++i) {
+      SmallVector<int64_t, 2> index{i / columns};
+      if (view.sizes.size() > 1)
+        index.push_back(i % columns);
+      view.buffer->data[*view.locate(index)] = HostScalar::ofInt(values[i]);
+    }
+    return success();
+  };
+  if (failed(write(op.getSlots(), rows, {slots})) ||
+      failed(write(op.getPlaces(), places, {-1})) ||
+      failed(write(op.getValid(), valid, {-1})) ||
+      failed(write(op.getTable(), table, {-1, 0, 0, 0})) ||
+      failed(write(op.getCount(), {blocks}, {0})))
+    return failure();
+  return success();
+}

@@ -1,0 +1,28 @@
+// Align as one op, shaped for few and for many tokens; kernels that wait for earlier launches themselves.
+// RUN: moe-opt %s --moe-to-tile="routing=op tokens=16 pdl=true" | FileCheck %s --check-prefixes=CHECK,FEW
+// RUN: moe-opt %s --moe-to-tile="routing=op" | FileCheck %s --check-prefixes=CHECK,MANY
+// RUN: not moe-opt %s --moe-to-tile="routing=loop" 2>&1 | FileCheck %s --check-prefix=ERROR
+
+// ERROR: moe-to-tile: routing is loops or op, got 'loop'
+
+// No workspace for counters.
+// CHECK-LABEL: moe_tile.plan @l
+// CHECK-NOT:     memref<8xi32>
+// FEW:           moe_tile.launch @l_align({{.*}}) pdl
+// FEW:           moe_tile.launch @l_dispatch({{.*}}) pdl
+// MANY-NOT:      pdl
+// CHECK-LABEL: moe_tile.kernel @l_align
+// FEW-SAME:      exec = #moe_tile.exec<threads = 1024, cluster = 1
+// MANY-SAME:     exec = #moe_tile.exec<threads = 1024, cluster = 8
+// FEW-NEXT:      moe_tile.await_launch
+// CHECK-NEXT:    moe_tile.align ids({{.*}} experts 8 topk 2 block_m 64 pad 16
+// CHECK-NEXT:    moe_tile.return
+// CHECK-LABEL: moe_tile.kernel @l_dispatch
+// FEW-NEXT:      moe_tile.await_launch
+// MANY-NOT:      moe_tile.await_launch
+func.func @l(%x: tensor<?x4xf32>, %ids: tensor<?x2xi32>, %o: tensor<?x4xf32>) -> tensor<?x4xf32> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2, block_m = 16>
+  %y = moe.dispatch %x : tensor<?x4xf32> routing(%r : !moe.routing<experts = 8, topk = 2, block_m = 16>)
+         layout = expert_sorted_padded outs(%o : tensor<?x4xf32>) -> tensor<?x4xf32>
+  return %y : tensor<?x4xf32>
+}

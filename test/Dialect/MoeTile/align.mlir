@@ -1,0 +1,27 @@
+// Every clause of align prints and parses again.
+// RUN: moe-opt %s | moe-opt | FileCheck %s
+// RUN: moe-opt %s --mlir-print-op-generic | moe-opt | FileCheck %s
+
+// CHECK-LABEL: moe_tile.kernel @plain
+// CHECK:         moe_tile.align ids(%{{.*}} : memref<?x8xi32>) tokens(%{{.*}}) to(
+// CHECK-SAME:      experts 128 topk 8 block_m 64
+// CHECK-NOT:       pad
+moe_tile.kernel @plain(%ids: memref<?x8xi32>, %t: index, %slots: memref<?xi32>, %places: memref<?xi32>,
+                       %valid: memref<?xi32>, %table: memref<?x4xi32>, %count: memref<1xi32>) {
+  moe_tile.await_launch
+  moe_tile.align ids(%ids : memref<?x8xi32>) tokens(%t)
+    to(%slots, %places, %valid, %table, %count : memref<?xi32>, memref<?xi32>, memref<?xi32>, memref<?x4xi32>, memref<1xi32>)
+    experts 128 topk 8 block_m 64
+  moe_tile.return
+}
+
+// CHECK-LABEL: moe_tile.kernel @all
+// CHECK:         moe_tile.align map(%{{.*}} : memref<4xi32>) tokens(%{{.*}} : i32) device_tokens(%{{.*}} : memref<1xi32>) to(
+// CHECK-SAME:      experts 2 topk 2 block_m 16 pad 32
+moe_tile.kernel @all(%map: memref<4xi32>, %t: i32, %n: memref<1xi32>, %slots: memref<?xi32>, %places: memref<?xi32>,
+                     %valid: memref<?xi32>, %table: memref<?x4xi32>, %count: memref<1xi32>) {
+  moe_tile.align map(%map : memref<4xi32>) tokens(%t : i32) device_tokens(%n : memref<1xi32>)
+    to(%slots, %places, %valid, %table, %count : memref<?xi32>, memref<?xi32>, memref<?xi32>, memref<?x4xi32>, memref<1xi32>)
+    experts 2 topk 2 block_m 16 pad 32
+  moe_tile.return
+}
