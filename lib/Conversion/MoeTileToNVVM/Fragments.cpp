@@ -585,6 +585,32 @@ LogicalResult KernelEmitter::storeFragment(tile::StoreOp op) {
   return success();
 }
 
+void KernelEmitter::prepareStores(Value rows) {
+  for (Operation *user : rows.getUsers()) {
+    auto op = dyn_cast<tile::StoreOp>(user);
+    auto buffer = op ? dyn_cast<tile::BufType>(op.getValues()[0].getType())
+                     : tile::BufType();
+    if (!buffer || storeRows.count(rows) ||
+        op->getBlock() != rows.getParentBlock())
+      continue;
+    int64_t chunks = buffer.getCols() *
+                     buffer.getElementType().getIntOrFloatBitWidth() / 8 / 16;
+    int64_t share = buffer.getRows() / team.role.getCopies();
+    Value row = arith::DivUIOp::create(b, loc, team.thread, c32(chunks));
+    Value first = add(mul(team.group, c32(share)), row);
+    SmallVector<Value> numbers;
+    for (int64_t r = 0; r < share; r += team.threads / chunks) {
+      Value valid;
+      Value number = rowNumber(rowLists[rows], add(first, c32(r)), valid);
+      number = arith::TruncIOp::create(b, loc, b.getI32Type(), number);
+      if (valid)
+        number = arith::SelectOp::create(b, loc, valid, number, c32(-1));
+      numbers.push_back(number);
+    }
+    storeRows[rows] = numbers;
+  }
+}
+
 LogicalResult KernelEmitter::storeBuffer(tile::StoreOp op) {
   auto access = cast<tile::TileAccess>(op.getOperation());
   const Memory &memory = memories[op.getMemory()];
@@ -622,8 +648,16 @@ LogicalResult KernelEmitter::storeBuffer(tile::StoreOp op) {
     Value valid, number;
     if (limit)
       valid = cmp(arith::CmpIPredicate::slt, m, limit);
-    if (rowsAt >= 0)
-      number = rowNumber(rowLists[op.getIndices()[rowsAt]], m, valid);
+    if (rowsAt >= 0) {
+      auto known = storeRows.find(op.getIndices()[rowsAt]);
+      if (known != storeRows.end()) {
+        Value row32 = known->second[r / rowsPerPass];
+        valid = both(valid, cmp(arith::CmpIPredicate::sge, row32, c32(0)));
+        number = wide(row32);
+      } else {
+        number = rowNumber(rowLists[op.getIndices()[rowsAt]], m, valid);
+      }
+    }
     Value c = mul(chunk, c32(perChunk));
     Value at = elementOffset(access, number, m, c, valid);
     ifThen(valid, [&] {

@@ -237,6 +237,37 @@ LogicalResult KernelEmitter::placeOnChip() {
   return success();
 }
 
+/// Moves reads of one value per row (router weights) before the product of
+/// their tile, which hides their latency. Only reads of memory that the kernel
+/// does not write.
+void KernelEmitter::hoistRowOperands() {
+  SmallVector<tile::LoadOp> loads;
+  kernel.walk([&](tile::LoadOp op) {
+    auto type = dyn_cast<tile::FragType>(op.getResult().getType());
+    if (type && type.getCols() == 1)
+      loads.push_back(op);
+  });
+  for (tile::LoadOp op : loads) {
+    Operation *wait = nullptr;
+    for (Operation &other : *op->getBlock())
+      if (isa<tile::WaitOp>(other)) {
+        wait = &other;
+        break;
+      }
+    bool written = llvm::any_of(op.getMemory().getUsers(), [](Operation *user) {
+      return isa<tile::StoreOp>(user);
+    });
+    if (!wait || written || op->isBeforeInBlock(wait))
+      continue;
+    if (llvm::all_of(op->getOperands(), [&](Value v) {
+          Operation *def = v.getDefiningOp();
+          return !def || def->getBlock() != op->getBlock() ||
+                 def->isBeforeInBlock(wait);
+        }))
+      op->moveBefore(wait);
+  }
+}
+
 void KernelEmitter::initBarriers() {
   Value thread = NVVM::ThreadIdXOp::create(b, loc, b.getI32Type());
   ifThen(cmp(arith::CmpIPredicate::eq, thread, c32(0)), [&] {
@@ -396,7 +427,36 @@ LogicalResult KernelEmitter::emitScalar(Operation &op) {
   return success();
 }
 
+/// The slot that a step of a product's loop releases while the product itself
+/// is still under way: one whose body is wait, mma, mma_wait 0, release, behind
+/// a first step of the same form. Null if the loop is another one.
+static tile::ReleaseOp laggingRelease(scf::ForOp op) {
+  tile::ReleaseOp release;
+  unsigned waits = 0, products = 0, others = 0;
+  for (Operation &inner : op.getBody()->without_terminator()) {
+    if (isa<tile::WaitOp>(inner))
+      ++waits;
+    else if (isa<tile::MmaOp>(inner))
+      ++products;
+    else if (auto r = dyn_cast<tile::ReleaseOp>(inner))
+      release = release ? tile::ReleaseOp() : r;
+    else if (!isa<tile::MmaWaitOp>(inner))
+      ++others;
+  }
+  if (!release || waits != 1 || products != 1 || others ||
+      release.getRing().getType().getSlots() < 3)
+    return {};
+  for (Value init : op.getInitArgs())
+    if (auto first = init.getDefiningOp<tile::ReleaseOp>())
+      if (first.getRing() == release.getRing() &&
+          isa_and_nonnull<tile::MmaWaitOp>(first->getPrevNode()) &&
+          isa_and_nonnull<tile::MmaOp>(first->getPrevNode()->getPrevNode()))
+        return release;
+  return {};
+}
+
 LogicalResult KernelEmitter::emitFor(scf::ForOp op) {
+  tile::ReleaseOp lagging = laggingRelease(op);
   SmallVector<Value> inits = flatten(op.getInitArgs());
   auto loop = scf::ForOp::create(b, loc, scalar(op.getLowerBound()),
                                  scalar(op.getUpperBound()),
@@ -419,6 +479,15 @@ LogicalResult KernelEmitter::emitFor(scf::ForOp op) {
                          flatten(op.getBody()->getTerminator()->getOperands()));
   }
   bindFlat(op.getResults(), loop.getResults());
+  if (lagging) {
+    // The product of the last step is done: its slot is free as well.
+    NVVM::WgmmaWaitGroupSyncOp::create(b, loc, uint64_t(0));
+    for (auto [yielded, result] : llvm::zip(
+             op.getBody()->getTerminator()->getOperands(), op.getResults()))
+      if (yielded == lagging.getNext())
+        giveBack(rings[lagging.getRing()],
+                 before(rings[lagging.getRing()], parts[result][0]));
+  }
   return success();
 }
 
@@ -429,6 +498,12 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
   if (op.getClaim() == tile::Claim::Counter)
     return op.emitOpError("the NVVM lowering takes claim(stride)");
   const TileList &list = it->second;
+  if (!memories.count(list.table) ||
+      memories[list.table].type.getDimSize(1) != 4)
+    return op.emitOpError("the NVVM lowering takes a table argument of four "
+                          "columns");
+  if (op.getOrder() == tile::Order::Explicit)
+    return op.emitOpError("a list of row blocks has no explicit order");
   int64_t columns = llvm::divideCeil(list.columns, list.blockN);
   SmallVector<Value> inits = flatten(op.getInits());
   Value first = NVVM::BlockIdXOp::create(b, loc, b.getI32Type());
@@ -453,25 +528,39 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
     auto rest = [&](Value x, Value y) -> Value {
       return arith::RemUIOp::create(b, loc, x, y);
     };
+    const Memory &table = memories[list.table];
+    int64_t width = table.type.getDimSize(1);
+    auto recordOf = [&](Value number) -> Value {
+      return LLVM::LoadOp::create(
+          b, loc, VectorType::get({4}, b.getI32Type()),
+          globalAt(table, mul(wide(number), c64(width))),
+          /*alignment=*/16);
+    };
+    auto field = [&](Value record, int64_t i) -> Value {
+      return LLVM::ExtractElementOp::create(b, loc, record, c32(i));
+    };
     if (op.getOrder() == tile::Order::NMajor) {
       column = quotient(entry, list.count);
       block = rest(entry, list.count);
-    } else if (op.getOrder() == tile::Order::BlockMajor) {
+    } else {
       block = quotient(entry, c32(columns));
       column = rest(entry, c32(columns));
-    } else {
-      return op.emitOpError("the NVVM lowering takes the orders block_major "
-                            "and n_major of a list of row blocks");
     }
-    const Memory &table = memories[list.table];
-    Value at = mul(wide(block), c64(table.type.getDimSize(1)));
-    Value record = LLVM::LoadOp::create(
-        b, loc, VectorType::get({4}, b.getI32Type()), globalAt(table, at),
-        /*alignment=*/16);
-    auto field = [&](int64_t i) -> Value {
-      return LLVM::ExtractElementOp::create(b, loc, record, c32(i));
-    };
-    tileCoords[op.getTile()] = {field(0), field(1), field(2),
+    if (op.getOrder() == tile::Order::ExpertMajor) {
+      // The table's last column says where a block stands in the run of its
+      // expert, index | length << 16; 0 = unknown, then it is a run by itself.
+      Value run = field(recordOf(block), 3);
+      Value length = arith::MaxUIOp::create(
+          b, loc, arith::ShRUIOp::create(b, loc, run, c32(16)), c32(1));
+      Value index = arith::AndIOp::create(b, loc, run, c32(0xFFFF));
+      Value first = sub(block, index);
+      Value local = sub(entry, mul(first, c32(columns)));
+      column = quotient(local, length);
+      block = add(first, rest(local, length));
+    }
+    Value record = recordOf(block);
+    tileCoords[op.getTile()] = {field(record, 0), field(record, 1),
+                                field(record, 2),
                                 mul(column, c32(list.blockN))};
     if (failed(emitBlock(op.getBody().front())))
       return failure();
@@ -480,6 +569,16 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
   }
   bindFlat(op.getResults(), loop.getResults());
   return success();
+}
+
+int64_t KernelEmitter::releaseLag(tile::ReleaseOp op) {
+  if (auto loop = dyn_cast<scf::ForOp>(op->getParentOp()))
+    return laggingRelease(loop) == op ? 1 : 0;
+  for (Operation *user : op.getNext().getUsers())
+    if (auto loop = dyn_cast<scf::ForOp>(user))
+      if (laggingRelease(loop))
+        return 2;
+  return 0;
 }
 
 LogicalResult KernelEmitter::emitBlock(Block &block) {
@@ -544,6 +643,7 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
         rowLists[op.getResult()] = {op.getSlots(), asI32(op.getFirst()),
                                     asI32(op.getLimit()), asI32(op.getBound()),
                                     int64_t(op.getDiv())};
+        prepareStores(op.getResult());
         return prepareGathers(op.getResult());
       })
       .Case([&](tile::RowIotaOp op) {
@@ -561,7 +661,14 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
       .Case([&](tile::ReleaseOp op) { return emitRelease(op); })
       .Case([&](tile::GroupSyncOp op) { return emitGroupSync(op); })
       .Case([&](tile::MmaWaitOp op) {
-        NVVM::WgmmaWaitGroupSyncOp::create(b, loc, uint64_t(op.getPending()));
+        int64_t pending = op.getPending();
+        if (auto release = dyn_cast_or_null<tile::ReleaseOp>(op->getNextNode()))
+          if (int64_t lag = releaseLag(release)) {
+            if (lag == 2)
+              return success(); // The loop behind waits for this product.
+            pending = 1;
+          }
+        NVVM::WgmmaWaitGroupSyncOp::create(b, loc, uint64_t(pending));
         return success();
       })
       .Case([&](tile::CopyOp op) { return emitCopy(op); })
@@ -644,6 +751,7 @@ LogicalResult KernelEmitter::emit() {
   b.setInsertionPointToStart(entry);
   if (failed(addArguments()) || failed(placeOnChip()))
     return failure();
+  hoistRowOperands();
   if (sharedBytes)
     sharedGlobal = getDynamicSharedMemory(func->getParentOp(), loc);
   if (auto config = kernel->getAttrOfType<ConfigAttr>("moe.config"))

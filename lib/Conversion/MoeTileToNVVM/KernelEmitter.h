@@ -105,6 +105,7 @@ private:
   Value dimension(BlockArgument memory, int64_t dim);
   Value extent(const Memory &memory, int64_t dim); ///< i32
   LogicalResult placeOnChip();
+  void hoistRowOperands();
   void initBarriers();
   LogicalResult emitRoles(tile::RolesOp roles);
   LogicalResult emitRole(tile::RoleOp role, int64_t firstThread,
@@ -114,6 +115,10 @@ private:
   LogicalResult emitScalar(Operation &op);
   LogicalResult emitFor(scf::ForOp op);
   LogicalResult emitForTiles(tile::ForTilesOp op);
+  /// A product may run on while the next one is started, so that the matrix
+  /// unit never waits: then a loop's step releases the slot before its own
+  /// (1), and the step before the loop leaves its slot to the loop (2).
+  int64_t releaseLag(tile::ReleaseOp op);
   LogicalResult emitView(Operation &op);
   SmallVector<Value> flatten(ValueRange values);
   void bindFlat(ValueRange values, ValueRange flat);
@@ -125,6 +130,8 @@ private:
   SmallVector<Value> slotBuffers(const RingPlace &ring, Value slot);
   Value barrierAt(int64_t first, Value slot);
   void waitParity(Value barrier, Value parity);
+  Value before(const RingPlace &ring, Value slot);
+  void giveBack(const RingPlace &ring, Value slot);
   SmallVector<Value> advance(const RingPlace &ring, ValueRange cursor);
   LogicalResult emitAcquire(tile::AcquireOp op);
   LogicalResult emitPublish(tile::PublishOp op);
@@ -137,6 +144,7 @@ private:
   LogicalResult emitDescCopy(tile::CopyOp op);
   LogicalResult emitGatherCopy(tile::CopyOp op);
   LogicalResult prepareGathers(Value rows);
+  void prepareStores(Value rows);
   Value tensorMap(tile::CopyOp op, ArrayRef<int64_t> box);
 
   // Products.cpp
@@ -175,6 +183,9 @@ private:
   DenseMap<Value, SmallVector<Value>> tileCoords;
   /// Bases of a gather by row list and memory.
   DenseMap<std::pair<Value, Value>, GatherRows> gathers;
+  /// Row numbers of the thread's rows in a staged store by row list: they are
+  /// read before the product, whose end they would delay.
+  DenseMap<Value, SmallVector<Value>> storeRows;
   DenseMap<std::pair<Value, int64_t>, Value> dimensions;
   struct MapKey {
     Value memory;

@@ -123,14 +123,26 @@ LogicalResult KernelEmitter::emitWait(tile::WaitOp op) {
   return success();
 }
 
-LogicalResult KernelEmitter::emitRelease(tile::ReleaseOp op) {
-  const RingPlace &ring = rings[op.getRing()];
-  SmallVector<Value> cursor = parts[op.getCursor()];
-  Value empty = barrierAt(ring.emptyBarriers, cursor[0]);
+Value KernelEmitter::before(const RingPlace &ring, Value slot) {
+  Value first = cmp(arith::CmpIPredicate::eq, slot, c32(0));
+  return arith::SelectOp::create(b, loc, first, c32(ring.slots - 1),
+                                 sub(slot, c32(1)));
+}
+
+void KernelEmitter::giveBack(const RingPlace &ring, Value slot) {
+  Value empty = barrierAt(ring.emptyBarriers, slot);
   Value lane = arith::AndIOp::create(b, loc, team.thread, c32(31));
   ifThen(cmp(arith::CmpIPredicate::eq, lane, c32(0)), [&] {
     NVVM::MBarrierArriveOp::create(b, loc, b.getI64Type(), empty, Value());
   });
+}
+
+LogicalResult KernelEmitter::emitRelease(tile::ReleaseOp op) {
+  const RingPlace &ring = rings[op.getRing()];
+  SmallVector<Value> cursor = parts[op.getCursor()];
+  int64_t lag = releaseLag(op);
+  if (lag != 2)
+    giveBack(ring, lag ? before(ring, cursor[0]) : cursor[0]);
   parts[op.getNext()] = advance(ring, cursor);
   return success();
 }
