@@ -447,11 +447,14 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
   Type element = buffer.getElementType();
   int64_t size = element.getIntOrFloatBitWidth() / 8;
   int64_t rowBytes = buffer.getCols() * size;
-  if (op.getValues().size() != 1 || buffer.getSwizzle() != rowBytes ||
-      size != 2)
+  bool swizzled = buffer.getSwizzle() == rowBytes;
+  if (op.getValues().size() != 1 || size != 2 ||
+      (!swizzled && buffer.getSwizzle()))
     return op.emitOpError("the NVVM lowering stages one fragment of 16-bit "
-                          "elements in a buffer whose row is its swizzle, got ")
+                          "elements in a buffer whose row is its swizzle, or "
+                          "without swizzle, got ")
            << buffer;
+  int64_t pitch = rowBytes + buffer.getPad();
   auto type = dyn_cast<tile::FragType>(op.getValues()[0].getType());
   if (!type || failed(needLayout(op, type)))
     return op.emitOpError("the NVVM lowering deposits fragments");
@@ -473,10 +476,12 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
   int64_t share = type.getRows() / team.role.getCopies();
   Value row =
       add(add(mul(team.group, c32(share)), mul(team.warp, c32(16))), rowInWarp);
-  Value pattern =
-      arith::AndIOp::create(b, loc, row, c32(buffer.getSwizzle() / 16 - 1));
+  Value pattern;
+  if (swizzled)
+    pattern =
+        arith::AndIOp::create(b, loc, row, c32(buffer.getSwizzle() / 16 - 1));
   Value half = arith::ShRUIOp::create(b, loc, matrix, c32(1));
-  Value base = sharedAt(shared(it->second), mul(row, c32(rowBytes)));
+  Value base = sharedAt(shared(it->second), mul(row, c32(pitch)));
   Type i32 = b.getI32Type();
   for (int64_t j = 0; j < buffer.getCols() / 16; ++j) {
     SmallVector<Value> sources;
@@ -485,7 +490,9 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
       sources.push_back(LLVM::BitcastOp::create(
           b, loc, i32, packPair(b, loc, values[at], values[at + 1])));
     }
-    Value chunk = arith::XOrIOp::create(b, loc, add(half, c32(2 * j)), pattern);
+    Value chunk = add(half, c32(2 * j));
+    if (swizzled)
+      chunk = arith::XOrIOp::create(b, loc, chunk, pattern);
     NVVM::StMatrixOp::create(
         b, loc, sharedAt(base, mul(chunk, c32(16))), sources,
         NVVM::MMALayout::row,
@@ -501,7 +508,8 @@ LogicalResult KernelEmitter::emitStore(tile::StoreOp op) {
   if (op.getMode() != tile::StoreMode::Plain)
     return op.emitOpError("adding stores have no lowering to NVVM");
   if (isa<tile::BufType>(op.getValues()[0].getType()))
-    return storeBuffer(op);
+    return op.getHow() == tile::How::Bulk ? storeRowsInBulk(op)
+                                          : storeBuffer(op);
   return storeFragment(op);
 }
 
@@ -596,11 +604,20 @@ void KernelEmitter::prepareStores(Value rows) {
     int64_t chunks = buffer.getCols() *
                      buffer.getElementType().getIntOrFloatBitWidth() / 8 / 16;
     int64_t share = buffer.getRows() / team.role.getCopies();
+    int64_t rowsPerPass = team.threads / chunks;
     Value row = arith::DivUIOp::create(b, loc, team.thread, c32(chunks));
+    Value active;
+    if (op.getHow() == tile::How::Bulk) {
+      // A thread copies a whole row.
+      rowsPerPass = share;
+      row = team.thread;
+      active = cmp(arith::CmpIPredicate::ult, row, c32(share));
+      row = arith::SelectOp::create(b, loc, active, row, c32(0));
+    }
     Value first = add(mul(team.group, c32(share)), row);
     SmallVector<Value> numbers;
-    for (int64_t r = 0; r < share; r += team.threads / chunks) {
-      Value valid;
+    for (int64_t r = 0; r < share; r += rowsPerPass) {
+      Value valid = active;
       Value number = rowNumber(rowLists[rows], add(first, c32(r)), valid);
       number = arith::TruncIOp::create(b, loc, b.getI32Type(), number);
       if (valid)
@@ -667,5 +684,59 @@ LogicalResult KernelEmitter::storeBuffer(tile::StoreOp op) {
       LLVM::StoreOp::create(b, loc, v, globalAt(memory, at), /*alignment=*/16);
     });
   }
+  return success();
+}
+
+LogicalResult KernelEmitter::storeRowsInBulk(tile::StoreOp op) {
+  auto access = cast<tile::TileAccess>(op.getOperation());
+  const Memory &memory = memories[op.getMemory()];
+  auto buffer = cast<tile::BufType>(op.getValues()[0].getType());
+  auto it = buffers.find(op.getValues()[0]);
+  int64_t size = buffer.getElementType().getIntOrFloatBitWidth() / 8;
+  int64_t rank = memory.type.getRank();
+  int64_t cols = memory.type.getDimSize(rank - 1);
+  int64_t pitch = buffer.getCols() * size + buffer.getPad();
+  int64_t share = buffer.getRows() / team.role.getCopies();
+  if (op.getValues().size() != 1 || it == buffers.end() ||
+      buffer.getSwizzle() || pitch % 16 || share > team.threads)
+    return op.emitOpError("a bulk store takes one buffer of at most one row "
+                          "per thread without swizzle, rows at multiples of 16 "
+                          "bytes, got ")
+           << buffer;
+  if (access.getMemoryDim(1) != rank - 1 || op.getGranule() ||
+      ShapedType::isDynamic(cols) || cols * size % 16)
+    return op.emitOpError("a bulk store writes runs of 16 bytes of the "
+                          "innermost dimension, rows of ")
+           << memory.type << " do not stay aligned";
+  Value active = cmp(arith::CmpIPredicate::ult, team.thread, c32(share));
+  Value m = add(mul(team.group, c32(share)), team.thread);
+  Value valid = active, number;
+  int64_t rowsAt = access.getRowsPosition();
+  if (op.getLimit())
+    valid =
+        both(valid, cmp(arith::CmpIPredicate::slt, m, scalar(op.getLimit())));
+  if (rowsAt >= 0) {
+    auto known = storeRows.find(op.getIndices()[rowsAt]);
+    if (known != storeRows.end()) {
+      valid = cmp(arith::CmpIPredicate::sge, known->second[0], c32(0));
+      number = wide(known->second[0]);
+    } else {
+      number = rowNumber(rowLists[op.getIndices()[rowsAt]], m, valid);
+    }
+  }
+  ifThen(valid, [&] {
+    // Columns beyond the end of the memory stay out.
+    Value bytes = c32(buffer.getCols() * size);
+    if (cols % buffer.getCols()) {
+      Value left = sub(c32(cols), scalar(op.getIndices()[rank - 1]));
+      bytes = arith::MinSIOp::create(b, loc, bytes, mul(left, c32(size)));
+    }
+    Value inside;
+    Value at = elementOffset(access, number, m, c32(0), inside);
+    Value from = sharedAt(shared(it->second), mul(m, c32(pitch)));
+    NVVM::CpAsyncBulkSharedCTAToGlobalOp::create(b, loc, globalAt(memory, at),
+                                                 from, bytes, Value(), Value());
+  });
+  NVVM::CpAsyncBulkCommitGroupOp::create(b, loc);
   return success();
 }

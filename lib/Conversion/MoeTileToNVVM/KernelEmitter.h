@@ -138,6 +138,8 @@ private:
   LogicalResult emitWait(tile::WaitOp op);
   LogicalResult emitRelease(tile::ReleaseOp op);
   LogicalResult emitGroupSync(tile::GroupSyncOp op);
+  void teamBarrier();
+  LogicalResult emitStoreWait(tile::StoreWaitOp op);
 
   // Copies.cpp
   LogicalResult emitCopy(tile::CopyOp op);
@@ -166,6 +168,7 @@ private:
   LogicalResult emitStore(tile::StoreOp op);
   LogicalResult storeFragment(tile::StoreOp op);
   LogicalResult storeBuffer(tile::StoreOp op);
+  LogicalResult storeRowsInBulk(tile::StoreOp op);
   LogicalResult emitBody(Block &block, DenseMap<Value, Value> &values,
                          SmallVectorImpl<Value> &yielded);
 

@@ -153,13 +153,25 @@ LogicalResult KernelEmitter::emitGroupSync(tile::GroupSyncOp op) {
         b, loc, NVVM::ProxyKind::async_shared,
         NVVM::SharedSpaceAttr::get(b.getContext(),
                                    NVVM::SharedSpace::shared_cta));
-  if (op.getScope() == tile::Scope::Block || !team.role) {
+  if (op.getScope() == tile::Scope::Block || !team.role)
     NVVM::BarrierOp::create(b, loc);
-    return success();
-  }
+  else
+    teamBarrier();
+  return success();
+}
+
+void KernelEmitter::teamBarrier() {
   Value id = team.role.getCopies() == 1 ? c32(team.firstId)
                                         : add(team.group, c32(team.firstId));
   NVVM::BarrierOp::create(b, loc, Type(), id, c32(team.threads),
                           NVVM::BarrierReductionAttr(), Value());
+}
+
+LogicalResult KernelEmitter::emitStoreWait(tile::StoreWaitOp op) {
+  NVVM::CpAsyncBulkWaitGroupOp::create(
+      b, loc, uint32_t(0), op.getComplete() ? UnitAttr() : b.getUnitAttr());
+  // A thread waits for the copies that it has started itself.
+  if (!op.getComplete())
+    teamBarrier();
   return success();
 }

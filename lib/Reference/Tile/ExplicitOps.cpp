@@ -56,6 +56,12 @@ LogicalResult Runner::runExplicit(Operation &op, bool &known) {
     return runDeposit(deposit);
   if (auto sync = dyn_cast<GroupSyncOp>(op))
     return runGroupSync(sync);
+  // Stores are done at once here; what is left is that the team has met.
+  if (isa<StoreWaitOp>(op)) {
+    for (TileRef &tile : worker.buffers)
+      tile->readSinceSync = false;
+    return yieldPoint(&op);
+  }
   if (auto wait = dyn_cast<MmaWaitOp>(op)) {
     completeMma(numMma - static_cast<int64_t>(wait.getPending()));
     return success();

@@ -28,9 +28,17 @@
 // CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global {{.*}} box[%{{.*}}, %{{.*}}, %{{.*}}]
 // CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global {{.*}} box[%{{[^,]*}}, %{{[^,]*}}]
 // CHECK-NOT: nvvm.fence.proxy
+// Before the product: the numbers of the four rows that the thread stores, then the weight of each of the two
+// rows that it computes, by the slot of that row.
+// CHECK-COUNT-4: llvm.load %{{.*}} -> i32
+// CHECK: llvm.load %{{.*}} -> i32
+// CHECK: llvm.load %{{.*}} -> f32
+// CHECK: llvm.load %{{.*}} -> i32
+// CHECK: llvm.load %{{.*}} -> f32
+// CHECK-NOT: llvm.load %{{.*}} -> f32
+// CHECK: nvvm.wgmma.mma_async
+// CHECK-NOT: llvm.load %{{.*}} -> f32
 // CHECK: moe_nv.wgmma_wait
-// The weight of each of the thread's two rows is read once.
-// CHECK-COUNT-2: llvm.load %{{.*}} -> f32
 // CHECK-COUNT-16: nvvm.stmatrix
 // CHECK-NOT: nvvm.stmatrix
 moe_tile.kernel @gemm2(%A: memref<?x768xbf16>, %W: memref<128x2048x768xbf16>, %tw: memref<?x8xf32>, %slots: memref<?xi32>,

@@ -44,6 +44,10 @@ moe_tile.kernel @grid(%X: memref<?x64xbf16> {moe_tile.max_sizes = array<i64: 128
     %wa, %wb = moe_tile.wait %ring[%cc] : !RG, !moe_tile.cursor<consumer> -> !A, !B
     // CHECK: moe_tile.mma %{{.*}} atom(#moe_tile.atom<wgmma 64x24x16>)
     %m = moe_tile.mma %wa, %wb atom(#wg) : !A, !B -> !ACC
+    // CHECK: moe_tile.store_wait
+    // CHECK-NEXT: moe_tile.store_wait complete
+    moe_tile.store_wait
+    moe_tile.store_wait complete
     // CHECK: moe_tile.mma_wait 1
     moe_tile.mma_wait 1
     // CHECK: -> !moe_tile.frag<64x24xf32, #moe_tile.digits<reg = [n * 2 by 1, m * 2 by 8, n * 3 by 8], lane = [n * 4 by 2, m * 8 by 1], warp = [m * 4 by 16]>>

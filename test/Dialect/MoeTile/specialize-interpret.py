@@ -122,6 +122,8 @@ def main():
         Layer("one_team_two_instructions", unswapped(128, 64, teams=1), unswapped(128, 64, teams=1)),
         Layer("direct_store", unswapped(128, 64, partial="f32") | {"store": "vector"},
               unswapped(128, 128) | {"store": "vector"}),
+        # Whole rows that are copied while the next tile is computed; a tail in n.
+        Layer("bulk_store", unswapped(128, 64) | {"store": "bulk"}, unswapped(128, 256) | {"store": "bulk"}, workers=2),
         Layer("n_major", unswapped(128, 64) | {"order": "n_major"}, unswapped(128, 64) | {"order": "block_major"},
               tokens=150, experts=2, workers=3),
         Layer("claim_counter_becomes_stride", unswapped(128, 64) | {"claim": "counter"}, wide),

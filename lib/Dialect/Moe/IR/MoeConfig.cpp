@@ -34,7 +34,7 @@ static const ConfigField fields[] = {
     {"group_m", ConfigFieldKind::Int, "1",
      "m blocks that share a sweep over n (L2 reuse)"},
     {"store", ConfigFieldKind::String, "vector",
-     "how results leave: vector, desc, staged, row_reduce"},
+     "how results leave: vector, desc, staged, bulk, row_reduce"},
     {"reduce_by", ConfigFieldKind::String, "rows",
      "sum over top-k: rows, add_f32, panel, owner"},
     {"split_k", ConfigFieldKind::Int, "1", "parts of K per tile"},

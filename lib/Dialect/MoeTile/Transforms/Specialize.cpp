@@ -176,6 +176,20 @@ void Specializer::emitStore(IRMapping &map) {
     pieces = halves;
   }
   auto mapped = [&](Value v) { return map.lookupOrDefault(v); };
+  if (gemm.isBulk()) {
+    StoreWaitOp::create(b, loc, /*complete=*/false);
+    DepositOp::create(b, loc, pieces[0], buffers[0]);
+    GroupSyncOp::create(b, loc, Scope::Team, /*proxy=*/true);
+    SmallVector<Value> indices;
+    for (Value v : store.getIndices())
+      indices.push_back(mapped(v));
+    StoreOp::create(b, loc, ValueRange{buffers[0]}, store.getMemory(), indices,
+                    store.getLimit() ? mapped(store.getLimit()) : Value(),
+                    store.getDimsAttr(), store.getGranuleAttr(),
+                    HowAttr::get(b.getContext(), How::Bulk), store.getMode(),
+                    store.getWidthAttr());
+    return;
+  }
   int64_t columnDim = cast<TileAccess>(store.getOperation()).getMemoryDim(1);
   for (auto [i, piece] : llvm::enumerate(pieces)) {
     Value buffer = buffers[i % buffers.size()];
@@ -246,6 +260,10 @@ void Specializer::buildCompute(RoleOp role) {
     }
     return at;
   });
+  if (gemm.isBulk()) {
+    b.setInsertionPointToEnd(&role.getBody().front());
+    StoreWaitOp::create(b, loc, /*complete=*/true);
+  }
 }
 
 /// Erases what no role uses of the clones, last first.

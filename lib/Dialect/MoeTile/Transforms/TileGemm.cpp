@@ -153,6 +153,16 @@ FailureOr<Staging> moe::tile::stagingOf(const TileGemm &gemm) {
   StoreOp store = gemm.store;
   auto type = cast<FragType>(store.getValues()[0].getType());
   int64_t bytes = type.getElementType().getIntOrFloatBitWidth() / 8;
+  if (gemm.isBulk()) {
+    if (type.getCols() * bytes % 32 != 0)
+      return store.emitOpError("a bulk store takes rows of whole pairs of 16 "
+                               "bytes; the tile's have ")
+             << type.getCols() * bytes << ", use store = \"vector\"";
+    staging.pieces = staging.count = 1;
+    staging.type = BufType::get(type.getContext(), type.getRows(),
+                                type.getCols(), type.getElementType(), 0, 16);
+    return staging;
+  }
   // One piece is a row of the swizzle, 128 bytes.
   int64_t cols = std::min<int64_t>(type.getCols(), 128 / bytes);
   staging.pieces = type.getCols() / cols;

@@ -66,7 +66,11 @@ struct TileGemm {
   Divide getDivide() const {
     return config.getString("compute_split") == "n" ? Divide::N : Divide::M;
   }
-  bool isStaged() const { return config.getString("store") == "staged"; }
+  /// The result leaves by whole rows that are copied asynchronously.
+  bool isBulk() const { return config.getString("store") == "bulk"; }
+  bool isStaged() const {
+    return isBulk() || config.getString("store") == "staged";
+  }
 };
 
 /// The GEMM of a kernel. A kernel that is no business of the passes (without
@@ -78,7 +82,8 @@ FailureOr<std::optional<TileGemm>> matchTileGemm(KernelOp kernel);
 FailureOr<const ExplicitTarget *> targetOf(const TileGemm &gemm);
 
 /// The staging buffers through which a staged store goes: their type and
-/// number; none for a direct store. Fails, with the numbers, for a tile that
+/// number; none for a direct store. A bulk store has one for the whole result,
+/// whose rows are padded so that threads write it without bank conflicts. Fails, with the numbers, for a tile that
 /// does not split into pieces of 128 bytes.
 struct Staging {
   BufType type;

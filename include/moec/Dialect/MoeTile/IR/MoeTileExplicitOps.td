@@ -171,6 +171,18 @@ def MoeTile_MmaWaitOp : MoeTile_ExplicitOp<"mma_wait"> {
   let assemblyFormat = "$pending attr-dict";
 }
 
+def MoeTile_StoreWaitOp : MoeTile_ExplicitOp<"store_wait"> {
+  let summary = "waits until asynchronous stores of the team have read their buffers";
+  let description = [{
+    A store of a buffer with `how(bulk)` reads the buffer some time later. After
+    this op the whole team may write the buffers again. `complete`: the stores
+    have written memory, too (before the end of a role).
+    Example: `moe_tile.store_wait` or `moe_tile.store_wait complete`
+  }];
+  let arguments = (ins UnitAttr:$complete);
+  let assemblyFormat = "(`complete` $complete^)? attr-dict";
+}
+
 //===----------------------------------------------------------------------===//
 // Across the grid
 //===----------------------------------------------------------------------===//

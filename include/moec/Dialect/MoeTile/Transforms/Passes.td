@@ -134,7 +134,9 @@ def MoeTileSpecialize : Pass<"moe-tile-specialize", "::mlir::moe::tile::KernelOp
     be broadcast to both roles.
 
     Store `staged`: the result goes in pieces of 128 bytes per row through two
-    buffers in turn, each written with whole rows. Store `vector`: fragments are
+    buffers in turn, each written with whole rows. Store `bulk`: the whole result
+    goes to one buffer whose rows are then copied while the next tile is
+    computed. Store `vector`: fragments are
     stored as they lie in registers.
 
     Needs what `moe-tile-assign-atoms`, `moe-tile-assign-copies` and
