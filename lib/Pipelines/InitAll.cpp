@@ -25,6 +25,7 @@
 #include "moec/Dialect/Moe/Transforms/Passes.h"
 #include "moec/Pipelines/LowerToLLVM.h"
 #include "moec/Pipelines/MoeToCpu.h"
+#include "moec/Pipelines/MoeToNVVM.h"
 #include "moec/Pipelines/NvvmToLLVM.h"
 #include "moec/Pipelines/TileToExplicit.h"
 #include "moec/Reference/Moe/Passes.h"
@@ -55,6 +56,7 @@ void moe::registerAllPasses() {
   registerMoeTransformsPasses();
   registerLowerToLLVM();
   registerMoeToCpu();
+  registerMoeToNVVM();
   registerTileToExplicit();
   registerNvvmToLLVM();
   registerMoeReferencePasses();

@@ -32,7 +32,7 @@ def MoeToTile : Pass<"moe-to-tile", "ModuleOp"> {
     Option<"routing", "routing", "std::string", "\"loops\"", "form of align: loops or op">,
     Option<"tokens", "tokens", "int64_t", "0", "tokens that launches are shaped for, 0: many">,
     Option<"pdl", "pdl", "bool", "false",
-           "kernels without matrix products are launched early and wait themselves">];
+           "kernels are launched before the one before has ended, and wait themselves">];
   let dependentDialects = ["::mlir::moe::tile::MoeTileDialect", "::mlir::arith::ArithDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
                            "::mlir::math::MathDialect"];

@@ -341,10 +341,14 @@ void AlignEmitter::writeTable() {
   k.loop(warpOfGrid, k.c32(experts), k.c32(warps * getBlocks()), [&](Value e) {
     Value n = k.loadWord(totals, e), row = k.loadWord(firstRows, e);
     Value at = k.loadWord(firstBlocks, e);
-    k.loop(lane, k.ceilDiv(n, blockM), k.c32(32), [&](Value i) {
+    Value length = k.ceilDiv(n, blockM);
+    k.loop(lane, length, k.c32(32), [&](Value i) {
       Value start = k.mul(i, k.c32(blockM));
-      write(k.add(at, i), {e, k.add(row, start),
-                           k.min(k.c32(blockM), k.sub(n, start)), k.c32(0)});
+      Value place = k.add(i, k.mul(length, k.c32(1 << 16)));
+      Value fits = k.less(length, k.c32(1 << 16));
+      write(k.add(at, i),
+            {e, k.add(row, start), k.min(k.c32(blockM), k.sub(n, start)),
+             k.select(fits, place, k.c32(0))});
     });
     if (pad > 1)
       k.loop(k.add(n, lane), k.mul(k.ceilDiv(n, pad), k.c32(pad)), k.c32(32),

@@ -657,7 +657,12 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
         return prepareGathers(op.getResult());
       })
       .Case([&](tile::AwaitLaunchOp) {
+        // The next launch may take the place of blocks that have ended as soon
+        // as all have come this far: then it relies on what this one relied on.
         NVVM::GriddepcontrolOp::create(b, loc, NVVM::GridDepActionKind::wait);
+        NVVM::GriddepcontrolOp::create(
+            b, loc, NVVM::GridDepActionKind::launch_dependents);
+        pdl = true;
         return success();
       })
       .Case([&](tile::AcquireOp op) { return emitAcquire(op); })
@@ -760,15 +765,8 @@ LogicalResult KernelEmitter::emit() {
   hoistRowOperands();
   if (sharedBytes)
     sharedGlobal = getDynamicSharedMemory(func->getParentOp(), loc);
-  if (auto config = kernel->getAttrOfType<ConfigAttr>("moe.config"))
-    pdl = config.getBool("pdl");
   if (!rings.empty())
     initBarriers();
-  if (pdl) {
-    NVVM::GriddepcontrolOp::create(b, loc,
-                                   NVVM::GridDepActionKind::launch_dependents);
-    NVVM::GriddepcontrolOp::create(b, loc, NVVM::GridDepActionKind::wait);
-  }
   if (failed(emitBlock(kernel.getBody().front())))
     return failure();
   b.setInsertionPointToEnd(entry);

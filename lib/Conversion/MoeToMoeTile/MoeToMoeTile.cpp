@@ -209,7 +209,7 @@ void PlanBuilder::launch(KernelBuilder &kernel) {
     kernel.kernel.setArgAttr(*kernel.claimCounter, "moe_tile.claim_counter",
                              b.getUnitAttr());
   Block &body = kernel.kernel.getBody().front();
-  bool pdl = options.pdl && body.getOps<tile::ForTilesOp>().empty();
+  bool pdl = options.pdl;
   if (pdl) {
     OpBuilder first(b.getContext());
     first.setInsertionPointToStart(&body);

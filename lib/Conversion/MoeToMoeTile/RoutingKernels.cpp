@@ -103,6 +103,12 @@ void moe::emitAlignKernel(KernelBuilder &kernel, Value planIds, Value planMap,
       k.store(k.toI32(e), table, {entry, k.index(0)});
       k.store(k.toI32(k.add(row, first)), table, {entry, k.index(1)});
       k.store(k.toI32(rows), table, {entry, k.index(2)});
+      // Where the block stands among its expert's, if 16 bits can say it.
+      Value length = arith::ShLIOp::create(b, loc, k.toI32(blocks), k.i32(16));
+      Value place = arith::OrIOp::create(b, loc, k.toI32(i), length);
+      Value fits = k.cmp(arith::CmpIPredicate::slt, blocks, k.index(1 << 16));
+      k.store(arith::SelectOp::create(b, loc, fits, place, zero), table,
+              {entry, k.index(3)});
     });
     Value taken = n;
     if (padded) {

@@ -76,9 +76,16 @@ LogicalResult Runner::runAlign(AlignOp op) {
   int64_t blockM = op.getBlockM(), blocks = 0;
   for (int64_t e = 0; e < experts; ++e) {
     int64_t n = routing->offsets[e + 1] - routing->offsets[e];
-    for (int64_t first = 0; first < n; first += blockM, ++blocks)
-      table.insert(table.end(), {e, routing->paddedOffsets[e] + first,
-                                 std::min(blockM, n - first), 0});
+    int64_t length = (n + blockM - 1) / blockM;
+    for (int64_t i = 0; i < length; ++i, ++blocks) {
+      // The 32 bits of the pair, which may be a negative number.
+      int64_t place =
+          length < (1 << 16)
+              ? static_cast<int32_t>(static_cast<uint32_t>(i | length << 16))
+              : 0;
+      table.insert(table.end(), {e, routing->paddedOffsets[e] + i * blockM,
+                                 std::min(blockM, n - i * blockM), place});
+    }
   }
   auto write = [&](Value memory, std::vector<int64_t> values,
                    ArrayRef<int64_t> filler) -> LogicalResult {

@@ -26,7 +26,8 @@ def expected(ids, emap, tokens, topk, experts, block_m, pad, capacity, blocks):
         slots[row:row + len(mine)] = mine
         places[mine] = np.arange(row, row + len(mine))
         for first in range(0, len(mine), block_m):
-            table[used] = e, row + first, min(block_m, len(mine) - first), 0
+            place = first // block_m + (-(-len(mine) // block_m) << 16)
+            table[used] = e, row + first, min(block_m, len(mine) - first), place
             used += 1
         row += -(-len(mine) // pad) * pad
     return [slots, places, valid, table.reshape(-1), np.array([used])]

@@ -27,9 +27,11 @@ def MoeTile_AlignOp : MoeTile_Op<"align", [MoeTile_SequentialOnly, AttrSizedOper
     * slots[r] = slot of row r, S where there is none;
     * places[s] = row of slot s, -1 if absent;
     * valid[s] = s, -1 if absent;
-    * table[i] = (expert, first row, rows, 0) of row block i: each expert's rows
-      are cut in blocks of `block_m`, the last may be shorter; the blocks of one
-      expert are adjacent, in ascending order. Behind the last: (-1, 0, 0, 0);
+    * table[i] = (expert, first row, rows, place) of row block i: each expert's
+      rows are cut in blocks of `block_m`, the last may be shorter; the blocks of
+      one expert are adjacent, in ascending order; place is the number of the
+      block among its expert's L blocks plus L * 65536, or 0 from L = 65536 on.
+      Behind the last: (-1, 0, 0, 0);
     * count[0] = number of blocks.
 
     Constraints:
