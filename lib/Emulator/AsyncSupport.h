@@ -1,4 +1,4 @@
-//===- AsyncSupport.h - Shared by the asynchronous copies
+//===- AsyncSupport.h - Shared by the asynchronous copies -------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

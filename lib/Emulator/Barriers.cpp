@@ -1,4 +1,4 @@
-//===- Barriers.cpp - mbarriers and who learns what from them
+//===- Barriers.cpp - mbarriers and who learns what from them -------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

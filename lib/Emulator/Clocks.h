@@ -1,4 +1,4 @@
-//===- Clocks.h - Vector clocks and sets of readers
+//===- Clocks.h - Vector clocks and sets of readers -------------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

@@ -1,4 +1,4 @@
-//===- DecodeArith.cpp - Arithmetic, vectors and memory
+//===- DecodeArith.cpp - Arithmetic, vectors and memory -------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

@@ -1,4 +1,4 @@
-//===- DecodeNvvm.cpp - Operations of nvvm and moe_nv
+//===- DecodeNvvm.cpp - Operations of nvvm and moe_nv ---------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

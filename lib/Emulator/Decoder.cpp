@@ -1,4 +1,4 @@
-//===- Decoder.cpp - Values and control flow
+//===- Decoder.cpp - Values and control flow ------------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -245,9 +245,12 @@ void Decoder::emitMoves(Operation *op, ValueRange from, ArrayRef<Reg> to) {
 LogicalResult Decoder::decode(LLVM::LLVMFuncOp func) {
   kernel.name = func.getName().str();
   auto triple = [&](StringRef name, uint32_t *out) {
-    if (auto a = func->getAttrOfType<DenseI32ArrayAttr>(name))
-      for (auto [i, v] : llvm::enumerate(a.asArrayRef().take_front(3)))
-        out[i] = v;
+    auto a = func->getAttrOfType<DenseI32ArrayAttr>(name);
+    if (!a)
+      return;
+    std::fill_n(out, 3, 1);
+    for (auto [i, v] : llvm::enumerate(a.asArrayRef().take_front(3)))
+      out[i] = v;
   };
   triple("nvvm.reqntid", kernel.required);
   triple("nvvm.cluster_dim", kernel.cluster);

@@ -1,4 +1,4 @@
-//===- Decoder.h - MLIR to instructions
+//===- Decoder.h - MLIR to instructions -------------------------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

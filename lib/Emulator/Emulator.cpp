@@ -1,4 +1,4 @@
-//===- Emulator.cpp - The interface
+//===- Emulator.cpp - The interface ---------------------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

@@ -1,4 +1,4 @@
-//===- ExecControl.cpp - Branches
+//===- ExecControl.cpp - Branches -----------------------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

@@ -1,4 +1,4 @@
-//===- ExecCopy.cpp - cp.async and bulk copies
+//===- ExecCopy.cpp - cp.async and bulk copies ----------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

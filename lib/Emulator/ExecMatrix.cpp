@@ -1,4 +1,4 @@
-//===- ExecMatrix.cpp - Matrix operations of one warp
+//===- ExecMatrix.cpp - Matrix operations of one warp ---------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

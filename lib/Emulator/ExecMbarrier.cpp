@@ -1,4 +1,4 @@
-//===- ExecMbarrier.cpp - Operations on mbarriers
+//===- ExecMbarrier.cpp - Operations on mbarriers -------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

@@ -1,4 +1,4 @@
-//===- ExecMemory.cpp - Loads, stores and atomics
+//===- ExecMemory.cpp - Loads, stores and atomics -------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

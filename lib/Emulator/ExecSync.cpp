@@ -1,4 +1,4 @@
-//===- ExecSync.cpp - Barriers, shuffles and hand-over
+//===- ExecSync.cpp - Barriers, shuffles and hand-over --------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -490,6 +490,7 @@ Step emu::execSignal(Exec &x, const Instr &i) {
     std::memcpy(&v, at.host, 4);
     v += x.at<uint32_t>(i.b)[l];
     std::memcpy(at.host, &v, 4);
+    x.machine.noteSignal(address[l], v);
   });
   return x.machine.stopped ? Step::Stop : Step::Yield;
 }
@@ -519,7 +520,9 @@ Step emu::execAwait(Exec &x, const Instr &i) {
     return Step::Stop;
   if (!ready)
     return Step::Wait;
-  x.each([&](unsigned l) { x.machine.observe(x.warp, address[l], true); });
+  x.each([&](unsigned l) {
+    x.machine.observeCount(x.warp, address[l], x.at<uint32_t>(i.b)[l]);
+  });
   return Step::Next;
 }
 

@@ -1,4 +1,4 @@
-//===- Machine.h - The device while a kernel runs
+//===- Machine.h - The device while a kernel runs ---------------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -212,6 +212,11 @@ struct Block {
   NamedBarrier barriers[16];
   std::vector<Warpgroup> warpgroups;
   unsigned liveWarps = 0;
+  /// Last use of this block's shared memory by warps of other blocks: agent to
+  /// clock and place.
+  std::map<uint32_t, std::pair<uint32_t, uint32_t>> remoteUses;
+  /// What its warps knew when they exited.
+  Knowledge atExit;
   /// Has launched dependents.
   bool released = false;
 };
@@ -300,6 +305,11 @@ struct Machine {
   int64_t budget = 0;
   /// Counters of hand-over between blocks: what their readers learn.
   std::map<uint64_t, std::map<uint64_t, uint32_t>> counters;
+  /// What each moe_nv.signal had made known, with the count it led to: who
+  /// awaits a smaller count has learnt less.
+  std::map<uint64_t,
+           std::deque<std::pair<uint32_t, std::map<uint64_t, uint32_t>>>>
+      signals;
 
   Machine(const Program &program, const Options &options,
           std::vector<std::unique_ptr<Buffer>> &buffers)
@@ -357,6 +367,10 @@ struct Machine {
   void publish(Warp &warp, uint64_t address, bool releases);
   void observe(Warp &warp, uint64_t address, bool acquires);
   void fence(Warp &warp);
+  /// moe_nv.signal has brought the counter to `count`.
+  void noteSignal(uint64_t address, uint32_t count);
+  /// moe_nv.await has seen `target` or more.
+  void observeCount(Warp &warp, uint64_t address, uint32_t target);
 
   //--- Shadow.cpp
   /// A write by `event` (already in cluster.events).

@@ -1,4 +1,4 @@
-//===- Memory.cpp - Addresses and global memory
+//===- Memory.cpp - Addresses and global memory ---------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -51,6 +51,8 @@ Bytes Machine::resolveShared(Exec &x, const Instr &i, int lane,
                     (unsigned long long)rank - 1));
       return {};
     }
+    if (block != &x.block)
+      block->remoteUses[x.warp.agent] = {x.warp.clock, i.place};
   }
   if (local < sharedBase || local - sharedBase + bytes > block->shared.size()) {
     report(x, i, lane, Kind::OutOfBounds,
@@ -310,6 +312,22 @@ void Machine::observe(Warp &warp, uint64_t address, bool acquires) {
   auto it = counters.find(address);
   if (it != counters.end())
     joinInto(acquires ? warp.knows.far : warp.unfenced, it->second);
+}
+
+void Machine::noteSignal(uint64_t address, uint32_t count) {
+  auto &log = signals[address];
+  log.push_back({count, counters[address]});
+  if (log.size() > 1024)
+    log.pop_front();
+}
+
+void Machine::observeCount(Warp &warp, uint64_t address, uint32_t target) {
+  auto it = signals.find(address);
+  if (it != signals.end())
+    for (auto &[count, known] : it->second)
+      if (count >= target)
+        return joinInto(warp.knows.far, known);
+  observe(warp, address, /*acquires=*/true);
 }
 
 void Machine::fence(Warp &warp) {

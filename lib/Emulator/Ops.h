@@ -1,4 +1,4 @@
-//===- Ops.h - Instructions of the emulator
+//===- Ops.h - Instructions of the emulator ---------------------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

@@ -1,4 +1,4 @@
-//===- Program.h - A decoded kernel
+//===- Program.h - A decoded kernel -----------------------------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

@@ -1,4 +1,4 @@
-//===- Reports.cpp - What the detectors say
+//===- Reports.cpp - What the detectors say -------------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

@@ -1,4 +1,4 @@
-//===- Scalars.cpp - Arithmetic on lanes
+//===- Scalars.cpp - Arithmetic on lanes ----------------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

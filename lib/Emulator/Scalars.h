@@ -1,4 +1,4 @@
-//===- Scalars.h - Arithmetic on lanes
+//===- Scalars.h - Arithmetic on lanes --------------------------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

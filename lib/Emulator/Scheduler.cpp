@@ -1,4 +1,4 @@
-//===- Scheduler.cpp - Blocks, warps and asynchronous work take turns
+//===- Scheduler.cpp - Blocks, warps and asynchronous work take turns -----===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -7,6 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "Machine.h"
+#include "llvm/ADT/Hashing.h"
+#include "llvm/ADT/STLExtras.h"
 
 using namespace mlir::moe::emu;
 
@@ -178,8 +180,18 @@ void Machine::finishWarp(Warp &warp) {
     left(stream, std::max(stream.waited, stream.waitedRead),
          "bulk copies out of shared memory");
   ++effects;
+  block.atExit.join(warp.knows);
   if (--block.liveWarps)
     return;
+  for (auto [agent, use] : block.remoteUses)
+    if (use.first > block.atExit.order[agent]) {
+      unsigned perBlock = block.warps.size();
+      report(&warp, -1, use.second, Kind::PendingAtExit,
+             format("by warp %u of block %u of the cluster uses shared memory "
+                    "of this block, which exits without order after it",
+                    agent % perBlock, agent / perBlock));
+      break;
+    }
   for (unsigned g = 0; g < block.warpgroups.size(); ++g)
     for (WgmmaRecord &record : block.warpgroups[g].records)
       if (record.seen < 4) {
@@ -233,6 +245,8 @@ bool Machine::runWarp(Warp &warp) {
     group.blocked = false;
   budget = options.seed ? 1 + random() % 400 : 1 << 20;
   while (!stopped && budget > 0) {
+    for (unsigned g = 0; g < warp.groups.size(); ++g)
+      mergeGroups(warp, g);
     // The group that is furthest behind, so that lanes meet again.
     int pick = -1;
     for (unsigned g = 0; g < warp.groups.size(); ++g)
@@ -306,6 +320,12 @@ void Machine::run(std::vector<std::unique_ptr<Grid>> queue) {
   uint64_t lastEffects = 0;
   unsigned idle = 0;
   std::vector<Warp *> warps;
+  uint64_t sweeps = 0, favour = 0;
+  auto priority = [&](const Warp &warp) {
+    return llvm::hash_combine(favour, warp.block->linear, warp.id,
+                              warp.block->grid->number) %
+           4;
+  };
   while (!stopped && first < grids.size()) {
     bool progress = false;
     warps.clear();
@@ -324,10 +344,20 @@ void Machine::run(std::vector<std::unique_ptr<Grid>> queue) {
     }
     if (options.seed)
       std::shuffle(warps.begin(), warps.end(), random);
+    // Odd seeds: some warps run only while all others wait. The favourites
+    // change now and then.
+    bool starve = options.seed % 2;
+    if (starve && sweeps++ % 512 == 0)
+      favour = random();
+    if (starve)
+      llvm::stable_sort(
+          warps, [&](Warp *a, Warp *b) { return priority(*a) < priority(*b); });
     for (Warp *warp : warps) {
       if (stopped)
         return;
       progress |= runWarp(*warp);
+      if (progress && starve)
+        break;
     }
     if (options.async == AsyncMode::Random)
       while (!pending.empty() && random() % 2)

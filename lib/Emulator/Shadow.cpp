@@ -1,4 +1,4 @@
-//===- Shadow.cpp - Detectors of shared memory
+//===- Shadow.cpp - Detectors of shared memory ----------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

@@ -1,4 +1,4 @@
-//===- Tma.cpp - Copies by tensor map
+//===- Tma.cpp - Copies by tensor map -------------------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

@@ -1,4 +1,4 @@
-//===- Wgmma.cpp - Warpgroup matrix products
+//===- Wgmma.cpp - Warpgroup matrix products ------------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.

@@ -1,4 +1,4 @@
-//===- EmulateDriver.cpp - Run the kernels of a test file
+//===- EmulateDriver.cpp - Run the kernels of a test file -----------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -27,7 +27,7 @@
 #include "moec/Emulator/Emulator.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
-#include <chrono>
+#include <ctime>
 #include <random>
 
 using namespace mlir;
@@ -44,6 +44,12 @@ static llvm::cl::opt<unsigned>
 static llvm::cl::opt<unsigned> maxReports("max-reports", llvm::cl::init(4));
 static llvm::cl::opt<bool>
     unchecked("no-shadow", llvm::cl::desc("without the shadow memory"));
+
+static llvm::cl::opt<std::string>
+    only("only", llvm::cl::desc("run the launches of this kernel alone"));
+static llvm::cl::opt<std::string>
+    plan("plan",
+         llvm::cl::desc("file whose module attributes say what to run"));
 
 static int64_t number(DictionaryAttr d, StringRef name, int64_t otherwise = 0) {
   auto a = d.getAs<IntegerAttr>(name);
@@ -69,8 +75,11 @@ static TestBuffer makeBuffer(DictionaryAttr d, std::mt19937 &random) {
   std::normal_distribution<double> normal;
   unsigned bytes = getBitWidth(buffer.type) / 8;
   StringRef init = text(d, "init");
+  SmallVector<int64_t> values = numbers(d, "values");
   for (int64_t i = 0; i < size; ++i) {
     uint64_t code = ~0ull;
+    if (!values.empty())
+      code = values[i % values.size()];
     if (init == "zero")
       code = 0;
     else if (init == "index")
@@ -116,6 +125,8 @@ static std::vector<emu::Launch> makeLaunches(ModuleOp module,
     auto d = cast<DictionaryAttr>(entry);
     emu::Launch launch;
     launch.kernel = text(d, "kernel").str();
+    if (!only.empty() && only != launch.kernel)
+      continue;
     auto shape = [&](StringRef name, std::array<uint32_t, 3> &out) {
       for (auto [i, v] : llvm::enumerate(numbers(d, name)))
         out[i] = v;
@@ -160,11 +171,10 @@ static void measure(emu::Emulator &emulator, ArrayRef<emu::Launch> launches,
             number(cast<DictionaryAttr>(c), "k");
   double best = 1e30;
   for (unsigned r = 0; r < bench; ++r) {
-    auto start = std::chrono::steady_clock::now();
+    // Time of the processor: other processes may use the machine too.
+    std::clock_t start = std::clock();
     llvm::cantFail(emulator.run(launches, options));
-    std::chrono::duration<double> time =
-        std::chrono::steady_clock::now() - start;
-    best = std::min(best, time.count());
+    best = std::min(best, double(std::clock() - start) / CLOCKS_PER_SEC);
   }
   const emu::Statistics &s = emulator.getStatistics();
   llvm::outs() << llvm::format("speed: %.1f ms, %.2f GFLOP/s on one core, ",
@@ -191,6 +201,19 @@ int main(int argc, char **argv) {
   if (!emulator) {
     llvm::outs() << "error: " << llvm::toString(emulator.takeError()) << "\n";
     return 1;
+  }
+  if (!plan.empty()) {
+    OwningOpRef<ModuleOp> other =
+        parseSourceFile<ModuleOp>(StringRef(plan), ParserConfig(&context));
+    if (!other)
+      return 1;
+    (*module)->setDiscardableAttrs((*other)->getDiscardableAttrDictionary());
+  }
+  // A file without a plan is only decoded.
+  if (!(*module)->hasAttr("emu.launches")) {
+    for (const std::string &kernel : (*emulator)->getKernels())
+      llvm::outs() << "decoded " << kernel << "\n";
+    return 0;
   }
   std::mt19937 random(1234);
   TestBuffers buffers;

@@ -1,4 +1,4 @@
-//===- Reference.cpp - What the test kernels should compute
+//===- Reference.cpp - What the test kernels should compute ---------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -65,6 +65,35 @@ static Error checkGemm(DictionaryAttr spec, const TestBuffer &a,
   return error;
 }
 
+/// silu(x W1) * (x W3) for the row blocks of a table; see Reference.h.
+static Error checkSwiglu(DictionaryAttr spec, const TestBuffer &x,
+                         const TestBuffer &w, const TestBuffer &slots,
+                         const TestBuffer &table, const TestBuffer &y) {
+  int64_t blocks = number(spec, "blocks", 1), h = number(spec, "h", 1),
+          i = number(spec, "i", 1), topK = number(spec, "topk", 1);
+  Error error;
+  for (int64_t b = 0; b < blocks; ++b) {
+    int64_t expert = table.at(4 * b), row0 = table.at(4 * b + 1),
+            rows = table.at(4 * b + 2);
+    std::vector<double> weight(2 * i * h);
+    for (int64_t v = 0; v < 2 * i * h; ++v)
+      weight[v] = w.at(expert * 2 * i * h + v);
+    for (int64_t r = row0; r < row0 + rows; ++r) {
+      int64_t token = int64_t(slots.at(r)) / topK;
+      for (int64_t n = 0; n < i; ++n) {
+        double gate = 0, up = 0;
+        for (int64_t k = 0; k < h; ++k) {
+          double v = x.at(token * h + k);
+          gate += v * weight[n * h + k];
+          up += v * weight[(i + n) * h + k];
+        }
+        error.add(y.at(r * i + n), gate / (1 + std::exp(-gate)) * up);
+      }
+    }
+  }
+  return error;
+}
+
 bool runCheck(DictionaryAttr spec, const TestBuffers &buffers) {
   StringRef op = spec.getAs<StringAttr>("op").getValue();
   auto buffer = [&](StringRef role) -> const TestBuffer & {
@@ -88,13 +117,16 @@ bool runCheck(DictionaryAttr spec, const TestBuffers &buffers) {
   } else if (op == "gemm") {
     error = checkGemm(spec, buffer("a"), buffer("b"), buffer("c"),
                       spec.contains("rows") ? &buffer("rows") : nullptr);
+  } else if (op == "swiglu") {
+    error = checkSwiglu(spec, buffer("x"), buffer("w"), buffer("slots"),
+                        buffer("table"), buffer("y"));
   } else {
     llvm::report_fatal_error("unknown check '" + op + "'");
   }
   double limit = 1e-12;
   if (auto a = spec.getAs<FloatAttr>("tolerance"))
     limit = a.getValueAsDouble();
-  else if (op == "gemm")
+  else if (op == "gemm" || op == "swiglu")
     limit = 4e-3;
   bool ok = error.value() <= limit;
   llvm::outs() << "check " << op

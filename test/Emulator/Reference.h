@@ -1,4 +1,4 @@
-//===- Reference.h - What the test kernels should compute
+//===- Reference.h - What the test kernels should compute -------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -29,7 +29,8 @@ using TestBuffers = std::map<std::string, TestBuffer>;
 /// Runs the check that `spec` describes, prints a line, and says whether it
 /// passed. Checks: copy {from, to}; fill {buffer, value}; gemm {a, b, c, m, n,
 /// k and, optionally, rows: indices of A's rows (negative: a row of zeros),
-/// lda, add: the earlier content}; sum {a, b, c}.
+/// lda, ldc}; sum {a, b, c};
+/// swiglu {x, w, slots, table, y, blocks, h, i, topk}.
 bool runCheck(mlir::DictionaryAttr spec, const TestBuffers &buffers);
 
 #endif // MOEC_TEST_EMULATOR_REFERENCE_H

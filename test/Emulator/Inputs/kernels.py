@@ -15,6 +15,7 @@ HEAD = """module attributes {{
 }} {{
   llvm.mlir.global external @smem() {{addr_space = 3 : i32, alignment = 1024 : i64}} : !llvm.array<0 x i8>
 """
+FENCE = "      nvvm.fence.proxy {kind = #nvvm.proxy_kind<async.shared>, space = #nvvm.shared_space<cta>}\n"
 MAP = "!llvm.ptr {llvm.byval = !llvm.array<128 x i8>, llvm.align = 64 : i64, nvvm.grid_constant}"
 
 
@@ -65,9 +66,9 @@ def epilogue(n, staging, store):
       %to{s} = llvm.getelementptr %rowPtr[%off{s}] : (!llvm.ptr<3>, i32) -> !llvm.ptr<3>, i8
       nvvm.stmatrix %to{s}, {', '.join(regs)} {{layout = #nvvm.mma_layout<row>, shape = #nvvm.ld_st_matrix_shape<m = 8, n = 8>, eltType = #nvvm.ld_st_matrix_elt_type<b16>}} : !llvm.ptr<3>, i32, i32, i32, i32
 """
-        out += f"""      nvvm.fence.proxy {{kind = #nvvm.proxy_kind<async.shared>, space = #nvvm.shared_space<cta>}}
-      nvvm.barrier id = %barrier number_of_threads = %c128
-""" + store(panel)
+        if store is store_panel:
+            out += FENCE
+        out += "      nvvm.barrier id = %barrier number_of_threads = %c128\n" + store(panel)
         if panel + 1 < n // 64:
             out += "      nvvm.barrier id = %barrier number_of_threads = %c128\n"
     return out
@@ -150,7 +151,7 @@ def consumer(n, stages, stage_bytes, a_bytes, nk, extra_fence=""):
       moe_nv.wait_parity %full, %c0 : !llvm.ptr<3>
 {extra_fence}{descriptors('p', '      ', '%c0')}      %dp0 = llvm.mlir.undef : !acc
       nvvm.wgmma.fence.aligned
-{mma('p', '      ', True)}      nvvm.wgmma.commit.group.sync.aligned // equivalent: the group of the next block takes these products in, and the slot is given back after it
+{mma('p', '      ', True)}      nvvm.wgmma.commit.group.sync.aligned
       %cNk = arith.constant {nk} : i32
       %cStages = arith.constant {stages} : i32
       %isSignal = arith.cmpi eq, %inGroup, %c0 : i32
@@ -344,9 +345,7 @@ def gemm(m=256, n=256, k=256, bn=128, stages=2, gather=0, rows=0, cluster=1):
       scf.yield
     }} else {{
 """
-    fence = ""
-    if gather:
-        fence = "      nvvm.fence.proxy {kind = #nvvm.proxy_kind<async.shared>, space = #nvvm.shared_space<cta>}\n"
+    fence = FENCE if gather else ""
     body = consumer(bn, stages, stage, a_bytes, nk, fence)
     if cluster > 1:
         arrive = "".join(f"""          %to{r} = nvvm.mapa %emptyK, %c{r} : !llvm.ptr<3> -> !llvm.ptr<7>
