@@ -24,6 +24,7 @@
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Parser/Parser.h"
 #include "moec/Dialect/MoeNv/IR/MoeNv.h"
+#include "moec/Dialect/MoeTile/IR/MoeTile.h"
 #include "moec/Emulator/Emulator.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
@@ -191,7 +192,8 @@ int main(int argc, char **argv) {
   DialectRegistry registry;
   registry.insert<arith::ArithDialect, cf::ControlFlowDialect,
                   LLVM::LLVMDialect, math::MathDialect, NVVM::NVVMDialect,
-                  nv::MoeNvDialect, scf::SCFDialect, vector::VectorDialect>();
+                  nv::MoeNvDialect, scf::SCFDialect, tile::MoeTileDialect,
+                  memref::MemRefDialect, vector::VectorDialect>();
   MLIRContext context(registry);
   OwningOpRef<ModuleOp> module =
       parseSourceFile<ModuleOp>(StringRef(input), ParserConfig(&context));

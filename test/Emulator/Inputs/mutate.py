@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Deletes or changes what orders, waits and masks in a kernel, one line at a time.
 
-usage: mutate.py DRIVER KERNEL.mlir...
+usage: mutate.py DRIVER KERNEL.mlir[:PLAN.mlir]...
 
 Every mutant must be noticed: a finding, a wrong result or a deadlock under one of
 the schedules. A line that says `// equivalent: reason` must survive, so that the
@@ -42,13 +42,14 @@ def mutants(lines):
             yield number, f"{old} is {new}", lines[:number] + [changed] + lines[number + 1:]
 
 
-def finding(driver, text):
+def finding(driver, text, plan):
     """The first thing that a schedule complains of, or None."""
+    extra = [f"--plan={plan}"] if plan else []
     with tempfile.NamedTemporaryFile("w", suffix=".mlir", delete=False) as file:
         file.write("\n".join(text))
     try:
         for schedule in SCHEDULES:
-            done = subprocess.run([driver, file.name, "--max-reports=1", *schedule], text=True, check=False,
+            done = subprocess.run([driver, file.name, "--max-reports=1", *extra, *schedule], text=True, check=False,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
             if done.returncode < 0 or "error:" in done.stderr:
                 sys.exit(f"the driver failed: {done.returncode}\n{done.stderr}")
@@ -63,13 +64,14 @@ def finding(driver, text):
 def main():
     driver, failed, total = sys.argv[1], 0, 0
     for path in sys.argv[2:]:
+        path, _, plan = path.partition(":")
         with open(path, encoding="utf-8") as file:
             lines = file.read().split("\n")
         name = os.path.basename(path)
-        assert finding(driver, lines) is None, f"{name} is not clean as it stands"
+        assert finding(driver, lines, plan) is None, f"{name} is not clean as it stands"
         kinds = collections.Counter()
         for number, what, text in mutants(lines):
-            found = finding(driver, text)
+            found = finding(driver, text, plan)
             reason = re.search(r"// equivalent: (.*)", lines[number])
             place = f"{name}:{number + 1}: {lines[number].partition('//')[0].strip()[:90]}: {what}"
             total += 1
