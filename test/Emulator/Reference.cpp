@@ -46,15 +46,16 @@ static Error checkGemm(DictionaryAttr spec, const TestBuffer &a,
   int64_t m = number(spec, "m", 0), n = number(spec, "n", 0),
           k = number(spec, "k", 0), lda = number(spec, "lda", k),
           ldc = number(spec, "ldc", n);
+  bool ta = number(spec, "ta", 0), tb = number(spec, "tb", 0);
   std::vector<double> bv(n * k);
   for (int64_t i = 0; i < n * k; ++i)
-    bv[i] = b.at(i);
+    bv[i] = tb ? b.at(i % k * n + i / k) : b.at(i);
   Error error;
   std::vector<double> row(k);
   for (int64_t i = 0; i < m; ++i) {
     int64_t source = rows ? int64_t(rows->at(i)) : i;
     for (int64_t x = 0; x < k; ++x)
-      row[x] = source < 0 ? 0 : a.at(source * lda + x);
+      row[x] = source < 0 ? 0 : a.at(ta ? x * m + source : source * lda + x);
     for (int64_t j = 0; j < n; ++j) {
       double sum = 0;
       for (int64_t x = 0; x < k; ++x)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints kernels for the emulator's tests: `kernels.py gemm|gather|mma|multicast [name=value...]`.
+"""Prints kernels for the emulator's tests: `kernels.py gemm|gather|multicast|wgmma [name=value...]`.
 
 A comment `// mutate: OLD => NEW` names a change that must be noticed, beside the
 removal of every line that waits, orders or masks; `// equivalent: reason` says why
@@ -362,10 +362,124 @@ def gemm(m=256, n=256, k=256, bn=128, stages=2, gather=0, rows=0, cluster=1):
     return out
 
 
-KERNELS = {"gemm": gemm,
+TYPES = {  # element type of buffers, of the tensor map, of wgmma, bytes, accumulator
+    "bf16": ("bf16", "bf16", "bf16", 2, "f32"), "f16": ("f16", "f16", "f16", 2, "f32"), "tf32": ("f32", "f32", "tf32", 4, "f32"),
+    "e4m3": ("f8E4M3FN", "u8", "e4m3", 1, "f32"), "e5m2": ("f8E5M2", "u8", "e5m2", 1, "f32"), "s8": ("i8", "u8", "s8", 1, "i32")}
+
+
+def wgmma(type="bf16", swizzle=128, n=32, ta=0, tb=0, steps=0):
+    """One warpgroup: C[64, n] = A[64, k] B[n, k]^T from tiles that TMA has laid out. ta, tb: the operand lies
+    with its rows contiguous ([k, 64] and [k, n]; 128-byte swizzle, 16-bit types)."""
+    element, map_type, mma_type, size, result = TYPES[type]
+    span = swizzle or 16
+    k_step = 32 // size
+    k = k_step * (steps or max(1, span // 32))
+    if not swizzle:
+        k = 2 * k_step
+
+    def operand(name, rows, transposed, base):
+        """Map arguments, copies as (offset, x, y), descriptor bits, and bytes per k step."""
+        if transposed:
+            box = [64, k]
+            copies = [(base + c * k * 128, c * 64, 0) for c in range((rows + 63) // 64)]
+            bits = (k * 128 >> 4) << 16 | (1024 >> 4) << 32 | 1 << 62
+            step = 16 // 8 * 1024 >> 4
+            dims, strides = [rows, k], [rows * size]
+        else:
+            box = [span // size, rows]
+            copies = [(base + c * rows * span, c * span // size, 0) for c in range(k * size // span)]
+            mode = {128: 1, 64: 2, 32: 3, 0: 0}[swizzle]
+            leading = rows * 16 if not swizzle else 16
+            bits = (leading >> 4) << 16 | (8 * span >> 4) << 32 | mode << 62
+            step = 2 if swizzle else 2 * rows * 16 >> 4
+            dims, strides = [k, rows], [k * size]
+        nbytes = len(copies) * box[0] * box[1] * size
+        argument = (f'{{map = "{name}", type = "{map_type}", dims = {dims}, strides = {strides}, box = {box}, '
+                    f'swizzle = {swizzle}}}')
+        # Two's complement: bit 63 may be set.
+        bits -= 1 << 64 if bits >> 63 else 0
+        return argument, copies, bits, step, nbytes
+
+    base_b = 16384
+    arg_a, copies_a, bits_a, step_a, bytes_a = operand("A", 64, ta, 0)
+    arg_b, copies_b, bits_b, step_b, bytes_b = operand("B", n, tb, base_b)
+    init = 'init = "random", low = -50, modulo = 100'
+    buffers = (f'{{name = "A", type = "{element}", size = {64 * k}, {init}}}, '
+               f'{{name = "B", type = "{element}", size = {n * k}, {init}}}, '
+               f'{{name = "C", type = "{result}", size = {64 * n}, init = "none"}}')
+    launches = f'{{kernel = "wgmma", grid = [1], block = [128], smem = 66560, args = [{arg_a}, {arg_b}, {{buffer = "C"}}]}}'
+    check = f'{{op = "gemm", a = "A", b = "B", c = "C", m = 64, n = {n}, k = {k}, ta = {ta}, tb = {tb}}}'
+    out = f"!acc = !llvm.struct<({', '.join([result] * (n // 2))})>\n"
+    out += HEAD.format(buffers=buffers, launches=launches, checks=check)
+    out += f"""  llvm.func @wgmma(%tA: {MAP}, %tB: {MAP}, %gC: !llvm.ptr<1>) attributes {{nvvm.kernel}} {{
+    %smem = llvm.mlir.addressof @smem : !llvm.ptr<3>
+    %bar = llvm.getelementptr %smem[65536] : (!llvm.ptr<3>) -> !llvm.ptr<3>, i8
+{constants(0, 1, 2, 3, 4, 5, 8, 16, 31)}    %tid = nvvm.read.ptx.sreg.tid.x : i32
+    %isZero = arith.cmpi eq, %tid, %c0 : i32
+    scf.if %isZero {{
+      nvvm.mbarrier.init %bar, %c1 : !llvm.ptr<3>, i32
+      nvvm.fence.mbarrier.init
+      %bytes = arith.constant {bytes_a + bytes_b} : i32
+      nvvm.mbarrier.arrive.expect_tx %bar, %bytes : !llvm.ptr<3>, i32
+"""
+    for name, copies in (("A", copies_a), ("B", copies_b)):
+        for i, (offset, x, y) in enumerate(copies):
+            out += f"""      %p{name}{i} = llvm.getelementptr %smem[{offset}] : (!llvm.ptr<3>) -> !llvm.ptr<3>, i8
+      %d{name}{i} = llvm.addrspacecast %p{name}{i} : !llvm.ptr<3> to !llvm.ptr<7>
+      %x{name}{i} = arith.constant {x} : i32
+      %y{name}{i} = arith.constant {y} : i32
+      nvvm.cp.async.bulk.tensor.shared.cluster.global %d{name}{i}, %t{name}, %bar, box [%x{name}{i}, %y{name}{i}] : !llvm.ptr<7>, !llvm.ptr
+"""
+    out += f"""    }}
+    nvvm.barrier
+    moe_nv.wait_parity %bar, %c0 : !llvm.ptr<3>
+    %base = llvm.ptrtoint %smem : !llvm.ptr<3> to i64
+    %cFour = arith.constant 4 : i64
+    %start = arith.shrui %base, %cFour : i64
+    %cB = arith.constant {base_b >> 4} : i64
+    %startB = arith.addi %start, %cB : i64
+    %bitsA = arith.constant {bits_a} : i64
+    %bitsB = arith.constant {bits_b} : i64
+    %descA = arith.ori %start, %bitsA : i64
+    %descB = arith.ori %startB, %bitsB : i64
+    %acc0 = llvm.mlir.undef : !acc
+    nvvm.wgmma.fence.aligned
+"""
+    for i in range(k // k_step):
+        out += f"""    %ka{i} = arith.constant {i * step_a} : i64
+    %kb{i} = arith.constant {i * step_b} : i64
+    %da{i} = arith.addi %descA, %ka{i} : i64
+    %db{i} = arith.addi %descB, %kb{i} : i64
+    %acc{i + 1} = nvvm.wgmma.mma_async %da{i}, %db{i}, %acc{i}, #nvvm.shape<m = 64, n = {n}, k = {k_step}>, D [<{'s32' if result == 'i32' else 'f32'}>, <{'one' if i else 'zero'}>], A [<{mma_type}>, <one>, <{'col' if ta else 'row'}>], B [<{mma_type}>, <one>, <{'row' if tb else 'col'}>] : !acc -> !acc
+"""
+    out += f"""    nvvm.wgmma.commit.group.sync.aligned
+    %w = moe_nv.wgmma_wait 0 (%acc{k // k_step} : !acc)
+    %warp = arith.shrui %tid, %c5 : i32
+    %lane = arith.andi %tid, %c31 : i32
+    %g = arith.shrui %lane, %c2 : i32
+    %t = arith.andi %lane, %c3 : i32
+    %r0 = arith.muli %warp, %c16 : i32
+    %r = arith.addi %r0, %g : i32
+    %cN = arith.constant {n} : i32
+    %rn = arith.muli %r, %cN : i32
+    %t2 = arith.muli %t, %c2 : i32
+    %at = arith.addi %rn, %t2 : i32
+    %p = llvm.getelementptr %gC[%at] : (!llvm.ptr<1>, i32) -> !llvm.ptr<1>, {result}
+"""
+    for r in range(n // 2):
+        offset = r // 4 * 8 + r // 2 % 2 * 8 * n + r % 2
+        out += f"""    %v{r} = llvm.extractvalue %w[{r}] : !acc
+    %q{r} = llvm.getelementptr %p[{offset}] : (!llvm.ptr<1>) -> !llvm.ptr<1>, {result}
+    llvm.store %v{r}, %q{r} : {result}, !llvm.ptr<1>
+"""
+    return out + "    llvm.return\n  }\n}\n"
+
+
+KERNELS = {"wgmma": wgmma,
+           "gemm": gemm,
            "gather": lambda **o: gemm(**{"gather": 1, **o}),
            "multicast": lambda **o: gemm(**{"cluster": 2, **o})}
 
 if __name__ == "__main__":
-    options = {k: int(v) for k, v in (o.split("=") for o in sys.argv[2:])}
+    options = {k: int(v) if v.isdigit() else v for k, v in (o.split("=") for o in sys.argv[2:])}
     sys.stdout.write(KERNELS[sys.argv[1]](**options))
