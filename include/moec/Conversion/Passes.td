@@ -26,7 +26,10 @@ def MoeToTile : Pass<"moe-to-tile", "ModuleOp"> {
 
     Align becomes serial loops (`routing = loops`), or one `moe_tile.align`
     (`op`) whose `exec` suits `tokens`: one block for up to 8192 slots, clusters
-    of eight for more.
+    of eight for more. With `op`, an argument `tensor<1xi32>` of the function
+    that has the attribute `moe.device_tokens` holds the number of tokens that
+    exist when the layer runs, at most T: rows of the others are not computed,
+    their results are zero.
   }];
   let options = [
     Option<"routing", "routing", "std::string", "\"loops\"", "form of align: loops or op">,

@@ -682,6 +682,12 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
         NVVM::WgmmaWaitGroupSyncOp::create(b, loc, uint64_t(pending));
         return success();
       })
+      .Case([&](tile::SignalOp op) {
+        return emitSignal(op, asI32(op.getIndex()));
+      })
+      .Case([&](tile::AwaitOp op) {
+        return emitAwait(op, asI32(op.getIndex()), scalar(op.getValue()));
+      })
       .Case([&](tile::CopyOp op) { return emitCopy(op); })
       .Case([&](tile::MmaOp op) { return emitMma(op); })
       .Case([&](tile::AccReadOp op) { return emitAccRead(op); })

@@ -149,6 +149,13 @@ private:
   void prepareStores(Value rows);
   Value tensorMap(tile::CopyOp op, ArrayRef<int64_t> box);
 
+  // Grid.cpp
+  void gridProxyFence();
+  Value counterAt(Value counters, Value index);
+  Value firstThread(); ///< null: only one thread is here
+  LogicalResult emitSignal(tile::SignalOp op, Value index);
+  LogicalResult emitAwait(tile::AwaitOp op, Value index, Value least);
+
   // Products.cpp
   LogicalResult emitMma(tile::MmaOp op);
   LogicalResult emitAccRead(tile::AccReadOp op);

@@ -136,6 +136,16 @@ private:
   bool early = false;
 };
 
+/// Whether a type is an eight-bit float, which is i8 on the GPU.
+bool isSmallFloat(Type type);
+/// The type in registers and memory: i8 of eight-bit floats.
+Type storageOf(Type type);
+/// f32, or a vector of them, to an eight-bit float, saturating; to f8E8M0FNU
+/// only positive powers of two.
+Value truncateToSmallFloat(PlainKernel &k, Value v, Type type);
+/// Stored eight-bit floats of `type` to f32.
+Value extendSmallFloat(PlainKernel &k, Value v, Type type);
+
 /// Whether a kernel is one moe_tile.align.
 bool isAlignKernel(tile::KernelOp kernel);
 /// Lowers such a kernel for a Hopper GPU, before `b`'s insertion point. Its

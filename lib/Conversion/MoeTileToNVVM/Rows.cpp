@@ -81,6 +81,7 @@ private:
     return cast<tile::FragType>(tile).getCols() > 1 && segment->vector > 1;
   }
   Type typeOf(Type element, bool wide) {
+    element = storageOf(element);
     return wide ? VectorType::get(segment->vector, element) : element;
   }
   Value spread(Value v);
@@ -343,9 +344,17 @@ FailureOr<Value> RowEmitter::cloneScalar(Operation *op, IRMapping &map,
       return op->emitOpError("uses a value without lowering to NVVM");
     operands.push_back(wide ? spread(mapped) : mapped);
   }
+  Type to = op->getResult(0).getType();
+  if (isa<arith::TruncFOp>(op) && isSmallFloat(to) &&
+      op->getOperand(0).getType().isF32())
+    return truncateToSmallFloat(k, operands[0], to);
+  if (isa<arith::ExtFOp>(op) && to.isF32() &&
+      isSmallFloat(op->getOperand(0).getType()))
+    return extendSmallFloat(k, operands[0], op->getOperand(0).getType());
   StringRef dialect = op->getName().getDialectNamespace();
   if ((dialect != "arith" && dialect != "math") || op->getNumResults() != 1 ||
-      op->getNumRegions() != 0)
+      op->getNumRegions() != 0 || isSmallFloat(to) ||
+      llvm::any_of(op->getOperandTypes(), isSmallFloat))
     return op->emitOpError("has no lowering to NVVM");
   auto element = dyn_cast<FloatType>(op->getResult(0).getType());
   if (dialect == "math" && element && !element.isF32())
@@ -508,7 +517,7 @@ LogicalResult RowEmitter::emitLoad(tile::LoadOp op) {
   FailureOr<Value> offset = place(op, exists, clamp);
   if (failed(offset))
     return failure();
-  Type element = frag.getElementType();
+  Type element = storageOf(frag.getElementType());
   Type type = typeOf(element, isWide(frag));
   int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
   if (isWide(frag))
@@ -575,7 +584,8 @@ LogicalResult RowEmitter::emitRowLoads(ArrayRef<tile::LoadOp> group) {
   SmallVector<tile::LoadOp> loads(group);
   Value memory = loads[0].getMemory();
   auto frag = cast<tile::FragType>(loads[0].getType());
-  Type element = frag.getElementType(), type = typeOf(element, isWide(frag));
+  Type element = storageOf(frag.getElementType()),
+       type = typeOf(element, isWide(frag));
   int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
   if (isWide(frag))
     bytes *= segment->vector;
@@ -604,8 +614,8 @@ LogicalResult RowEmitter::emitRowLoads(ArrayRef<tile::LoadOp> group) {
     OpBuilder::InsertionGuard guard(k.b);
     k.b.setInsertionPointToStart(ifOp.thenBlock());
     Value pitch = k.wide(k.extent(memory, 1));
-    Value column =
-        k.wide(isWide(frag) ? k.mul(part, k.c32(segment->vector)) : k.c32(0));
+    Value column = k.wide(
+        frag.getCols() > 1 ? k.mul(part, k.c32(segment->vector)) : k.c32(0));
     for (auto [row, inside] : llvm::zip(rows, exists)) {
       Value offset =
           k.add(arith::MulIOp::create(
@@ -648,7 +658,7 @@ LogicalResult RowEmitter::emitStore(tile::StoreOp op) {
   // A single element is the work of the row's first thread.
   if (frag.getCols() == 1 && segment->vectors() > 1)
     require(k.cmp(arith::CmpIPredicate::eq, part, k.c32(0)));
-  Type element = frag.getElementType();
+  Type element = storageOf(frag.getElementType());
   int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
   if (isWide(frag)) {
     bytes *= segment->vector;

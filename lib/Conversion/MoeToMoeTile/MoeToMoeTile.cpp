@@ -258,8 +258,8 @@ const RoutingBuffers &PlanBuilder::routingFor(Value routing, bool padded,
       map = values.lookup(align.getExpertMap());
   }
   if (options.alignOp)
-    emitAlignOp(kernel, ids, map, tokens, type, padded, blockM, buffers,
-                options.tokens);
+    emitAlignOp(kernel, ids, map, tokens, deviceTokens, type, padded, blockM,
+                buffers, options.tokens);
   else
     emitAlignKernel(kernel, ids, map, tokens, type, padded, blockM, buffers,
                     counts);
@@ -382,6 +382,20 @@ LogicalResult PlanBuilder::build() {
   b.setInsertionPoint(&entry.back());
   for (auto [from, to] : llvm::zip(body.getArguments(), entry.getArguments()))
     values.map(from, to);
+  for (unsigned i = 0; i < body.getNumArguments(); ++i) {
+    if (!func.getArgAttr(i, "moe.device_tokens"))
+      continue;
+    auto type = cast<MemRefType>(types[i]);
+    if (deviceTokens || type.getRank() != 1 || type.getDimSize(0) != 1 ||
+        !type.getElementType().isInteger(32))
+      return func.emitOpError("argument ")
+             << i << " with moe.device_tokens must be the only one and "
+             << "tensor<1xi32>, got " << body.getArgument(i).getType();
+    if (!options.alignOp)
+      return func.emitOpError("moe.device_tokens needs moe-to-tile with "
+                              "routing = op");
+    deviceTokens = entry.getArgument(i);
+  }
 
   for (Operation &op : body.without_terminator())
     if (failed(convert(op)))

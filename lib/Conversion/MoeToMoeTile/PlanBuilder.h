@@ -108,6 +108,7 @@ private:
   func::FuncOp func;
   SymbolTable &symbols;
   PlanOptions options;
+  Value deviceTokens; ///< memref<1xi32>, null: all tokens exist
   tile::PlanOp plan;
   OpBuilder b;
   Location loc;
@@ -124,10 +125,12 @@ void emitAlignKernel(KernelBuilder &k, Value ids, Value expertMap, Value tokens,
                      const RoutingBuffers &buffers, Value counts);
 
 /// Emits the kernel of one moe_tile.align that fills the same buffers, shaped
-/// for `shapeTokens` tokens (0: many).
+/// for `shapeTokens` tokens (0: many). `deviceTokens` (may be null): the plan's
+/// memory with the number of tokens that exist.
 void emitAlignOp(KernelBuilder &k, Value ids, Value expertMap, Value tokens,
-                 RoutingType type, bool padded, int64_t blockM,
-                 const RoutingBuffers &buffers, int64_t shapeTokens);
+                 Value deviceTokens, RoutingType type, bool padded,
+                 int64_t blockM, const RoutingBuffers &buffers,
+                 int64_t shapeTokens);
 
 /// Clones a scalar region (arith, math, a yield) at the insertion point of `b`
 /// and returns what it yields.

@@ -135,19 +135,21 @@ void moe::emitAlignKernel(KernelBuilder &kernel, Value planIds, Value planMap,
 }
 
 void moe::emitAlignOp(KernelBuilder &kernel, Value ids, Value map, Value tokens,
-                      RoutingType type, bool padded, int64_t blockM,
-                      const RoutingBuffers &plan, int64_t shapeTokens) {
+                      Value deviceTokens, RoutingType type, bool padded,
+                      int64_t blockM, const RoutingBuffers &plan,
+                      int64_t shapeTokens) {
   auto use = [&](Value v) { return v ? kernel.use(v) : Value(); };
   ids = use(ids);
   map = use(map);
   tokens = use(tokens);
+  deviceTokens = use(deviceTokens);
   Value slots = use(plan.slots), places = use(plan.places);
   Value valid = use(plan.valid), table = use(plan.table);
   Value count = use(plan.count);
   int64_t experts = type.getExperts(), topk = type.getTopk();
-  tile::AlignOp::create(kernel.b, kernel.loc, ids, map, tokens, Value(), slots,
-                        places, valid, table, count, experts, topk, blockM,
-                        padded ? type.getBlockM() : 1);
+  tile::AlignOp::create(kernel.b, kernel.loc, ids, map, tokens, deviceTokens,
+                        slots, places, valid, table, count, experts, topk,
+                        blockM, padded ? type.getBlockM() : 1);
   // One block counts a few slots sooner than a cluster has met.
   constexpr int64_t fewSlots = 8192, threads = 1024, cluster = 8;
   bool few = shapeTokens > 0 && shapeTokens * topk <= fewSlots;

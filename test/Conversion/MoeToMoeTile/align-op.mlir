@@ -26,3 +26,17 @@ func.func @l(%x: tensor<?x4xf32>, %ids: tensor<?x2xi32>, %o: tensor<?x4xf32>) ->
          layout = expert_sorted_padded outs(%o : tensor<?x4xf32>) -> tensor<?x4xf32>
   return %y : tensor<?x4xf32>
 }
+
+// The number of tokens that exist, as a value on the device.
+// CHECK-LABEL: moe_tile.plan @some
+// CHECK-SAME:    %[[N:[a-z0-9]+]]: memref<1xi32> {moe.name = "arg2"
+// CHECK:         moe_tile.launch @some_align(%{{.*}}, %{{.*}}, %[[N]], %
+// CHECK-LABEL: moe_tile.kernel @some_align
+// CHECK:         device_tokens(%{{.*}} : memref<1xi32>)
+func.func @some(%x: tensor<?x4xf32>, %ids: tensor<?x2xi32>, %n: tensor<1xi32> {moe.device_tokens},
+                %o: tensor<?x4xf32>) -> tensor<?x4xf32> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  %y = moe.dispatch %x : tensor<?x4xf32> routing(%r : !moe.routing<experts = 8, topk = 2>)
+         layout = expert_sorted outs(%o : tensor<?x4xf32>) -> tensor<?x4xf32>
+  return %y : tensor<?x4xf32>
+}

@@ -1,0 +1,474 @@
+//===- RowsOnGpuTest.cpp - Row kernels, emulated against interpreted ------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// One sequential tile kernel is run twice on the same random data: by the tile
+// interpreter, and lowered to NVVM by the emulator with all its detectors.
+//
+//===----------------------------------------------------------------------===//
+
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/Passes.h"
+#include "moec/Conversion/Passes.h"
+#include "moec/Dialect/Moe/IR/MoeDialect.h"
+#include "moec/Dialect/MoeNv/IR/MoeNv.h"
+#include "moec/Emulator/Emulator.h"
+#include "moec/Reference/TileInterpreter.h"
+#include "moec/Support/ElementType.h"
+#include "gtest/gtest.h"
+#include <random>
+
+using namespace mlir;
+using namespace mlir::moe;
+
+namespace {
+/// One argument of a kernel: memory of some type, or a number.
+struct Data {
+  std::string type; ///< "i32", "f32", "bf16", "i8"; empty: `number`
+  std::vector<int64_t> shape;
+  std::vector<double> values; ///< empty: not initialised
+  int64_t number = 0;
+};
+
+class Session {
+public:
+  Session() {
+    DialectRegistry registry;
+    registry.insert<arith::ArithDialect, cf::ControlFlowDialect,
+                    func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
+                    memref::MemRefDialect, NVVM::NVVMDialect, MoeDialect,
+                    nv::MoeNvDialect, scf::SCFDialect, tensor::TensorDialect,
+                    tile::MoeTileDialect, vector::VectorDialect>();
+    context.appendDialectRegistry(registry);
+  }
+
+  /// The kernel whose name ends in `suffix`, made by moe-to-tile if the text
+  /// is a function; alone in its module.
+  std::string kernelOf(StringRef text, StringRef suffix) {
+    OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(text, &context);
+    EXPECT_TRUE(module) << text.str();
+    if (!module)
+      return {};
+    PassManager passes(&context);
+    MoeToTileOptions options;
+    options.routing = "op";
+    options.pdl = true;
+    passes.addPass(createMoeToTile(options));
+    passes.addPass(createCanonicalizerPass());
+    EXPECT_TRUE(succeeded(passes.run(*module)));
+    std::string result;
+    llvm::raw_string_ostream os(result);
+    for (auto kernel : module->getOps<tile::KernelOp>())
+      if (kernel.getSymName().ends_with(suffix)) {
+        kernel.setSymName("k");
+        kernel.print(os);
+      }
+    return result;
+  }
+
+  /// Interprets and emulates kernel @k of `text`; every defined number of the
+  /// interpreter's must come out, within `tolerance` of the largest.
+  void compare(StringRef text, std::vector<Data> data, uint64_t seed,
+               double tolerance = 0);
+
+private:
+  MLIRContext context;
+};
+} // namespace
+
+static Type typeOf(MLIRContext *context, StringRef name) {
+  Builder b(context);
+  if (name == "f32")
+    return b.getF32Type();
+  if (name == "bf16")
+    return b.getBF16Type();
+  if (name == "f8E4M3FN")
+    return Float8E4M3FNType::get(context);
+  if (name == "f8E8M0FNU")
+    return Float8E8M0FNUType::get(context);
+  return b.getIntegerType(name == "i8" ? 8 : 32);
+}
+
+static std::vector<uint8_t> bytesOf(const Data &data, int64_t count) {
+  ElementType type = *parseElementType(data.type);
+  size_t width = getBitWidth(type) / 8;
+  std::vector<uint8_t> bytes(count * width, 0xA5);
+  for (size_t i = 0; i < data.values.size(); ++i) {
+    uint64_t code =
+        isFloatType(type)
+            ? encode(type, data.values[i])
+            : static_cast<uint64_t>(static_cast<int64_t>(data.values[i]));
+    std::memcpy(&bytes[i * width], &code, width);
+  }
+  return bytes;
+}
+
+static double numberAt(ArrayRef<uint8_t> bytes, ElementType type, size_t i) {
+  size_t width = getBitWidth(type) / 8;
+  uint64_t code = 0;
+  std::memcpy(&code, &bytes[i * width], width);
+  if (isFloatType(type))
+    return decode(type, code);
+  return width == 1 ? static_cast<int8_t>(code) : static_cast<int32_t>(code);
+}
+
+void Session::compare(StringRef text, std::vector<Data> data, uint64_t seed,
+                      double tolerance) {
+  SCOPED_TRACE(text.str());
+  OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(text, &context);
+  ASSERT_TRUE(module);
+
+  // Interpreted.
+  std::vector<tile::TileArgument> arguments;
+  std::vector<int64_t> counts;
+  for (const Data &d : data) {
+    tile::TileArgument argument;
+    int64_t count = 1;
+    if (d.type.empty()) {
+      argument.scalar = tile::HostScalar::ofInt(d.number);
+    } else {
+      argument.buffer = std::make_shared<tile::HostBuffer>();
+      argument.buffer->element = typeOf(&context, d.type);
+      argument.buffer->shape.assign(d.shape.begin(), d.shape.end());
+      for (int64_t n : d.shape)
+        count *= n;
+      bool isFloat = isa<FloatType>(argument.buffer->element);
+      for (int64_t i = 0; i < count; ++i)
+        argument.buffer->data.push_back(
+            d.values.empty() ? tile::HostScalar::ofUndefined()
+            : isFloat        ? tile::HostScalar::ofFloat(d.values[i])
+                             : tile::HostScalar::ofInt(d.values[i]));
+    }
+    counts.push_back(count);
+    arguments.push_back(argument);
+  }
+  ASSERT_TRUE(succeeded(tile::interpretTileProgram(*module, "k", arguments)));
+
+  // Emulated.
+  PassManager passes(&context);
+  passes.addPass(createConvertMoeTileRowsToNVVM());
+  passes.addPass(createCanonicalizerPass());
+  ASSERT_TRUE(succeeded(passes.run(*module)));
+  auto func = module->lookupSymbol<LLVM::LLVMFuncOp>("k");
+  ASSERT_TRUE(func);
+  auto launchAttr = func->getAttrOfType<DictionaryAttr>("moe.launch");
+  auto emulator = emu::Emulator::create(*module);
+  ASSERT_TRUE(bool(emulator)) << llvm::toString(emulator.takeError());
+  std::vector<std::vector<uint8_t>> memory;
+  for (auto [d, count] : llvm::zip(data, counts)) {
+    memory.push_back(d.type.empty() ? std::vector<uint8_t>()
+                                    : bytesOf(d, count));
+    if (!d.type.empty())
+      (*emulator)->registerBuffer(
+          memory.back().data(), memory.back().size(),
+          "argument " + std::to_string(memory.size() - 1), !d.values.empty());
+  }
+  auto number = [](DictionaryAttr d, StringRef name) {
+    return d.getAs<IntegerAttr>(name).getInt();
+  };
+  auto shape = [&](StringRef name) {
+    std::array<uint32_t, 3> result;
+    auto list = launchAttr.getAs<DenseI64ArrayAttr>(name);
+    std::copy_n(list.asArrayRef().begin(), 3, result.begin());
+    return result;
+  };
+  emu::Launch launch;
+  launch.kernel = "k";
+  launch.block = shape("block");
+  launch.cluster = shape("cluster");
+  launch.smem = number(launchAttr, "smem");
+  launch.earlyStart = launchAttr.contains("early_start");
+  Attribute grid = launchAttr.getAs<ArrayAttr>("grid")[0];
+  if (auto fixed = dyn_cast<IntegerAttr>(grid)) {
+    launch.grid = {uint32_t(fixed.getInt()), 1, 1};
+  } else {
+    auto d = cast<DictionaryAttr>(grid);
+    int64_t extent = data[number(d, "operand")].shape[number(d, "dim")];
+    launch.grid = {
+        uint32_t(llvm::divideCeil(extent * number(d, "mul") + number(d, "add"),
+                                  number(d, "div"))),
+        1, 1};
+  }
+  for (Attribute p : launchAttr.getAs<ArrayAttr>("params")) {
+    auto d = cast<DictionaryAttr>(p);
+    int64_t operand = number(d, "operand");
+    if (d.contains("dim"))
+      launch.args.push_back(
+          emu::Argument::value(int32_t(data[operand].shape[number(d, "dim")])));
+    else if (d.contains("type"))
+      launch.args.push_back(
+          emu::Argument::value(int32_t(data[operand].number)));
+    else
+      launch.args.push_back(emu::Argument::pointer(memory[operand].data()));
+  }
+  emu::Options options;
+  options.seed = seed;
+  auto reports = (*emulator)->run({launch}, options);
+  ASSERT_TRUE(bool(reports)) << llvm::toString(reports.takeError());
+  for (const emu::Report &report : *reports)
+    ADD_FAILURE() << report.text;
+
+  for (auto [i, d] : llvm::enumerate(data)) {
+    if (d.type.empty())
+      continue;
+    ElementType type = *parseElementType(d.type);
+    const auto &expected = arguments[i].buffer->data;
+    double largest = 0;
+    for (const tile::HostScalar &v : expected)
+      if (isFloatType(type) && !v.undefined && std::isfinite(v.f))
+        largest = std::max(largest, std::fabs(v.f));
+    for (int64_t at = 0; at < counts[i]; ++at) {
+      if (expected[at].undefined)
+        continue;
+      double want = isFloatType(type) ? expected[at].f
+                                      : static_cast<double>(expected[at].i);
+      double got = numberAt(memory[i], type, at);
+      if (want == got || (std::isnan(want) && std::isnan(got)) ||
+          std::fabs(want - got) <= tolerance * largest)
+        continue;
+      ADD_FAILURE() << "argument " << i << "[" << at << "] is " << got
+                    << ", interpreted " << want << ", seed " << seed;
+      return;
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Data
+//===----------------------------------------------------------------------===//
+
+static Data numbers(std::string type, std::vector<int64_t> shape,
+                    std::mt19937 &random) {
+  Data data{type, shape, {}, 0};
+  int64_t count = 1;
+  for (int64_t n : shape)
+    count *= n;
+  std::normal_distribution<double> normal;
+  ElementType element = *parseElementType(type);
+  for (int64_t i = 0; i < count; ++i)
+    data.values.push_back(decode(element, encode(element, normal(random))));
+  return data;
+}
+
+static Data integers(std::vector<int64_t> shape, int64_t low, int64_t high,
+                     std::mt19937 &random) {
+  Data data{"i32", shape, {}, 0};
+  int64_t count = 1;
+  for (int64_t n : shape)
+    count *= n;
+  for (int64_t i = 0; i < count; ++i)
+    data.values.push_back(low +
+                          static_cast<int64_t>(random() % (high - low + 1)));
+  return data;
+}
+
+static Data empty(std::string type, std::vector<int64_t> shape) {
+  return {type, shape, {}, 0};
+}
+
+//===----------------------------------------------------------------------===//
+// Align
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct AlignCase {
+  int64_t tokens, experts, topk, blockM, pad, threads, cluster;
+  bool map = false;
+  int64_t real = -1; ///< -1: no token count on the device
+};
+void PrintTo(const AlignCase &c, std::ostream *os) {
+  *os << c.tokens << " tokens, " << c.experts << " experts, cluster "
+      << c.cluster << " x " << c.threads;
+}
+class Align : public testing::TestWithParam<AlignCase> {};
+} // namespace
+
+TEST_P(Align, EmulatedIsInterpreted) {
+  const AlignCase &c = GetParam();
+  std::mt19937 random(c.tokens + 17 * c.experts);
+  std::string topk = std::to_string(c.topk);
+  std::vector<Data> data{
+      integers({c.tokens, c.topk}, -2, c.experts + 2, random)};
+  std::string arguments = "%ids: memref<?x" + topk + "xi32>";
+  std::string clauses = "ids(%ids : memref<?x" + topk + "xi32>)";
+  if (c.map) {
+    data.push_back(integers({c.experts + 1}, -3, c.experts, random));
+    arguments += ", %map: memref<?xi32>";
+    clauses += " map(%map : memref<?xi32>)";
+  }
+  data.push_back({"", {}, {}, c.tokens});
+  arguments += ", %t: index";
+  clauses += " tokens(%t)";
+  if (c.real >= 0) {
+    data.push_back({"i32", {1}, {double(c.real)}, 0});
+    arguments += ", %n: memref<1xi32>";
+    clauses += " device_tokens(%n : memref<1xi32>)";
+  }
+  int64_t slots = c.tokens * c.topk;
+  data.push_back(empty("i32", {slots + c.experts * (c.pad - 1)}));
+  data.push_back(empty("i32", {slots}));
+  data.push_back(empty("i32", {slots}));
+  data.push_back(empty(
+      "i32",
+      {int64_t(llvm::divideCeil(slots + c.experts * c.blockM, c.blockM)), 4}));
+  data.push_back(empty("i32", {1}));
+  std::string text =
+      "moe_tile.kernel @k(" + arguments +
+      ", %slots: memref<?xi32>, %places: memref<?xi32>, "
+      "%valid: memref<?xi32>, %table: memref<?x4xi32>, %count: memref<1xi32>) "
+      "attributes {exec = #moe_tile.exec<threads = " +
+      std::to_string(c.threads) + ", cluster = " + std::to_string(c.cluster) +
+      ">} {\n  moe_tile.await_launch\n  moe_tile.align " + clauses +
+      " to(%slots, %places, %valid, %table, %count : memref<?xi32>, "
+      "memref<?xi32>, memref<?xi32>, memref<?x4xi32>, memref<1xi32>) experts " +
+      std::to_string(c.experts) + " topk " + topk + " block_m " +
+      std::to_string(c.blockM) + " pad " + std::to_string(c.pad) +
+      "\n  moe_tile.return\n}\n";
+  Session session;
+  for (uint64_t seed : {0, 5})
+    session.compare(text, data, seed);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, Align,
+    testing::Values(AlignCase{1, 8, 2, 16, 1, 128, 1},
+                    AlignCase{37, 12, 3, 4, 1, 128, 1},
+                    AlignCase{37, 12, 3, 4, 8, 128, 2},
+                    AlignCase{200, 130, 8, 64, 1, 256, 1, true},
+                    AlignCase{150, 33, 4, 16, 16, 128, 4, true, 77},
+                    AlignCase{9, 4, 4, 2, 1, 128, 8, false, 0},
+                    AlignCase{333, 64, 8, 16, 1, 128, 8, false, 400}));
+
+//===----------------------------------------------------------------------===//
+// Rows
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct CombineCase {
+  int64_t tokens, cols, topk;
+  std::string type, result;
+  bool weights = false, add = false, gate = false;
+};
+void PrintTo(const CombineCase &c, std::ostream *os) {
+  *os << c.tokens << " x " << c.cols << " of " << c.topk << " " << c.type;
+}
+class Combine : public testing::TestWithParam<CombineCase> {};
+} // namespace
+
+TEST_P(Combine, EmulatedIsInterpreted) {
+  const CombineCase &c = GetParam();
+  std::string k = std::to_string(c.topk), cols = std::to_string(c.cols);
+  std::string kind = "!moe.routing<experts = 64, topk = " + k + ">";
+  std::string d = "tensor<?x" + cols + "x" + c.type + ">";
+  std::string y = "tensor<?x" + cols + "x" + c.result + ">";
+  std::string arguments = "%d: " + d + ", %ids: tensor<?x" + k + "xi32>";
+  std::string clauses;
+  std::mt19937 random(c.tokens + c.cols);
+  int64_t slots = c.tokens * c.topk;
+  Data rows{"i32", {slots}, {}, 0};
+  Data partial = numbers(c.type, {slots, c.cols}, random);
+  Data weights = numbers("f32", {c.tokens, c.topk}, random);
+  for (int64_t s = 0; s < slots; ++s) {
+    bool absent = random() % 4 == 0 || s / c.topk == 1;
+    rows.values.push_back(absent ? -1 : s);
+    if (!absent)
+      continue;
+    // What is absent may hold anything.
+    weights.values[s] = std::nan("");
+    for (int64_t i = 0; i < c.cols; ++i)
+      partial.values[s * c.cols + i] = std::nan("");
+  }
+  std::vector<Data> data{partial, rows};
+  if (c.weights) {
+    arguments += ", %w: tensor<?x" + k + "xf32>";
+    clauses += " weights(%w : tensor<?x" + k + "xf32>)";
+    data.push_back(weights);
+  }
+  if (c.add) {
+    arguments += ", %add: tensor<?x" + cols + "xbf16>";
+    clauses += " add(%add : tensor<?x" + cols + "xbf16>)";
+    data.push_back(numbers("bf16", {c.tokens, c.cols}, random));
+  }
+  if (c.gate) {
+    arguments += ", %gate: tensor<?xf32>";
+    clauses += " add_gate(%gate : tensor<?xf32>)";
+    data.push_back(numbers("f32", {c.tokens}, random));
+  }
+  data.push_back(empty(c.result, {c.tokens, c.cols}));
+  Session session;
+  std::string text = session.kernelOf(
+      "func.func @l(" + arguments + ", %o: " + y + ") -> " + y +
+          " {\n  %r = moe.align %ids : tensor<?x" + k + "xi32> -> " + kind +
+          "\n  %y = moe.combine %d : " + d + clauses + " routing(%r : " + kind +
+          ") layout = flat_topk outs(%o : " + y + ") -> " + y +
+          "\n  return %y : " + y + "\n}\n",
+      "_combine");
+  // A sigmoid by exp2 is not the interpreter's.
+  session.compare(text, data, 3, c.gate ? 1e-2 : 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, Combine,
+    testing::Values(CombineCase{5, 256, 4, "f32", "bf16"},
+                    CombineCase{3, 200, 8, "bf16", "bf16", true},
+                    CombineCase{4, 33, 2, "bf16", "f32"},
+                    CombineCase{2, 1, 2, "f32", "f32", true},
+                    CombineCase{3, 96, 32, "bf16", "bf16"},
+                    CombineCase{6, 60, 2, "f32", "bf16", true, true, true}));
+
+TEST(Rows, DispatchCopiesWhatHasAPlace) {
+  std::mt19937 random(3);
+  std::string kind = "!moe.routing<experts = 16, topk = 2>";
+  Session session;
+  std::string text = session.kernelOf(
+      "func.func @l(%x: tensor<?x72xbf16>, %ids: tensor<?x2xi32>, "
+      "%o: tensor<?x72xbf16>) -> tensor<?x72xbf16> {\n"
+      "  %r = moe.align %ids : tensor<?x2xi32> -> " +
+          kind +
+          "\n  %y = moe.dispatch %x : tensor<?x72xbf16> routing(%r : " + kind +
+          ") layout = expert_sorted outs(%o : tensor<?x72xbf16>) -> "
+          "tensor<?x72xbf16>\n  return %y : tensor<?x72xbf16>\n}\n",
+      "_dispatch");
+  session.compare(text,
+                  {numbers("bf16", {4, 72}, random),
+                   {"i32", {8}, {3, -1, 0, 5, 1, 4, -1, 2}, 0},
+                   empty("bf16", {8, 72})},
+                  1);
+}
+
+static void quantize(int64_t tokens, int64_t cols, int64_t group,
+                     std::string type = "i8", std::string scale = "f32") {
+  std::mt19937 random(cols);
+  int64_t groups = group ? llvm::divideCeil(cols, group) : 1;
+  std::string c = std::to_string(cols), n = std::to_string(groups);
+  std::string q = "tensor<?x" + c + "x" + type + ">",
+              s = "tensor<?x" + n + "x" + scale + ">";
+  Session session;
+  std::string text = session.kernelOf(
+      "#q = #moe.quant<" + type + ", granule = [1, " +
+          (group ? std::to_string(group) : std::string("*")) +
+          "], scale = " + scale + ">\nfunc.func @l(%x: tensor<?x" + c +
+          "xbf16>, %o: " + q + ", %s: " + s + ") -> (" + q + ", " + s +
+          ") {\n  %y:2 = moe.quantize %x : tensor<?x" + c +
+          "xbf16> quant #q outs(%o, %s : " + q + ", " + s + ") -> " + q + ", " +
+          s + "\n  return %y#0, %y#1 : " + q + ", " + s + "\n}\n",
+      "_quantize");
+  Data x = numbers("bf16", {tokens, cols}, random);
+  std::fill_n(x.values.begin(), group ? group : cols, 0.0);
+  session.compare(
+      text, {x, empty(type, {tokens, cols}), empty(scale, {tokens, groups})},
+      2);
+}
+
+TEST(Rows, QuantizeGroupsOfLanes) { quantize(3, 512, 128); }
+TEST(Rows, QuantizeShortLastGroup) { quantize(5, 328, 128); }
+TEST(Rows, QuantizeWholeRowByOneBlock) { quantize(3, 2880, 0); }
+TEST(Rows, QuantizeToFp8) { quantize(3, 512, 128, "f8E4M3FN"); }
+TEST(Rows, QuantizeToMxFp8) { quantize(4, 96, 32, "f8E4M3FN", "f8E8M0FNU"); }
+TEST(Rows, QuantizeNarrowRow) { quantize(9, 24, 0); }
