@@ -24,6 +24,8 @@ static const int64_t rowBytes = 128;
 static const int64_t barrierBytes = 1024;
 /// Rows of the hardware's M side.
 static const int64_t hardwareRows = 64;
+/// Of the largest part with this instruction set.
+static const int64_t multiprocessors = 132;
 /// Two slots at least; more than these bring nothing.
 static const int64_t minStages = 2;
 static const int64_t maxStagesSwapped = 12, maxStagesStaged = 8;
@@ -83,6 +85,16 @@ static RuleVerdict checkShape(const GemmProblem &problem, int64_t blockM,
   if (problem.gateHalves && blockN > problem.gateRun)
     return {"split", "block n " + number(blockN) + " is wider than the " +
                          number(problem.gateRun) + " gate columns"};
+  // Few experts leave few tiles: halves of them let more multiprocessors read.
+  if (shape.swap && shape.weightRows > hardwareRows && problem.gateRun == 0 &&
+      problem.hitExperts > 0 &&
+      problem.hitExperts * double(problem.n / shape.weightRows) <
+          double(multiprocessors) * 0.75)
+    return {"few_tiles",
+            "block n " + number(blockN) + " leaves " +
+                number(int64_t(problem.hitExperts *
+                               double(problem.n / shape.weightRows))) +
+                " tiles for " + number(multiprocessors) + " multiprocessors"};
   // The narrowest shape of each kind stays for narrow results.
   int64_t narrowest = shape.swap ? 64 : 16;
   int64_t columns = problem.gateRun ? problem.n / 2 : problem.n;
@@ -114,8 +126,10 @@ mlir::moe::rankHopperConfigs(const RuleTarget &target,
     RuleVerdict verdict = checkShape(problem, blockM, shape, config.blockN);
     // Fragments of few rows go straight to memory, and those that lost every
     // other column with the up rows; others through two buffers of one piece
-    // each, which take pairs of columns.
-    bool pairs = problem.gateRun != 1 && config.blockN >= 16;
+    // each, which take pairs of columns and write 16 bytes at a time: rows of
+    // whole groups of 8 columns, gate and up apart.
+    bool pairs = problem.gateRun != 1 && config.blockN >= 16 &&
+                 problem.n % (problem.gateRun ? 16 : 8) == 0;
     config.store = shape.swap || !pairs ? "vector" : "staged";
     int64_t staging = config.store == "staged" ? 2 * blockM * rowBytes : 0;
     int64_t slot = (blockM + shape.weightRows) * rowBytes;

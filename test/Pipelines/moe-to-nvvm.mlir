@@ -22,7 +22,7 @@
 // CHECK-SAME: early_start
 // CHECK: nvvm.griddepcontrol wait
 // CHECK-NEXT: nvvm.griddepcontrol launch_dependents
-// FEW: <m = 64, n = 8, k = 16>
+// FEW: <m = 64, n = 16, k = 16>
 // MANY: <m = 64, n = 256, k = 16>
 // CHECK: llvm.func @layer_gemm_0
 // CHECK: llvm.func @layer_combine

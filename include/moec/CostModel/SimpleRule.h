@@ -63,6 +63,8 @@ struct GemmProblem {
   bool sumsRows = false, roundsRows = false;
   /// Mean rows per expert that is hit; the number that picks block m.
   double rowsPerExpert = 0;
+  /// Experts that are hit, in the mean.
+  double hitExperts = 0;
 };
 
 /// Fields of `#moe.config` that the rule sets; names and units as there.

@@ -72,10 +72,25 @@ LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
   tile::BufType buffer = op.getBuffer().getType();
   tile::TileAccess access = cast<tile::TileAccess>(op.getOperation());
   int64_t rank = memory.type.getRank();
-  if (!memory.whole || rank > 5)
-    return op.emitOpError("a descriptor describes a whole argument of at most "
-                          "5 dimensions, this memory has ")
-           << rank << (memory.whole ? "" : " and is a view");
+  // A view that only adds dimensions of extent 1 in front (the weights of one
+  // expert for all) is described by its argument.
+  int64_t added = 0;
+  if (!memory.whole) {
+    auto argument = cast<MemRefType>(
+        kernel.getBody().getArgument(memory.operand).getType());
+    added = rank - argument.getRank();
+    if (added < 0 ||
+        memory.type.getShape().drop_front(added) != argument.getShape() ||
+        llvm::any_of(
+            memory.type.getShape().take_front(added),
+            [](int64_t size) { return size != 1; }))
+      return op.emitOpError("a descriptor describes a whole argument, this "
+                            "memory is another view of one: ")
+             << memory.type;
+  }
+  if (rank - added > 5)
+    return op.emitOpError("a descriptor has at most 5 dimensions, this memory ")
+           << rank - added;
   int64_t rowDim = access.getMemoryDim(0), colDim = access.getMemoryDim(1);
   if (colDim != rank - 1)
     return op.emitOpError("columns of the tile must be the innermost dimension "
@@ -104,6 +119,7 @@ LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
   box[rank - 1 - colDim] = buffer.getCols();
   if (rowDim >= 0)
     box[rank - 1 - rowDim] = pieceRows;
+  box.resize(rank - added);
   Value map = tensorMap(op, box);
 
   SmallVector<Value> target = parts[op.getBuffer()]; // address, slot
@@ -122,7 +138,7 @@ LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
              int64_t shift = (boxes.empty() ? 0 : boxes[i / pieces]) +
                              i % pieces * pieceRows;
              SmallVector<Value> coords;
-             for (int64_t d = rank - 1; d >= 0; --d) {
+             for (int64_t d = rank - 1; d >= added; --d) {
                Value at = scalar(op.getIndices()[d]);
                if (d == rowDim && shift)
                  at = add(at, c32(shift));

@@ -448,11 +448,11 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
   int64_t size = element.getIntOrFloatBitWidth() / 8;
   int64_t rowBytes = buffer.getCols() * size;
   bool swizzled = buffer.getSwizzle() == rowBytes;
-  if (op.getValues().size() != 1 || size != 2 ||
+  if (op.getValues().size() != 1 || (size != 2 && size != 4) ||
       (!swizzled && buffer.getSwizzle()))
-    return op.emitOpError("the NVVM lowering stages one fragment of 16-bit "
-                          "elements in a buffer whose row is its swizzle, or "
-                          "without swizzle, got ")
+    return op.emitOpError("the NVVM lowering stages one fragment of 16 or 32 "
+                          "bit elements in a buffer whose row is its swizzle, "
+                          "or without swizzle, got ")
            << buffer;
   int64_t pitch = rowBytes + buffer.getPad();
   auto type = dyn_cast<tile::FragType>(op.getValues()[0].getType());
@@ -466,6 +466,30 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
   if (it == buffers.end())
     return op.emitOpError("fragments are staged in a buf_alloc");
   SmallVector<Value> values = parts[op.getValues()[0]];
+  if (size == 4) {
+    // A thread's two neighbours in a row, 8 bytes, stay inside of 16.
+    auto position = threadPosition(type.getLayout());
+    auto pair = VectorType::get({2}, element);
+    SmallVector<Offset> offsets = registerOffsets(type.getLayout());
+    for (size_t i = 0; i < values.size(); i += 2) {
+      Value r = add(position.first, c32(offsets[i].first));
+      Value byte = mul(add(position.second, c32(offsets[i].second)), c32(4));
+      Value chunk = arith::ShRUIOp::create(b, loc, byte, c32(4));
+      if (swizzled)
+        chunk = arith::XOrIOp::create(
+            b, loc, chunk,
+            arith::AndIOp::create(b, loc, r,
+                                  c32(buffer.getSwizzle() / 16 - 1)));
+      Value inner = arith::AndIOp::create(b, loc, byte, c32(15));
+      Value at = add(mul(r, c32(pitch)), add(mul(chunk, c32(16)), inner));
+      Value v = LLVM::PoisonOp::create(b, loc, pair);
+      v = LLVM::InsertElementOp::create(b, loc, v, values[i], c32(0));
+      v = LLVM::InsertElementOp::create(b, loc, v, values[i + 1], c32(1));
+      LLVM::StoreOp::create(b, loc, v, sharedAt(shared(it->second), at),
+                            /*alignment=*/8);
+    }
+    return success();
+  }
   // Lane l gives the address of row l % 8 of matrix l / 8: the matrices are
   // rows 0-7 and 8-15 of eight columns, then of the next eight.
   Value lane = arith::AndIOp::create(b, loc, team.thread, c32(31));

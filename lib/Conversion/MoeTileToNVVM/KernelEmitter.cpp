@@ -496,6 +496,52 @@ LogicalResult KernelEmitter::emitFor(scf::ForOp op) {
   return success();
 }
 
+/// Expert, first row, rows and first column of an entry of the list.
+SmallVector<Value> KernelEmitter::coordinates(tile::ForTilesOp op,
+                                              Value entry) {
+  const TileList &list = tileLists[op.getList()];
+  int64_t columns = llvm::divideCeil(list.columns, list.blockN);
+  Value block, column;
+  auto quotient = [&](Value x, Value y) -> Value {
+    return arith::DivUIOp::create(b, loc, x, y);
+  };
+  auto rest = [&](Value x, Value y) -> Value {
+    return arith::RemUIOp::create(b, loc, x, y);
+  };
+  const Memory &table = memories[list.table];
+  int64_t width = table.type.getDimSize(1);
+  auto recordOf = [&](Value number) -> Value {
+    return LLVM::LoadOp::create(b, loc, VectorType::get({4}, b.getI32Type()),
+                                globalAt(table, mul(wide(number), c64(width))),
+                                /*alignment=*/16);
+  };
+  auto field = [&](Value record, int64_t i) -> Value {
+    return LLVM::ExtractElementOp::create(b, loc, record, c32(i));
+  };
+  if (op.getOrder() == tile::Order::NMajor) {
+    column = quotient(entry, list.count);
+    block = rest(entry, list.count);
+  } else {
+    block = quotient(entry, c32(columns));
+    column = rest(entry, c32(columns));
+  }
+  if (op.getOrder() == tile::Order::ExpertMajor) {
+    // The table's last column says where a block stands in the run of its
+    // expert, index | length << 16; 0 = unknown, then it is a run by itself.
+    Value run = field(recordOf(block), 3);
+    Value length = arith::MaxUIOp::create(
+        b, loc, arith::ShRUIOp::create(b, loc, run, c32(16)), c32(1));
+    Value index = arith::AndIOp::create(b, loc, run, c32(0xFFFF));
+    Value first = sub(block, index);
+    Value local = sub(entry, mul(first, c32(columns)));
+    column = quotient(local, length);
+    block = add(first, rest(local, length));
+  }
+  Value record = recordOf(block);
+  return {field(record, 0), field(record, 1), field(record, 2),
+          mul(column, c32(list.blockN))};
+}
+
 LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
   auto it = tileLists.find(op.getList());
   if (it == tileLists.end())
@@ -526,47 +572,7 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
     if (!body->empty() && isa<scf::YieldOp>(body->back()))
       body->back().erase();
     b.setInsertionPointToEnd(body);
-    Value entry = loop.getInductionVar(), block, column;
-    auto quotient = [&](Value x, Value y) -> Value {
-      return arith::DivUIOp::create(b, loc, x, y);
-    };
-    auto rest = [&](Value x, Value y) -> Value {
-      return arith::RemUIOp::create(b, loc, x, y);
-    };
-    const Memory &table = memories[list.table];
-    int64_t width = table.type.getDimSize(1);
-    auto recordOf = [&](Value number) -> Value {
-      return LLVM::LoadOp::create(
-          b, loc, VectorType::get({4}, b.getI32Type()),
-          globalAt(table, mul(wide(number), c64(width))),
-          /*alignment=*/16);
-    };
-    auto field = [&](Value record, int64_t i) -> Value {
-      return LLVM::ExtractElementOp::create(b, loc, record, c32(i));
-    };
-    if (op.getOrder() == tile::Order::NMajor) {
-      column = quotient(entry, list.count);
-      block = rest(entry, list.count);
-    } else {
-      block = quotient(entry, c32(columns));
-      column = rest(entry, c32(columns));
-    }
-    if (op.getOrder() == tile::Order::ExpertMajor) {
-      // The table's last column says where a block stands in the run of its
-      // expert, index | length << 16; 0 = unknown, then it is a run by itself.
-      Value run = field(recordOf(block), 3);
-      Value length = arith::MaxUIOp::create(
-          b, loc, arith::ShRUIOp::create(b, loc, run, c32(16)), c32(1));
-      Value index = arith::AndIOp::create(b, loc, run, c32(0xFFFF));
-      Value first = sub(block, index);
-      Value local = sub(entry, mul(first, c32(columns)));
-      column = quotient(local, length);
-      block = add(first, rest(local, length));
-    }
-    Value record = recordOf(block);
-    tileCoords[op.getTile()] = {field(record, 0), field(record, 1),
-                                field(record, 2),
-                                mul(column, c32(list.blockN))};
+    tileCoords[op.getTile()] = coordinates(op, loop.getInductionVar());
     if (failed(emitBlock(op.getBody().front())))
       return failure();
     scf::YieldOp::create(

@@ -115,6 +115,7 @@ private:
   LogicalResult emitScalar(Operation &op);
   LogicalResult emitFor(scf::ForOp op);
   LogicalResult emitForTiles(tile::ForTilesOp op);
+  SmallVector<Value> coordinates(tile::ForTilesOp op, Value entry);
   /// A product may run on while the next one is started, so that the matrix
   /// unit never waits: then a loop's step releases the slot before its own
   /// (1), and the step before the loop leaves its slot to the loop (2).

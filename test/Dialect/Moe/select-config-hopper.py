@@ -57,8 +57,8 @@ def budget(config, gated):
 
 def main():
     # Tokens of Qwen3-30B-A3B: 8 slots on 128 experts.
-    for tokens, m in ((1, 8), (64, 8), (120, 8), (128, 16), (250, 16), (256, 32), (500, 32), (1000, 64), (1024, 64),
-                      (1100, 128), (16384, 128)):
+    for tokens, m in ((1, 8), (3, 8), (16, 16), (64, 16), (95, 16), (97, 32), (190, 32), (193, 128), (1024, 128),
+                      (16384, 128)):
         first, second = choose(tokens)
         expect(f"{tokens} tokens: block m", first[0]["block"][0], m)
         swap = m <= 64

@@ -27,8 +27,8 @@
 // SM90: moe.grouped_gemm {{.*}} config [#moe.config<block = [128, 256, 64], stages = 4, a = "desc", b = "desc", order = "expert_major", store = "staged", load_regs = 40, compute_groups = 2, compute_regs = 232, claim = "stride", source = "rule">, #moe.config<block = [128, 256, 64], stages = 3, {{.*}}>, #moe.config<block = [128, 128, 64], stages = 6, {{.*}}>]
 
 // FEW-LABEL: func.func @layer
-// FEW: moe.align {{.*}} block_m = 8>
-// FEW: config [#moe.config<block = [8, 128, 64], stages = 12, swap = true, a = "gather", b = "desc", order = "expert_major", store = "vector", claim = "stride", source = "rule">] outs
+// FEW: moe.align {{.*}} block_m = 16>
+// FEW: config [#moe.config<block = [16, 64, 64], stages = 12, swap = true, a = "gather", b = "desc", order = "expert_major", store = "vector", claim = "stride", source = "rule">] outs
 
 // Two slots of 128 x 128 bf16 tiles do not fit into 64 KiB.
 // GFX-LABEL: func.func @layer

@@ -66,7 +66,8 @@ static std::pair<bool, bool> describeSum(GroupedGemmOp gemm) {
   return {!result.use_empty(), rounds};
 }
 
-static GemmProblem describe(GroupedGemmOp gemm, double rowsPerExpert) {
+static GemmProblem describe(GroupedGemmOp gemm, double rowsPerExpert,
+                            double slots) {
   GemmProblem problem;
   problem.n = gemm.getWeightRows();
   problem.k = gemm.getReductionSize();
@@ -84,6 +85,7 @@ static GemmProblem describe(GroupedGemmOp gemm, double rowsPerExpert) {
   problem.bPromotes = plan && plan.getB() != ScalePlace::Epilogue;
   problem.gather = gemm.getRows() == RowSource::Gather;
   problem.rowsPerExpert = rowsPerExpert;
+  problem.hitExperts = slots / rowsPerExpert;
   if (GateUpAttr gateUp = gemm.getGateUpAttr()) {
     problem.gateHalves = gateUp.getKind() == GateUpKind::Halves;
     problem.gateRun = problem.gateHalves ? gemm.getOutCols()
@@ -165,14 +167,15 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
     blockM = pickBlockM(rules, rows);
     // Without swap the tokens take the side of 64 rows.
     for (GroupedGemmOp gemm : gemms) {
-      GemmProblem problem = describe(gemm, rows);
+      GemmProblem problem =
+          describe(gemm, rows, double(count) * type.getTopk());
       if (usesHopperRule(rules, problem) && !canSwapWeights(problem))
         blockM = std::max<int64_t>(blockM, 64);
     }
   }
 
   for (GroupedGemmOp gemm : gemms) {
-    GemmProblem problem = describe(gemm, rows);
+    GemmProblem problem = describe(gemm, rows, double(count) * type.getTopk());
     if (ConfigAttr present = gemm.getChosenConfig()) {
       RuleConfig config = readConfig(present);
       if (config.blockM < 1 || blockM % config.blockM)
