@@ -106,6 +106,23 @@ public:
   }
   size_t size() const { return sets.size(); }
 
+  /// Drops all sets but those in use. `visit` calls its argument on each
+  /// reference to a set; references are renamed.
+  template <typename Visit> void compact(Visit visit) {
+    std::vector<std::vector<Entry>> old(1);
+    std::swap(old, sets);
+    std::unordered_map<uint32_t, uint32_t> renamed{{0, 0}};
+    visit([&](uint32_t &set) {
+      auto [it, isNew] = renamed.try_emplace(set, sets.size());
+      if (isNew)
+        sets.push_back(std::move(old[set]));
+      set = it->second;
+    });
+    steps.clear();
+    transitions.clear();
+    lastSet = lastAgent = lastClock = ~0u;
+  }
+
 private:
   struct Step {
     uint32_t from, agent, clock, to;

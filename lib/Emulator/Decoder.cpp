@@ -129,6 +129,8 @@ Reg Decoder::constant(bool wide, uint64_t value) {
   return it->second;
 }
 
+static constexpr char unknownPlace[] = "unknown place";
+
 static std::string locationText(Location loc) {
   if (auto fused = dyn_cast<FusedLoc>(loc))
     if (!fused.getLocations().empty())
@@ -147,16 +149,16 @@ static std::string locationText(Location loc) {
     return (name + ":" + Twine(file.getLine()) + ":" + Twine(file.getColumn()))
         .str();
   }
-  return "unknown place";
+  return unknownPlace;
 }
 
 uint32_t Decoder::placeOf(Operation *op) {
   auto [it, isNew] = places.try_emplace(op, program.places.size());
   if (isNew) {
     std::string where = locationText(op->getLoc());
-    // An operation that a pass made without a place: its number helps.
-    if (where == "unknown place")
-      where = "unknown place, operation " + std::to_string(places.size());
+    // Several operations of one place, or of none: their number helps.
+    if (!usedPlaces.insert(where).second || where == unknownPlace)
+      where += ", operation " + std::to_string(places.size());
     program.places.push_back({where, op->getName().getStringRef().str()});
   }
   return it->second;

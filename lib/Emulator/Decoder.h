@@ -13,6 +13,7 @@
 #include "Scalars.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace mlir::moe::emu {
 
@@ -109,6 +110,7 @@ private:
   DenseSet<Reg> shared;
   DenseMap<std::pair<unsigned, uint64_t>, Reg> constantRegs;
   DenseMap<Operation *, uint32_t> places;
+  llvm::StringSet<> usedPlaces;
   DenseMap<mlir::Block *, uint32_t> starts;
   SmallVector<std::pair<uint32_t, mlir::Block *>> jumps;
   DenseSet<std::pair<Value, mlir::Block *>> checkedStructs;

@@ -226,6 +226,8 @@ struct Cluster {
   std::vector<std::unique_ptr<Block>> blocks;
   std::vector<WriteEvent> events{WriteEvent()};
   ReadSets readSets;
+  /// More sets than this are looked through for those still in use.
+  size_t readSetLimit = 1 << 16;
   uint32_t agents = 0;
   uint32_t arrivedThreads = 0;
   uint64_t generation = 0;

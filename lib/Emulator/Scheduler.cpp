@@ -7,7 +7,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "Machine.h"
-#include "llvm/ADT/Hashing.h"
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir::moe::emu;
@@ -322,9 +321,10 @@ void Machine::run(std::vector<std::unique_ptr<Grid>> queue) {
   std::vector<Warp *> warps;
   uint64_t sweeps = 0, favour = 0;
   auto priority = [&](const Warp &warp) {
-    return llvm::hash_combine(favour, warp.block->linear, warp.id,
-                              warp.block->grid->number) %
-           4;
+    // The same on every machine.
+    uint64_t h = favour + warp.block->linear * 0x9E3779B97F4A7C15ull +
+                 warp.id * 0xC2B2AE3D27D4EB4Full + warp.block->grid->number;
+    return (h ^ h >> 29) * 0xBF58476D1CE4E5B9ull >> 62;
   };
   while (!stopped && first < grids.size()) {
     bool progress = false;
@@ -349,15 +349,25 @@ void Machine::run(std::vector<std::unique_ptr<Grid>> queue) {
     bool starve = options.seed % 2;
     if (starve && sweeps++ % 512 == 0)
       favour = random();
-    if (starve)
-      llvm::stable_sort(
-          warps, [&](Warp *a, Warp *b) { return priority(*a) < priority(*b); });
+    if (starve) {
+      std::vector<Warp *> classes[4];
+      for (Warp *warp : warps)
+        classes[priority(*warp)].push_back(warp);
+      warps.clear();
+      for (auto &members : classes)
+        warps.insert(warps.end(), members.begin(), members.end());
+    }
+    uint64_t lastClass = 0;
     for (Warp *warp : warps) {
       if (stopped)
         return;
+      // A class of warps only runs while the ones before it all wait.
+      if (starve && priority(*warp) != lastClass) {
+        if (progress)
+          break;
+        lastClass = priority(*warp);
+      }
       progress |= runWarp(*warp);
-      if (progress && starve)
-        break;
     }
     if (options.async == AsyncMode::Random)
       while (!pending.empty() && random() % 2)
@@ -367,6 +377,17 @@ void Machine::run(std::vector<std::unique_ptr<Grid>> queue) {
       clusters.erase(std::remove_if(clusters.begin(), clusters.end(),
                                     [](auto &c) { return c->done(); }),
                      clusters.end());
+      // Long kernels leave sets of readers behind.
+      for (auto &cluster : clusters)
+        if (cluster->readSets.size() > cluster->readSetLimit) {
+          cluster->readSets.compact([&](auto rename) {
+            for (auto &block : cluster->blocks)
+              for (Cell &cell : block->cells)
+                rename(cell.reads);
+          });
+          cluster->readSetLimit =
+              std::max(cluster->readSetLimit, 2 * cluster->readSets.size());
+        }
     }
     while (first < grids.size() && grids[first]->done()) {
       ++first;
