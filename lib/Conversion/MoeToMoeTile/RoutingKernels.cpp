@@ -153,11 +153,13 @@ void moe::emitAlignOp(KernelBuilder &kernel, Value ids, Value map, Value tokens,
   // One block counts a few slots sooner than a cluster has met; in a cluster
   // small blocks meet sooner (measured on an H100: 512 slots take 3.9 us either
   // way, 8192 take 17 us by one block of 1024 threads, 8 by eight of them and
-  // 5.5 by eight of 256).
-  constexpr int64_t fewSlots = 512, cluster = 8;
+  // 5.5 by eight of 256; from 32768 on large blocks are not slower).
+  constexpr int64_t fewSlots = 512, manySlots = 32768, cluster = 8;
   bool few = shapeTokens > 0 && shapeTokens * topk <= fewSlots;
+  bool many = shapeTokens == 0 || shapeTokens * topk >= manySlots;
   int64_t threads =
-      few ? 1024
+      few || many
+          ? 1024
           : std::max<int64_t>(
                 256, llvm::alignTo(std::min<int64_t>(experts, 1024), 128));
   kernel.kernel.setExecAttr(tile::ExecAttr::get(

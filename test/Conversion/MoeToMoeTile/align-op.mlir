@@ -13,7 +13,7 @@
 // MANY-NOT:      pdl
 // CHECK-LABEL: moe_tile.kernel @l_align
 // FEW-SAME:      exec = #moe_tile.exec<threads = 1024, cluster = 1
-// MANY-SAME:     exec = #moe_tile.exec<threads = 256, cluster = 8
+// MANY-SAME:     exec = #moe_tile.exec<threads = 1024, cluster = 8
 // FEW-NEXT:      moe_tile.await_launch
 // CHECK-NEXT:    moe_tile.align ids({{.*}} experts 8 topk 2 block_m 64 pad 16
 // CHECK-NEXT:    moe_tile.return
