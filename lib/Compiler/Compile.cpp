@@ -9,6 +9,7 @@
 #include "moec/Compiler/Compile.h"
 
 #include "NvidiaCompile.h"
+#include "NvidiaKernels.h"
 #include "mlir/IR/Threading.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
@@ -35,7 +36,9 @@ ArrayRef<StringRef> mlir::moe::getTargetNames() {
   return names;
 }
 
-bool mlir::moe::isTargetBuilt(StringRef target) { return target == "cpu"; }
+bool mlir::moe::isTargetBuilt(StringRef target) {
+  return target == "cpu" || target == "sm_90a";
+}
 
 void mlir::moe::prepareContext(MLIRContext &context) {
   DialectRegistry registry;
@@ -74,6 +77,7 @@ public:
 private:
   LogicalResult runCpu();
   LogicalResult runNvidia(const NvidiaChip &chip);
+  LogicalResult tryNvidia(const NvidiaChip &chip);
   LogicalResult checkOptions();
   LogicalResult decide(const TokenBucket &bucket, TileLayer &tile);
   LogicalResult makeKernels(TileLayer &tile);
@@ -373,6 +377,32 @@ LogicalResult Compilation::runNvidia(const NvidiaChip &chip) {
   return success();
 }
 
+/// As runNvidia, but a layer that cannot be built for the chip is listed as
+/// missing, with the reason as a note. There must be something else to run.
+LogicalResult Compilation::tryNvidia(const NvidiaChip &chip) {
+  std::string reason;
+  LogicalResult done = failure();
+  {
+    ScopedDiagnosticHandler handler(
+        module.getContext(), [&](Diagnostic &diagnostic) {
+          if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
+            return failure();
+          if (reason.empty())
+            reason = diagnostic.str();
+          return success();
+        });
+    done = runNvidia(chip);
+  }
+  if (succeeded(done))
+    return success();
+  if (result.manifest.variants.empty())
+    return emitError(module.getLoc()) << reason;
+  result.manifest.missingTargets.push_back(chip.name.str());
+  result.notes.push_back("note: not built for " + chip.name.str() + ": " +
+                         reason);
+  return success();
+}
+
 FailureOr<CompiledLayer> Compilation::run() {
   if (failed(checkOptions()) || failed(verify(module)) || failed(describe()))
     return failure();
@@ -380,7 +410,8 @@ FailureOr<CompiledLayer> Compilation::run() {
   if (cpu && failed(runCpu()))
     return failure();
   for (const NvidiaChip *chip : chips)
-    if (failed(runNvidia(*chip)))
+    if (failed(options.allowMissingTargets ? tryNvidia(*chip)
+                                           : runNvidia(*chip)))
       return failure();
   return std::move(result);
 }

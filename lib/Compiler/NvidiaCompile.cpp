@@ -8,12 +8,12 @@
 
 #include "NvidiaCompile.h"
 
+#include "NvidiaKernels.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Threading.h"
 #include "mlir/Pass/PassManager.h"
 #include "moec/Compiler/NvptxEmitter.h"
 #include "moec/Compiler/Ptxas.h"
-#include "moec/Dialect/Moe/IR/MoeDialect.h"
 #include "moec/Pipelines/NvvmToLLVM.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Format.h"
@@ -22,80 +22,10 @@
 using namespace mlir;
 using namespace mlir::moe;
 
-//===----------------------------------------------------------------------===//
-// To kernels
-//===----------------------------------------------------------------------===//
-
-/// The only plan of the module.
-static FailureOr<tile::PlanOp> findPlan(ModuleOp module) {
-  auto plans = llvm::to_vector(module.getOps<tile::PlanOp>());
-  if (plans.size() != 1)
-    return emitError(module.getLoc())
-           << "a module to compile has one function with moe operations or "
-              "one moe_tile.plan, this one has "
-           << plans.size();
-  return plans[0];
-}
-
-bool mlir::moe::hasNvidiaKernels(ModuleOp module) {
-  auto plans = llvm::to_vector(module.getOps<tile::PlanOp>());
-  return plans.size() == 1 &&
-         llvm::all_of(plans[0].getBody().getOps<tile::LaunchOp>(),
-                      [&](tile::LaunchOp launch) {
-                        Operation *callee =
-                            module.lookupSymbol(launch.getCallee());
-                        return callee && callee->hasAttr("moe.launch");
-                      });
-}
-
-static LogicalResult
-runPipeline(ModuleOp module, llvm::function_ref<void(OpPassManager &)> add) {
+static LogicalResult lowerToLLVM(ModuleOp module) {
   PassManager passes(module.getContext(), ModuleOp::getOperationName());
-  add(passes);
+  buildNvvmToLLVMPipeline(passes);
   return passes.run(module);
-}
-
-/// Makes the decisions for a token count: grouped GEMMs with ranked lists of
-/// configurations.
-static LogicalResult decide(ModuleOp module, const NvidiaChip &chip,
-                            int64_t tokens) {
-  if (hasNvidiaKernels(module))
-    return success();
-  return emitError(module.getLoc())
-         << "target " << chip.name << " is not built yet";
-}
-
-/// Makes kernels of a decided module, with the first configuration of each.
-static LogicalResult makeKernels(ModuleOp module, const NvidiaChip &chip,
-                                 int64_t tokens) {
-  return success();
-}
-
-/// The name and the launches of a module with kernels, whose plan is erased.
-static LogicalResult readKernels(ModuleOp module, const NvidiaChip &chip,
-                                 std::string &name, PlanInfo &plan) {
-  FailureOr<tile::PlanOp> op = findPlan(module);
-  if (failed(op))
-    return failure();
-  FailureOr<PlanInfo> read = readGpuPlan(*op, chip);
-  if (failed(read))
-    return failure();
-  plan = std::move(*read);
-  name = op->getSymName().str();
-  op->erase();
-  return success();
-}
-
-FailureOr<NvidiaKernels> mlir::moe::makeNvidiaKernels(ModuleOp module,
-                                                      const NvidiaChip &chip,
-                                                      int64_t tokens) {
-  NvidiaKernels result;
-  result.module = module.clone();
-  if (failed(decide(*result.module, chip, tokens)) ||
-      failed(makeKernels(*result.module, chip, tokens)) ||
-      failed(readKernels(*result.module, chip, result.name, result.plan)))
-    return failure();
-  return std::move(result);
 }
 
 //===----------------------------------------------------------------------===//
@@ -110,16 +40,13 @@ struct Times {
   double assemble = 0;
 };
 
-/// One variant on its way. Its lists of configurations get shorter until ptxas
-/// is content.
+/// One variant on its way.
 class Variant {
 public:
   Variant(const NvidiaChip &chip, const TokenBucket &bucket)
       : bucket(bucket), chip(chip) {}
 
   LogicalResult decide(ModuleOp source);
-  /// Makes kernels with the configurations at hand, and falls back to the next
-  /// ones where that fails.
   LogicalResult lower();
   LogicalResult emit();
   LogicalResult assemble(const Ptxas &ptxas, const CubinCache *cache);
@@ -139,112 +66,29 @@ public:
   std::vector<std::string> warnings;
 
 private:
-  /// The GEMMs with configurations, in the order of their kernels.
-  SmallVector<GroupedGemmOp> getGemms();
-  /// Gives up the first configuration of a GEMM; false if it has no other.
-  bool reject(GroupedGemmOp gemm, StringRef reason);
-  LogicalResult lowerOnce();
-
   const NvidiaChip &chip;
-  /// The module with all decisions, and the kernels made of it.
-  OwningOpRef<ModuleOp> decided, kernels;
-  /// Names of kernels of GEMMs, in order.
-  std::vector<std::string> gemmKernels;
-  /// The configurations that the kernels were made with.
-  std::vector<std::string> configs;
-  std::vector<ManifestRejection> rejected;
+  NvidiaRanking ranking;
+  OwningOpRef<ModuleOp> kernels;
   Times times;
 };
 } // namespace
 
-static std::string print(Attribute attr) {
-  std::string text;
-  llvm::raw_string_ostream(text) << attr;
-  return text;
-}
-
 LogicalResult Variant::decide(ModuleOp source) {
   double start = now();
-  decided = source.clone();
-  LogicalResult done = ::decide(*decided, chip, bucket.tokens);
+  LogicalResult done = ranking.decide(source, chip, bucket.tokens);
   times.decide = now() - start;
   return done;
 }
 
-SmallVector<GroupedGemmOp> Variant::getGemms() {
-  SmallVector<GroupedGemmOp> gemms;
-  decided->walk([&](GroupedGemmOp gemm) {
-    if (gemm.getChosenConfig())
-      gemms.push_back(gemm);
-  });
-  return gemms;
-}
-
-bool Variant::reject(GroupedGemmOp gemm, StringRef reason) {
-  ArrayAttr list = gemm.getConfigAttr();
-  rejected.push_back({print(list[0]), reason.str()});
-  if (list.size() < 2)
-    return false;
-  gemm.setConfigAttr(
-      ArrayAttr::get(gemm.getContext(), list.getValue().drop_front()));
-  return true;
-}
-
-LogicalResult Variant::lowerOnce() {
-  configs.clear();
-  for (GroupedGemmOp gemm : getGemms())
-    if (std::string text = print(gemm.getChosenConfig());
-        !llvm::is_contained(configs, text))
-      configs.push_back(text);
-  kernels = decided->clone();
-  if (failed(makeKernels(*kernels, chip, bucket.tokens)) ||
-      failed(readKernels(*kernels, chip, name, plan)))
-    return failure();
-  gemmKernels.clear();
-  for (const std::string &kernel : plan.kernels())
-    if (kernels->lookupSymbol(kernel)->hasAttr("moe.config"))
-      gemmKernels.push_back(kernel);
-  return runPipeline(
-      *kernels, [](OpPassManager &passes) { buildNvvmToLLVMPipeline(passes); });
-}
-
 LogicalResult Variant::lower() {
   double start = now();
-  LogicalResult done = failure();
-  while (true) {
-    SmallVector<GroupedGemmOp> gemms = getGemms();
-    // The one that is said to be at fault, else the first that has a choice.
-    auto hasChoice = [](GroupedGemmOp gemm) {
-      return gemm.getConfigAttr().size() > 1;
-    };
-    if (llvm::none_of(gemms, hasChoice)) {
-      done = lowerOnce();
-      break;
-    }
-    std::string reason;
-    Location fault = UnknownLoc::get(decided->getContext());
-    {
-      ScopedDiagnosticHandler handler(
-          decided->getContext(), [&](Diagnostic &diagnostic) {
-            if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
-              return failure();
-            if (reason.empty()) {
-              reason = diagnostic.str();
-              fault = diagnostic.getLocation();
-            }
-            return success();
-          });
-      done = lowerOnce();
-    }
-    if (succeeded(done))
-      break;
-    auto blamed = llvm::find_if(gemms, [&](GroupedGemmOp gemm) {
-      return gemm.getLoc() == fault && hasChoice(gemm);
-    });
-    if (blamed == gemms.end())
-      blamed = llvm::find_if(gemms, hasChoice);
-    reject(*blamed, reason);
-  }
+  FailureOr<NvidiaKernels> made = ranking.makeKernels();
+  if (failed(made))
+    return failure();
+  kernels = std::move(made->module);
+  plan = std::move(made->plan);
+  name = std::move(made->name);
+  LogicalResult done = lowerToLLVM(*kernels);
   times.lower += now() - start;
   return done;
 }
@@ -275,24 +119,21 @@ LogicalResult Variant::assemble(const Ptxas &ptxas, const CubinCache *cache) {
 FailureOr<bool> Variant::judge(const Ptxas &ptxas) {
   if (assembly->isContent())
     return true;
-  SmallVector<GroupedGemmOp> gemms = getGemms();
-  llvm::SmallDenseSet<size_t> given;
+  llvm::StringSet<> judged;
   for (const KernelComplaint &complaint : assembly->report.complaints) {
+    // Several complaints about one kernel reject one configuration.
+    if (!judged.insert(complaint.kernel).second)
+      continue;
     std::string reason =
         "ptxas " + ptxas.getVersion() + ": " + complaint.reason;
-    size_t number =
-        llvm::find(gemmKernels, complaint.kernel) - gemmKernels.begin();
-    if (number < gemms.size() && gemms.size() == gemmKernels.size()) {
-      // Several complaints about one kernel reject one configuration.
-      if (!given.insert(number).second || reject(gemms[number], reason))
-        continue;
-    }
+    if (ranking.reject(complaint.kernel, reason))
+      continue;
     Operation *kernel = kernels->lookupSymbol(complaint.kernel);
     InFlightDiagnostic error =
         emitError(kernel ? kernel->getLoc() : kernels->getLoc())
         << "kernel '" << complaint.kernel << "': " << reason;
-    for (const ManifestRejection &rejection : rejected)
-      error.attachNote(decided->getLoc())
+    for (const ManifestRejection &rejection : ranking.getRejected())
+      error.attachNote(kernels->getLoc())
           << "rejected " << rejection.config << ": " << rejection.reason;
     return failure();
   }
@@ -308,8 +149,8 @@ ManifestVariant Variant::describe() const {
   variant.target = chip.name.str();
   variant.firstTokens = bucket.first;
   variant.lastTokens = bucket.last;
-  variant.configs = configs;
-  variant.rejected = rejected;
+  variant.configs = ranking.getConfigs().vec();
+  variant.rejected = ranking.getRejected().vec();
   variant.workspaces = plan.workspaces;
   variant.launches = plan.launches;
   if (!assembly)
@@ -365,7 +206,7 @@ void Variant::report(llvm::raw_ostream &os) const {
                        static_cast<long long>(kernel->barriers),
                        kernel->seconds);
   }
-  for (const ManifestRejection &rejection : rejected)
+  for (const ManifestRejection &rejection : ranking.getRejected())
     os << "  rejected " << rejection.config << ": " << rejection.reason << "\n";
 }
 
@@ -495,19 +336,6 @@ LogicalResult mlir::moe::emitNvidiaForm(ModuleOp module,
                                         const NvidiaChip &chip,
                                         const TokenBucket &bucket,
                                         StringRef form, llvm::raw_ostream &os) {
-  OwningOpRef<ModuleOp> kernels = module.clone();
-  if (failed(decide(*kernels, chip, bucket.tokens)))
-    return failure();
-  if (form == "moe") {
-    os << *kernels << "\n";
-    return success();
-  }
-  if (form == "nvvm") {
-    if (failed(makeKernels(*kernels, chip, bucket.tokens)))
-      return failure();
-    os << *kernels << "\n";
-    return success();
-  }
   if (form == "ptx" || form == "asm" || form == "cubin") {
     std::vector<std::string> notes;
     FailureOr<NvidiaLayer> layer =
@@ -523,20 +351,26 @@ LogicalResult mlir::moe::emitNvidiaForm(ModuleOp module,
     return emitError(module.getLoc())
            << "--emit cubin needs ptxas, and there is none";
   }
-  std::string name;
-  PlanInfo plan;
-  if (failed(makeKernels(*kernels, chip, bucket.tokens)) ||
-      failed(readKernels(*kernels, chip, name, plan)) ||
-      failed(runPipeline(*kernels, [](OpPassManager &passes) {
-        buildNvvmToLLVMPipeline(passes);
-      })))
+  NvidiaRanking ranking;
+  if (failed(ranking.decide(module, chip, bucket.tokens)))
+    return failure();
+  if (form == "moe") {
+    ranking.print(os);
+    return success();
+  }
+  if (form == "tile")
+    return ranking.printTile(os);
+  if (form == "nvvm")
+    return ranking.printNvvm(os);
+  FailureOr<NvidiaKernels> kernels = ranking.makeKernels();
+  if (failed(kernels) || failed(lowerToLLVM(*kernels->module)))
     return failure();
   if (form == "llvm") {
-    os << *kernels << "\n";
+    os << *kernels->module << "\n";
     return success();
   }
   FailureOr<std::string> text =
-      emitNvptxLLVMText(*kernels, chip, plan.kernels());
+      emitNvptxLLVMText(*kernels->module, chip, kernels->plan.kernels());
   if (failed(text))
     return failure();
   os << *text;

@@ -31,10 +31,6 @@ struct NvidiaLayer {
   std::vector<ArtifactFile> files;
 };
 
-/// Whether the module is a plan whose kernels are `llvm.func` with
-/// `moe.launch` already: such a module needs no pipeline.
-bool hasNvidiaKernels(ModuleOp module);
-
 /// Compiles the module for a chip, one variant per range; ranges that come out
 /// equal are joined. For each variant the ranked configurations are tried until
 /// ptxas has no complaint; without ptxas there is PTX only, and `notes` says

@@ -28,9 +28,7 @@ static llvm::Expected<std::string> pickIsa(StringRef limit) {
   return host->name.str();
 }
 
-/// A module with `function` and what is no function, for compileLayer, which
-/// takes one layer.
-static OwningOpRef<ModuleOp> isolate(func::FuncOp function) {
+OwningOpRef<ModuleOp> mlir::moe::isolate(func::FuncOp function) {
   OwningOpRef<ModuleOp> module =
       cast<ModuleOp>(function->getParentOfType<ModuleOp>()->clone());
   for (auto other : llvm::make_early_inc_range(module->getOps<func::FuncOp>()))

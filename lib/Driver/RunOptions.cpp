@@ -26,7 +26,12 @@ DIR is an artifact of moe-compile; FILE.mlir is compiled in memory.
 
 Who computes:
   --reference          the reference interpreter instead of compiled kernels
-  --emulate            GPU kernels on an emulated device
+  --emulate            GPU kernels on an emulated device that watches what they
+                       do: races, accesses out of bounds, missing waits, ...
+  --target NAME        of the emulated device: sm_90a (default)
+  --multiprocessors N  of the emulated device (default 8)
+  --schedule S         seed of the order in which it runs warps and completes
+                       copies; 0: warps in order, copies late (default)
   --isa NAME           use no instruction set above x86-64, avx2, avx512,
                        avx512bf16
   --workers N          threads, 0 = one per CPU (default)
@@ -60,6 +65,7 @@ EXAMPLES:
   moe-run qwen3.moec --tokens 1,16,256 --routing zipf1 --check
   moe-run layer.mlir --tokens 64 --bench --json bench.json
   moe-run layer.mlir --reference --tokens 4 --input x=x.npy --output y.npy
+  moe-run layer.mlir --emulate --tokens 5 --schedule 3 --check
   moe-run --space-map --seed 0
 )";
 }
@@ -139,7 +145,15 @@ static Expected<bool> parseValue(RunOptions &options, StringRef option,
     if (!llvm::is_contained(known, value))
       error = makeError("option '--isa': '" + value +
                         "' is none of x86-64, avx2, avx512, avx512bf16");
-  } else if (option == "--function")
+  } else if (option == "--target")
+    options.target = value.str();
+  else if (option == "--multiprocessors")
+    error =
+        parseInteger<int64_t>(option, value, 1, 1024, options.multiprocessors);
+  else if (option == "--schedule")
+    error = parseInteger<uint64_t>(option, value, 0, UINT64_MAX,
+                                   options.scheduleSeed);
+  else if (option == "--function")
     options.function = value.str();
   else if (option == "--json")
     options.json = value.str();

@@ -9,6 +9,7 @@
 #include "moec/Driver/Session.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Support/FileUtilities.h"
+#include "moec/Driver/Emulate.h"
 #include "moec/Driver/Jit.h"
 #include "moec/InitAll.h"
 #include "moec/Reference/Moe/Compare.h"
@@ -167,20 +168,18 @@ Expected<std::unique_ptr<Session>> Session::open(const RunOptions &options) {
 
 Expected<std::unique_ptr<Session>>
 Session::openOnce(const RunOptions &options) {
-  if (options.mode == RunMode::Emulate)
-    return llvm::createStringError(
-        "--emulate: emulation of GPU targets is not built yet");
   if (!llvm::sys::fs::exists(options.path))
     return llvm::createStringError(options.path +
                                    ": no such file or directory");
   std::unique_ptr<Session> session(new Session(options));
   if (Error error = session->readFunction())
     return std::move(error);
-  bool needsSource = options.check || options.mode == RunMode::Reference;
+  bool needsSource = options.check || options.mode != RunMode::Kernels;
   if (needsSource && !session->function)
     return llvm::createStringError(
         options.path + ": holds no layer.mlir, without which there is no "
-                       "reference to run or to check against");
+                       "reference to run or to check against and nothing to "
+                       "compile");
   if (options.mode == RunMode::Kernels)
     if (Error error = session->openKernels())
       return std::move(error);
@@ -354,6 +353,15 @@ static SmallVector<uint64_t> hashInputs(ArrayRef<HostTensor> inputs) {
   return hashes;
 }
 
+Error Session::checkUnchanged(ArrayRef<uint64_t> before) const {
+  SmallVector<uint64_t> after = hashInputs(inputs);
+  for (auto [argument, a, b] : llvm::zip_equal(spec.arguments, before, after))
+    if (a != b)
+      return llvm::createStringError("the run wrote to its input '" +
+                                     argument.name + "'");
+  return Error::success();
+}
+
 Expected<SmallVector<HostTensor>> Session::runKernels(CaseResult &result) {
   if (Error error =
           runner->prepare(inputs, result.tokens, /*repack=*/!hasStaticInputs))
@@ -368,12 +376,29 @@ Expected<SmallVector<HostTensor>> Session::runKernels(CaseResult &result) {
   result.seconds = *seconds;
   if (Error error = runner->checkGuards())
     return std::move(error);
-  SmallVector<uint64_t> after = hashInputs(inputs);
-  for (auto [argument, a, b] : llvm::zip_equal(spec.arguments, before, after))
-    if (a != b)
-      return llvm::createStringError("the run wrote to its input '" +
-                                     argument.name + "'");
+  if (Error error = checkUnchanged(before))
+    return std::move(error);
   return runner->getOutputs();
+}
+
+Expected<SmallVector<HostTensor>> Session::runEmulated(CaseResult &result) {
+  result.variant = options.target + " emulated";
+  SmallVector<uint64_t> before = hashInputs(inputs);
+  Expected<EmulatedRun> run =
+      emulate(function, spec, inputs, result.tokens, options);
+  if (!run)
+    return run.takeError();
+  result.seconds = run->seconds;
+  result.workspaceBytes = run->workspaceBytes;
+  for (const std::string &finding : run->findings)
+    llvm::errs() << finding << "\n";
+  if (!run->findings.empty())
+    return llvm::createStringError(llvm::formatv(
+        "the emulated device found {0} fault{1} in the kernels",
+        run->findings.size(), run->findings.size() > 1 ? "s" : ""));
+  if (Error error = checkUnchanged(before))
+    return std::move(error);
+  return std::move(run->outputs);
 }
 
 static double median(std::vector<double> &values) {
@@ -446,6 +471,8 @@ Expected<CaseResult> Session::run(const RunCase &run) {
     // Checked against itself in f64, f32 shows what rounding alone does.
     outputs = interpret({}, /*wide=*/!options.check);
     result.seconds = watch.seconds();
+  } else if (options.mode == RunMode::Emulate) {
+    outputs = runEmulated(result);
   } else {
     outputs = runKernels(result);
   }

@@ -212,9 +212,9 @@ TEST_F(CompileTest, RefusesOptions) {
   refused(options, "unknown target 'sm_91', expected cpu, sm_80");
   options.targets = {"cpu", "gfx942"};
   refused(options, "target gfx942 is not built yet");
-  options.targets = {"sm_90a", "gfx942"};
+  options.targets = {"sm_100a", "gfx942"};
   options.allowMissingTargets = true;
-  refused(options, "none of the targets is built yet: sm_90a or gfx942");
+  refused(options, "none of the targets is built yet: sm_100a or gfx942");
   options = CompileOptions();
   options.isas = {"avx2", "avx10"};
   refused(options, "unknown instruction set 'avx10', expected x86-64, avx2");
@@ -238,12 +238,12 @@ TEST_F(CompileTest, RefusesModulesWithoutALayer) {
 
 TEST_F(CompileTest, MissingTargetsAreRecorded) {
   CompileOptions options;
-  options.targets = {"sm_90a", "cpu"};
+  options.targets = {"sm_100a", "cpu"};
   options.isas = {"x86-64"};
   options.allowMissingTargets = true;
   FailureOr<CompiledLayer> layer = compileLayer(*load("tiny.mlir"), options);
   ASSERT_TRUE(succeeded(layer)) << messages;
-  EXPECT_TRUE(StringRef(printManifest(layer->manifest)).contains("\"sm_90a\""));
+  EXPECT_TRUE(StringRef(printManifest(layer->manifest)).contains("\"sm_100a\""));
 }
 
 //===----------------------------------------------------------------------===//

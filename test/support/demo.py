@@ -62,7 +62,7 @@ def print_table(rows):
 
 
 def main(build):
-    rows, missing, passed = [], set(), True
+    rows, missing, passed = [], {target: [] for target in TARGETS}, True
     for dtype in DTYPES:
         folder = os.path.join(build, "demo", dtype)
         os.makedirs(os.path.dirname(folder), exist_ok=True)
@@ -70,15 +70,18 @@ def main(build):
         if compile_layer(build, dtype, folder) != 0:
             passed = False
             continue
-        missing |= set(TARGETS) - built_targets(folder)
+        for target in set(TARGETS) - built_targets(folder):
+            missing[target].append(dtype)
         cases, ok = run_layer(build, folder)
         passed &= ok
         rows += [make_cells(dtype, case) for case in cases]
     print(f"\n{MODEL} on this CPU, zipf1 routing")
     print_table(rows)
     for target in TARGETS:
-        if target in missing:
+        if len(missing[target]) == len(DTYPES):
             print(f"{target}: not built yet")
+        elif missing[target]:
+            print(f"{target}: compiled, but not yet for {', '.join(missing[target])}")
     return 0 if passed and len(rows) == len(DTYPES) * len(TOKENS.split(",")) else 1
 
 

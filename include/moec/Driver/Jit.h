@@ -13,6 +13,10 @@
 
 namespace mlir::moe {
 
+/// A module with `function` and what is no function: the compiler takes one
+/// layer at a time.
+OwningOpRef<ModuleOp> isolate(func::FuncOp function);
+
 /// Compiles the layer `function` for this machine and returns what opens it.
 /// isa: the highest instruction set to use, empty: all there is. tokens: the
 /// counts to optimise for, empty: the compiler's default. Errors of the

@@ -50,6 +50,12 @@ struct RunOptions {
   /// Threads of the kernels; 0: one per CPU.
   int workers = 0;
   std::string isa;
+  /// Of the emulated device: its architecture, its number of multiprocessors,
+  /// and the seed of its schedule (0: warps in order, copies as late as
+  /// possible).
+  std::string target = "sm_90a";
+  int64_t multiprocessors = 8;
+  uint64_t scheduleSeed = 0;
   std::string json, output;
 };
 

@@ -76,6 +76,9 @@ private:
   llvm::Error openKernels();
   llvm::Error makeInputs(const RunCase &run);
   llvm::Expected<SmallVector<HostTensor>> runKernels(CaseResult &result);
+  llvm::Expected<SmallVector<HostTensor>> runEmulated(CaseResult &result);
+  /// Fails if an input has another hash than before.
+  llvm::Error checkUnchanged(llvm::ArrayRef<uint64_t> before) const;
   llvm::Expected<SmallVector<HostTensor>>
   interpret(llvm::ArrayRef<int64_t> rows, bool wide);
   llvm::Expected<CheckResult> check(const SmallVector<HostTensor> &outputs,

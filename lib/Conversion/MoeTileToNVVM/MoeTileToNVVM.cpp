@@ -42,6 +42,9 @@ struct ConvertMoeTileToNVVMPass
         return signalPassFailure();
       }
       func->setAttr(tile::kLoweredKernelAttr, b.getUnitAttr());
+      // Whose turn it is if the assembler finds fault with the kernel.
+      if (Attribute config = kernel->getAttr("moe.config"))
+        func->setAttr("moe.config", config);
       kernel.erase();
       ++numKernels;
     }

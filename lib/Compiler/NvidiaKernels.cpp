@@ -1,0 +1,211 @@
+//===- NvidiaKernels.cpp - Kernels by ranked configurations ---------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "NvidiaKernels.h"
+
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/Pass/PassManager.h"
+#include "moec/Pipelines/MoeToCpu.h"
+#include "moec/Pipelines/MoeToNVVM.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+bool mlir::moe::hasNvidiaKernels(ModuleOp module) {
+  auto plans = llvm::to_vector(module.getOps<tile::PlanOp>());
+  return plans.size() == 1 &&
+         llvm::all_of(plans[0].getBody().getOps<tile::LaunchOp>(),
+                      [&](tile::LaunchOp launch) {
+                        Operation *callee =
+                            module.lookupSymbol(launch.getCallee());
+                        return callee && callee->hasAttr("moe.launch");
+                      });
+}
+
+static LogicalResult
+runPipeline(ModuleOp module, llvm::function_ref<void(OpPassManager &)> add) {
+  PassManager passes(module.getContext(), ModuleOp::getOperationName());
+  add(passes);
+  return passes.run(module);
+}
+
+static std::string print(Attribute attr) {
+  std::string text;
+  llvm::raw_string_ostream(text) << attr;
+  return text;
+}
+
+/// The options of all pipelines.
+static void setOptions(MoeToNVVMOptions &options, const NvidiaChip &chip,
+                       int64_t tokens) {
+  options.chip = chip.name.str();
+  options.tokens = tokens;
+}
+
+//===----------------------------------------------------------------------===//
+// Steps
+//===----------------------------------------------------------------------===//
+
+LogicalResult NvidiaRanking::decide(ModuleOp source, const NvidiaChip &chip,
+                                    int64_t tokens) {
+  this->chip = &chip;
+  this->tokens = tokens;
+  decided = source.clone();
+  if (!source.getOps<tile::PlanOp>().empty())
+    return success();
+  MoeToNVVMOptions options;
+  setOptions(options, chip, tokens);
+  return runPipeline(*decided, [&](OpPassManager &passes) {
+    buildFusePipeline(passes);
+    buildNVVMSelectPipeline(passes, options);
+  });
+}
+
+static LogicalResult makeTile(ModuleOp module, const NvidiaChip &chip,
+                              int64_t tokens) {
+  if (!module.getOps<tile::PlanOp>().empty())
+    return success();
+  MoeToNVVMOptions options;
+  setOptions(options, chip, tokens);
+  return runPipeline(module, [&](OpPassManager &passes) {
+    buildNVVMTilePipeline(passes, options);
+  });
+}
+
+static LogicalResult makeNvvm(ModuleOp module, const NvidiaChip &chip,
+                              int64_t tokens) {
+  if (hasNvidiaKernels(module))
+    return success();
+  MoeToNVVMOptions options;
+  setOptions(options, chip, tokens);
+  if (failed(makeTile(module, chip, tokens)))
+    return failure();
+  return runPipeline(module, [&](OpPassManager &passes) {
+    buildTileToNVVMPipeline(passes, options);
+  });
+}
+
+LogicalResult NvidiaRanking::printTile(llvm::raw_ostream &os) {
+  OwningOpRef<ModuleOp> module = decided->clone();
+  if (failed(makeTile(*module, *chip, tokens)))
+    return failure();
+  os << *module << "\n";
+  return success();
+}
+
+LogicalResult NvidiaRanking::printNvvm(llvm::raw_ostream &os) {
+  OwningOpRef<ModuleOp> module = decided->clone();
+  if (failed(makeNvvm(*module, *chip, tokens)))
+    return failure();
+  os << *module << "\n";
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Kernels
+//===----------------------------------------------------------------------===//
+
+SmallVector<GroupedGemmOp> NvidiaRanking::getGemms() {
+  SmallVector<GroupedGemmOp> gemms;
+  decided->walk([&](GroupedGemmOp gemm) {
+    if (gemm.getChosenConfig())
+      gemms.push_back(gemm);
+  });
+  return gemms;
+}
+
+bool NvidiaRanking::reject(GroupedGemmOp gemm, StringRef reason) {
+  ArrayAttr list = gemm.getConfigAttr();
+  rejected.push_back({::print(list[0]), reason.str()});
+  if (list.size() < 2)
+    return false;
+  gemm.setConfigAttr(
+      ArrayAttr::get(gemm.getContext(), list.getValue().drop_front()));
+  return true;
+}
+
+bool NvidiaRanking::reject(StringRef kernel, StringRef reason) {
+  SmallVector<GroupedGemmOp> gemms = getGemms();
+  size_t number = llvm::find(gemmKernels, kernel) - gemmKernels.begin();
+  return number < gemms.size() && gemms.size() == gemmKernels.size() &&
+         reject(gemms[number], reason);
+}
+
+FailureOr<NvidiaKernels> NvidiaRanking::makeOnce() {
+  configs.clear();
+  for (GroupedGemmOp gemm : getGemms())
+    if (std::string text = ::print(gemm.getChosenConfig());
+        !llvm::is_contained(configs, text))
+      configs.push_back(text);
+  NvidiaKernels result;
+  result.module = decided->clone();
+  if (failed(makeNvvm(*result.module, *chip, tokens)))
+    return failure();
+  auto plans = llvm::to_vector(result.module->getOps<tile::PlanOp>());
+  if (plans.size() != 1)
+    return emitError(decided->getLoc())
+           << "a module to compile has one function with moe operations or "
+              "one moe_tile.plan, this one has "
+           << plans.size();
+  FailureOr<PlanInfo> plan = readGpuPlan(plans[0], *chip);
+  if (failed(plan))
+    return failure();
+  result.plan = std::move(*plan);
+  result.name = plans[0].getSymName().str();
+  plans[0].erase();
+  gemmKernels.clear();
+  for (const std::string &kernel : result.plan.kernels())
+    if (result.module->lookupSymbol(kernel)->hasAttr("moe.config"))
+      gemmKernels.push_back(kernel);
+  return std::move(result);
+}
+
+FailureOr<NvidiaKernels> NvidiaRanking::makeKernels() {
+  while (true) {
+    SmallVector<GroupedGemmOp> gemms = getGemms();
+    auto hasChoice = [](GroupedGemmOp gemm) {
+      return gemm.getConfigAttr().size() > 1;
+    };
+    // Without another choice the diagnostics are the user's.
+    if (llvm::none_of(gemms, hasChoice))
+      return makeOnce();
+    std::string reason;
+    Location fault = UnknownLoc::get(decided->getContext());
+    {
+      ScopedDiagnosticHandler handler(
+          decided->getContext(), [&](Diagnostic &diagnostic) {
+            if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
+              return failure();
+            if (reason.empty()) {
+              reason = diagnostic.str();
+              fault = diagnostic.getLocation();
+            }
+            return success();
+          });
+      FailureOr<NvidiaKernels> made = makeOnce();
+      if (succeeded(made))
+        return made;
+    }
+    // The one that is said to be at fault, else the first that has a choice.
+    auto blamed = llvm::find_if(gemms, [&](GroupedGemmOp gemm) {
+      return gemm.getLoc() == fault && hasChoice(gemm);
+    });
+    if (blamed == gemms.end())
+      blamed = llvm::find_if(gemms, hasChoice);
+    reject(*blamed, reason);
+  }
+}
+
+FailureOr<NvidiaKernels> mlir::moe::makeNvidiaKernels(ModuleOp module,
+                                                      const NvidiaChip &chip,
+                                                      int64_t tokens) {
+  NvidiaRanking ranking;
+  if (failed(ranking.decide(module, chip, tokens)))
+    return failure();
+  return ranking.makeKernels();
+}
