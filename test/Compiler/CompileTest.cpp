@@ -243,7 +243,8 @@ TEST_F(CompileTest, MissingTargetsAreRecorded) {
   options.allowMissingTargets = true;
   FailureOr<CompiledLayer> layer = compileLayer(*load("tiny.mlir"), options);
   ASSERT_TRUE(succeeded(layer)) << messages;
-  EXPECT_TRUE(StringRef(printManifest(layer->manifest)).contains("\"sm_100a\""));
+  EXPECT_TRUE(
+      StringRef(printManifest(layer->manifest)).contains("\"sm_100a\""));
 }
 
 //===----------------------------------------------------------------------===//
