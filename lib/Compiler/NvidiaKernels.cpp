@@ -131,9 +131,14 @@ bool NvidiaRanking::reject(GroupedGemmOp gemm, StringRef reason) {
 
 bool NvidiaRanking::reject(StringRef kernel, StringRef reason) {
   SmallVector<GroupedGemmOp> gemms = getGemms();
-  size_t number = llvm::find(gemmKernels, kernel) - gemmKernels.begin();
-  return number < gemms.size() && gemms.size() == gemmKernels.size() &&
-         reject(gemms[number], reason);
+  auto at = llvm::find_if(
+      gemmKernels, [&](const auto &entry) { return entry.first == kernel; });
+  if (at == gemmKernels.end() || gemms.size() != gemmKernels.size())
+    return false;
+  // Kernels stand in the order of their products; if one was made with another
+  // configuration, nobody knows whose it is.
+  GroupedGemmOp gemm = gemms[at - gemmKernels.begin()];
+  return at->second == gemm.getChosenConfig() && reject(gemm, reason);
 }
 
 FailureOr<NvidiaKernels> NvidiaRanking::makeOnce() {
@@ -160,8 +165,9 @@ FailureOr<NvidiaKernels> NvidiaRanking::makeOnce() {
   plans[0].erase();
   gemmKernels.clear();
   for (const std::string &kernel : result.plan.kernels())
-    if (result.module->lookupSymbol(kernel)->hasAttr("moe.config"))
-      gemmKernels.push_back(kernel);
+    if (Attribute config =
+            result.module->lookupSymbol(kernel)->getAttr("moe.config"))
+      gemmKernels.emplace_back(kernel, config);
   return std::move(result);
 }
 

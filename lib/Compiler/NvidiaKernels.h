@@ -54,8 +54,8 @@ private:
   const NvidiaChip *chip = nullptr;
   int64_t tokens = 0;
   OwningOpRef<ModuleOp> decided;
-  /// Names of kernels of GEMMs, in order.
-  std::vector<std::string> gemmKernels;
+  /// Names and configurations of kernels of GEMMs, in order.
+  std::vector<std::pair<std::string, Attribute>> gemmKernels;
   std::vector<std::string> configs;
   std::vector<ManifestRejection> rejected;
 };

@@ -118,6 +118,8 @@ TEST(RunOptions, errors) {
       {{"a", "--input", "x="}, "'x=' is not NAME=FILE"},
       {{"a", "--input", "x=1", "--input", "x=2"}, "'x' is given twice"},
       {{"a", "--chekc"}, "unknown option '--chekc'"},
+      {{"a", "--tokens", "1", "--multiprocessors", "0"}, "--multiprocessors"},
+      {{"a", "--tokens", "1", "--schedule", "-1"}, "--schedule"},
       {{"a", "--tokens", "1", "--reference", "--emulate"}, "only one can be"},
       {{"a", "--tokens", "1", "--space-map"}, "only one can be given"},
       {{"--space-map", "--batch", "f"}, "only one can be given"},
