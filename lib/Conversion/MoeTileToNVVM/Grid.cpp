@@ -47,13 +47,13 @@ Value KernelEmitter::counterAt(Value counters, Value index) {
 Value KernelEmitter::firstThread() {
   if (team.single)
     return Value();
-  Value thread =
-      team.role ? team.thread
-                : NVVM::ThreadIdXOp::create(b, loc, b.getI32Type()).getResult();
-  return cmp(arith::CmpIPredicate::eq, thread, c32(0));
+  return cmp(arith::CmpIPredicate::eq, team.thread, c32(0));
 }
 
 LogicalResult KernelEmitter::emitSignal(tile::SignalOp op, Value index) {
+  if (!team.role)
+    return op.emitOpError("stands outside of the roles, which has no lowering "
+                          "to NVVM");
   if (!memories.count(op.getCounters()))
     return op.emitOpError("counts in memory that is no kernel argument");
   gridProxyFence();
@@ -70,6 +70,9 @@ LogicalResult KernelEmitter::emitSignal(tile::SignalOp op, Value index) {
 
 LogicalResult KernelEmitter::emitAwait(tile::AwaitOp op, Value index,
                                        Value least) {
+  if (!team.role)
+    return op.emitOpError("stands outside of the roles, which has no lowering "
+                          "to NVVM");
   if (!memories.count(op.getCounters()))
     return op.emitOpError("waits for memory that is no kernel argument");
   ifThen(firstThread(), [&] {
