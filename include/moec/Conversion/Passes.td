@@ -24,15 +24,15 @@ def MoeToTile : Pass<"moe-to-tile", "ModuleOp"> {
     used). Not handled, with a diagnostic: `out = token` with `reduce_by` other
     than rows, f64.
 
-    Align becomes serial loops (`routing = loops`), or one `moe_tile.align`
-    (`op`) whose `exec` suits `tokens`: one block for up to 8192 slots, clusters
+    The router and align become scalar loops (`routing = loops`), or one
+    `moe_tile.topk` and one `moe_tile.align` (`op`), whose `exec` suits `tokens`: one block for up to 8192 slots, clusters
     of eight for more. With `op`, an argument `tensor<1xi32>` of the function
     that has the attribute `moe.device_tokens` holds the number of tokens that
     exist when the layer runs, at most T: rows of the others are not computed,
     their results are zero.
   }];
   let options = [
-    Option<"routing", "routing", "std::string", "\"loops\"", "form of align: loops or op">,
+    Option<"routing", "routing", "std::string", "\"loops\"", "form of the router and of align: loops or op">,
     Option<"tokens", "tokens", "int64_t", "0", "tokens that launches are shaped for, 0: many">,
     Option<"pdl", "pdl", "bool", "false",
            "kernels are launched before the one before has ended, and wait themselves">];
@@ -113,7 +113,8 @@ def ConvertMoeTileToNVVM : Pass<"convert-moe-tile-to-nvvm", "ModuleOp"> {
 def ConvertMoeTileRowsToNVVM : Pass<"convert-moe-tile-rows-to-nvvm", "ModuleOp"> {
   let summary = "tile kernels without matrix products to NVVM for Hopper GPUs";
   let description = [{
-    Every sequential kernel that is one `moe_tile.align`, or maps, loads and
+    Every sequential kernel that is one `moe_tile.align` or one `moe_tile.topk` (up
+    to 1024 experts, 32 choices, 32 groups), or maps, loads and
     stores of single rows (combine, quantise, dispatch, splat), becomes an
     `llvm.func` of llvm, nvvm, arith, math and scf ops. Other kernels stay.
 

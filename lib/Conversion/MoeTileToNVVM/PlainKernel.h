@@ -154,6 +154,13 @@ bool isAlignKernel(tile::KernelOp kernel);
 FailureOr<LLVM::LLVMFuncOp> convertAlignKernel(tile::KernelOp kernel,
                                                OpBuilder &b);
 
+/// Whether a kernel is one moe_tile.topk.
+bool isTopkKernel(tile::KernelOp kernel);
+/// Lowers such a kernel, before `b`'s insertion point; fails with a diagnostic
+/// for more experts, choices or groups than lanes can hold. The kernel stays.
+FailureOr<LLVM::LLVMFuncOp> convertTopkKernel(tile::KernelOp kernel,
+                                              OpBuilder &b);
+
 /// Whether a kernel works row by row: maps, loads and stores of one row inside
 /// of one scf.parallel (or outside of any loop), no matrix product.
 bool isRowKernel(tile::KernelOp kernel);

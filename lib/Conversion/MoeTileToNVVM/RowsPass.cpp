@@ -25,13 +25,14 @@ struct ConvertMoeTileRowsToNVVMPass
   void runOnOperation() override {
     for (auto kernel :
          llvm::make_early_inc_range(getOperation().getOps<tile::KernelOp>())) {
-      bool align = nvvm::isAlignKernel(kernel);
-      if (!align && !nvvm::isRowKernel(kernel))
+      auto convert = nvvm::isAlignKernel(kernel)  ? nvvm::convertAlignKernel
+                     : nvvm::isTopkKernel(kernel) ? nvvm::convertTopkKernel
+                     : nvvm::isRowKernel(kernel)  ? nvvm::convertRowKernel
+                                                  : nullptr;
+      if (!convert)
         continue;
       OpBuilder b(kernel);
-      FailureOr<LLVM::LLVMFuncOp> func =
-          align ? nvvm::convertAlignKernel(kernel, b)
-                : nvvm::convertRowKernel(kernel, b);
+      FailureOr<LLVM::LLVMFuncOp> func = convert(kernel, b);
       if (failed(func))
         return signalPassFailure();
       kernel.erase();

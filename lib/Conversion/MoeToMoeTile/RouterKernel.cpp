@@ -233,6 +233,21 @@ LogicalResult PlanBuilder::convertTopk(TopkOp op) {
   int64_t experts = cast<MemRefType>(logits.getType()).getDimSize(1);
   if (ShapedType::isDynamic(experts))
     return op.emitOpError("needs a static number of experts");
+  if (options.alignOp) {
+    KernelBuilder kernel = startKernel("topk");
+    Value from = kernel.use(logits);
+    Value bias = op.getBias() ? kernel.use(buffer(op.getBias())) : Value();
+    Value ids = kernel.use(values.lookup(op->getResult(0)));
+    Value weights = kernel.use(values.lookup(op->getResult(1)));
+    // The enumerations have the same values.
+    tile::TopkOp::create(kernel.b, loc, from, bias, ids, weights,
+                         static_cast<tile::Scoring>(op.getScoring()),
+                         op.getGroups(), op.getTopkGroups(),
+                         op.getGroupScore() == GroupScore::Top2Sum,
+                         op.getRenormalize(), op.getScale());
+    launch(kernel);
+    return success();
+  }
   Value tokens = memref::DimOp::create(b, loc, logits, 0);
   constexpr int64_t any = ShapedType::kDynamic;
   auto rows = [&](int64_t cols, Type type) {

@@ -181,6 +181,7 @@ private:
 
   // RoutingOps.cpp: sorting rows by expert.
   LogicalResult runAlign(AlignOp op);
+  LogicalResult runTopk(TopkOp op);
 
   // ComputeOps.cpp: products, scales, fragments.
   LogicalResult runCompute(Operation &op, bool &known);

@@ -115,6 +115,8 @@ LogicalResult Runner::runMemory(Operation &op, bool &known) {
     return success();
   if (auto align = dyn_cast<AlignOp>(op))
     return runAlign(align);
+  if (auto topk = dyn_cast<TopkOp>(op))
+    return runTopk(topk);
   if (auto rows = dyn_cast<RowIndexOp>(op))
     return runRowIndex(rows);
   if (auto rows = dyn_cast<RowIotaOp>(op)) {

@@ -8,6 +8,7 @@
 
 #include "Machine.h"
 #include "moec/Routing/Align.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -111,5 +112,108 @@ LogicalResult Runner::runAlign(AlignOp op) {
       failed(write(op.getTable(), table, {-1, 0, 0, 0})) ||
       failed(write(op.getCount(), {blocks}, {0})))
     return failure();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// topk
+//===----------------------------------------------------------------------===//
+
+/// Whether a score is chosen before another one.
+static bool beats(float x, float y) {
+  return x > y || (std::isnan(y) && !std::isnan(x));
+}
+
+/// Index of the best score that is open, and closes it.
+static size_t takeBest(ArrayRef<float> scores, std::vector<bool> &open,
+                       size_t from, size_t to) {
+  size_t best = to;
+  for (size_t i = from; i < to; ++i)
+    if (open[i] && (best == to || beats(scores[i], scores[best])))
+      best = i;
+  open[best] = false;
+  return best;
+}
+
+static void softmax(MutableArrayRef<float> values) {
+  float top = -INFINITY, sum = 0;
+  for (float v : values)
+    top = std::fmax(top, v);
+  for (float &v : values)
+    sum += v = static_cast<float>(std::exp(static_cast<double>(v - top)));
+  for (float &v : values)
+    v /= sum;
+}
+
+LogicalResult Runner::runTopk(TopkOp op) {
+  MemView logits = get<MemView>(op.getLogits()),
+          ids = get<MemView>(op.getIds());
+  MemView weights = get<MemView>(op.getWeights());
+  size_t experts = op.getExperts(), k = op.getK();
+  size_t groups = op.getGroups(), size = experts / groups;
+  auto read = [&](MemView &memory, ArrayRef<int64_t> index,
+                  float &v) -> LogicalResult {
+    const HostScalar &cell = memory.buffer->data[*memory.locate(index)];
+    if (cell.undefined)
+      return op.emitError("reads an undefined logit or bias");
+    v = static_cast<float>(cell.f);
+    return success();
+  };
+  for (int64_t t = 0; t < logits.sizes[0]; ++t) {
+    if (t >= ids.sizes[0] || t >= weights.sizes[0])
+      return op.emitError("token ") << t << " has no row in the results";
+    std::vector<float> scores(experts), choice, chosen;
+    for (size_t e = 0; e < experts; ++e)
+      if (failed(read(logits, {t, static_cast<int64_t>(e)}, scores[e])))
+        return failure();
+    if (op.getScoring() == Scoring::Softmax)
+      softmax(scores);
+    if (op.getScoring() == Scoring::Sigmoid)
+      for (float &s : scores)
+        s = 1 / (1 + static_cast<float>(std::exp(-static_cast<double>(s))));
+    choice = scores;
+    if (op.getBias()) {
+      MemView bias = get<MemView>(op.getBias());
+      for (size_t e = 0; e < experts; ++e) {
+        float v;
+        if (failed(read(bias, {static_cast<int64_t>(e)}, v)))
+          return failure();
+        choice[e] += v;
+      }
+    }
+    std::vector<bool> open(experts, true);
+    if (groups > 1) {
+      std::vector<float> groupScores;
+      std::vector<bool> groupOpen(groups, true);
+      for (size_t g = 0; g < groups; ++g) {
+        float score = choice[takeBest(choice, open, g * size, (g + 1) * size)];
+        if (op.getTop2Sum())
+          score += choice[takeBest(choice, open, g * size, (g + 1) * size)];
+        groupScores.push_back(score);
+      }
+      open.assign(experts, false);
+      for (uint64_t i = 0; i < op.getTopkGroups(); ++i) {
+        size_t g = takeBest(groupScores, groupOpen, 0, groups);
+        std::fill_n(open.begin() + g * size, size, true);
+      }
+    }
+    float sum = 0;
+    for (size_t j = 0; j < k; ++j) {
+      size_t e = takeBest(choice, open, 0, experts);
+      ids.buffer->data[*ids.locate({t, static_cast<int64_t>(j)})] =
+          HostScalar::ofInt(e);
+      chosen.push_back(scores[e]);
+    }
+    if (op.getScoring() == Scoring::SoftmaxSelected)
+      softmax(chosen);
+    for (float w : chosen)
+      sum += w;
+    float factor = static_cast<float>(op.getScale().convertToDouble());
+    if (op.getRenormalize() && sum != 0)
+      factor /= sum;
+    for (size_t j = 0; j < k; ++j)
+      weights.buffer->data[*weights.locate({t, static_cast<int64_t>(j)})] =
+          HostScalar::ofFloat(chosen[j] * factor);
+  }
   return success();
 }

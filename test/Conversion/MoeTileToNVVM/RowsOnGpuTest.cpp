@@ -472,3 +472,62 @@ TEST(Rows, QuantizeWholeRowByOneBlock) { quantize(3, 2880, 0); }
 TEST(Rows, QuantizeToFp8) { quantize(3, 512, 128, "f8E4M3FN"); }
 TEST(Rows, QuantizeToMxFp8) { quantize(4, 96, 32, "f8E4M3FN", "f8E8M0FNU"); }
 TEST(Rows, QuantizeNarrowRow) { quantize(9, 24, 0); }
+
+//===----------------------------------------------------------------------===//
+// Router
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct RouterCase {
+  int64_t tokens, experts, topk;
+  std::string clauses;
+  bool bias = false;
+  std::string type = "f32";
+};
+void PrintTo(const RouterCase &c, std::ostream *os) {
+  *os << c.topk << " of " << c.experts << c.clauses;
+}
+class Router : public testing::TestWithParam<RouterCase> {};
+} // namespace
+
+TEST_P(Router, EmulatedIsInterpreted) {
+  const RouterCase &c = GetParam();
+  std::mt19937 random(c.experts + c.topk);
+  std::string e = std::to_string(c.experts), k = std::to_string(c.topk);
+  std::string l = "memref<?x" + e + "x" + c.type + ">";
+  std::string i = "memref<?x" + k + "xi32>", w = "memref<?x" + k + "xf32>";
+  Data logits = numbers(c.type, {c.tokens, c.experts}, random);
+  // Ties, both zeros, and numbers that are none.
+  for (double &v : logits.values)
+    if (random() % 4 == 0)
+      v = random() % 2 ? 0.5 : -0.0;
+  if (c.clauses.find("selected") != std::string::npos)
+    logits.values[c.experts] = std::nan("");
+  std::vector<Data> data{logits};
+  if (c.bias)
+    data.push_back(numbers("f32", {c.experts}, random));
+  data.push_back(empty("i32", {c.tokens, c.topk}));
+  data.push_back(empty("f32", {c.tokens, c.topk}));
+  std::string b = "memref<" + e + "xf32>";
+  Session session;
+  session.compare("moe_tile.kernel @k(%l: " + l +
+                      (c.bias ? ", %b: " + b : std::string()) + ", %i: " + i +
+                      ", %w: " + w + ") {\n  moe_tile.topk logits(%l : " + l +
+                      ")" + (c.bias ? " bias(%b : " + b + ")" : "") +
+                      " to(%i, %w : " + i + ", " + w + ")" + c.clauses +
+                      "\n  moe_tile.return\n}\n",
+                  data, 1, 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, Router,
+    testing::Values(
+        RouterCase{5, 128, 8, " renormalize"}, RouterCase{3, 60, 4, ""},
+        RouterCase{3, 7, 7, " scale 2.5", false, "bf16"},
+        RouterCase{6, 32, 4, " scoring(softmax_selected)"},
+        RouterCase{4, 64, 6, " scoring(softmax_selected) renormalize", true},
+        RouterCase{5, 256, 8,
+                   " scoring(sigmoid) groups 8 of 4 top2_sum renormalize "
+                   "scale 2.5",
+                   true},
+        RouterCase{2, 96, 3, " scoring(sigmoid) groups 6 of 2"}));

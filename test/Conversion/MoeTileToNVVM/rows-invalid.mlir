@@ -55,3 +55,11 @@ moe_tile.kernel @k(%x: memref<?x64xf32>) {
   moe_tile.store %b to %x[%c0, %c0] : !moe_tile.frag<1x64xf32> to memref<?x64xf32>
   moe_tile.return
 }
+
+// -----
+
+moe_tile.kernel @k(%l: memref<?x2048xf32>, %i: memref<?x8xi32>, %w: memref<?x8xf32>) {
+  // expected-error @below {{takes up to 1024 experts, 32 choices and 32 groups on GPUs, got 2048, 8 and 1}}
+  moe_tile.topk logits(%l : memref<?x2048xf32>) to(%i, %w : memref<?x8xi32>, memref<?x8xf32>)
+  moe_tile.return
+}

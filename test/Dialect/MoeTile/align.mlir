@@ -25,3 +25,18 @@ moe_tile.kernel @all(%map: memref<4xi32>, %t: i32, %n: memref<1xi32>, %slots: me
     experts 2 topk 2 block_m 16 pad 32
   moe_tile.return
 }
+
+// CHECK-LABEL: moe_tile.kernel @router
+// CHECK:         moe_tile.topk logits(%{{.*}} : memref<?x8xbf16>) to(%{{.*}}, %{{.*}} : memref<?x2xi32>, memref<?x2xf32>){{$}}
+moe_tile.kernel @router(%l: memref<?x8xbf16>, %i: memref<?x2xi32>, %w: memref<?x2xf32>) {
+  moe_tile.topk logits(%l : memref<?x8xbf16>) to(%i, %w : memref<?x2xi32>, memref<?x2xf32>)
+  moe_tile.return
+}
+
+// CHECK-LABEL: moe_tile.kernel @grouped
+// CHECK:         moe_tile.topk {{.*}} bias(%{{.*}} : memref<8xf32>) {{.*}} scoring(sigmoid) groups 4 of 2 top2_sum renormalize scale 2.500000e+00
+moe_tile.kernel @grouped(%l: memref<?x8xf32>, %b: memref<8xf32>, %i: memref<?x2xi32>, %w: memref<?x2xf32>) {
+  moe_tile.topk logits(%l : memref<?x8xf32>) bias(%b : memref<8xf32>) to(%i, %w : memref<?x2xi32>, memref<?x2xf32>)
+    scoring(sigmoid) groups 4 of 2 top2_sum renormalize scale 2.5
+  moe_tile.return
+}

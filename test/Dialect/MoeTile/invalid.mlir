@@ -992,3 +992,46 @@ moe_tile.kernel @k(%t: index, %v: memref<?xi32>, %table: memref<?x4xi32>, %count
   memref.store %c7, %count[%c0] : memref<1xi32>
   moe_tile.return
 }
+
+// -----
+
+moe_tile.kernel @k(%l: memref<?x8xf32>, %i: memref<?x9xi32>, %w: memref<?x9xf32>) {
+  // expected-error @below {{topk_c1: logits of type 'memref<?x8xf32>', ids of 'memref<?x9xi32>' and weights of 'memref<?x9xf32>' must have static E and 1 <= k <= E}}
+  moe_tile.topk logits(%l : memref<?x8xf32>) to(%i, %w : memref<?x9xi32>, memref<?x9xf32>)
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%l: memref<?x8xf32>, %i: memref<?x3xi32>, %w: memref<?x3xf32>) {
+  // expected-error @below {{topk_c2: 1 of 4 groups of 8 experts must divide them and hold 3}}
+  moe_tile.topk logits(%l : memref<?x8xf32>) to(%i, %w : memref<?x3xi32>, memref<?x3xf32>) groups 4 of 1
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%l: memref<?x8xf32>, %b: memref<7xf32>, %i: memref<?x3xi32>, %w: memref<?x3xf32>) {
+  // expected-error @below {{topk_c3: bias of type 'memref<7xf32>' for 8 experts}}
+  moe_tile.topk logits(%l : memref<?x8xf32>) bias(%b : memref<7xf32>) to(%i, %w : memref<?x3xi32>, memref<?x3xf32>)
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%l: memref<?x8xf32>, %i: memref<?x3xi32>, %w: memref<?x3xf32>) {
+  // expected-error @below {{topk_c3: top2_sum needs two experts in a group, got 1}}
+  moe_tile.topk logits(%l : memref<?x8xf32>) to(%i, %w : memref<?x3xi32>, memref<?x3xf32>) groups 8 of 4 top2_sum
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%l: memref<?x8xf32>, %i: memref<?x3xi32>, %w: memref<?x3xf32>) {
+  %c0 = arith.constant 0 : index
+  %c7 = arith.constant 7 : i32
+  // expected-error @below {{topk_c4: stands alone in its kernel, found memref.store}}
+  moe_tile.topk logits(%l : memref<?x8xf32>) to(%i, %w : memref<?x3xi32>, memref<?x3xf32>)
+  memref.store %c7, %i[%c0, %c0] : memref<?x3xi32>
+  moe_tile.return
+}

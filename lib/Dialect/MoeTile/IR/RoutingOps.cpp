@@ -23,6 +23,41 @@ void AlignOp::build(OpBuilder &builder, OperationState &state, Value ids,
         slots, places, valid, table, count, experts, topk, blockM, pad);
 }
 
+/// Fails if `op` shares its kernel with others, under `label`.
+static LogicalResult verifyAlone(Operation *op, StringRef label) {
+  if (auto kernel = dyn_cast<KernelOp>(op->getParentOp()))
+    for (Operation &other : kernel.getBody().front())
+      if (&other != op && !other.hasTrait<OpTrait::ConstantLike>() &&
+          !isa<memref::DimOp, AwaitLaunchOp, ReturnOp>(other))
+        return op->emitOpError() << label << ": stands alone in its kernel, "
+                                 << "found " << other.getName();
+  return success();
+}
+
+LogicalResult TopkOp::verify() {
+  int64_t experts = getExperts(), k = getK();
+  int64_t groups = getGroups(), chosen = getTopkGroups();
+  auto weights = cast<MemRefType>(getWeights().getType());
+  if (experts < 1 || k < 1 || k > experts || weights.getDimSize(1) != k)
+    return emitOpError("topk_c1: logits of type ")
+           << getLogits().getType() << ", ids of " << getIds().getType()
+           << " and weights of " << weights
+           << " must have static E and 1 <= k <= E";
+  if (groups < 1 || experts % groups || chosen < 1 || chosen > groups ||
+      experts / groups * chosen < k)
+    return emitOpError("topk_c2: ")
+           << chosen << " of " << groups << " groups of " << experts
+           << " experts must divide them and hold " << k;
+  if (getBias() &&
+      cast<MemRefType>(getBias().getType()).getDimSize(0) != experts)
+    return emitOpError("topk_c3: bias of type ")
+           << getBias().getType() << " for " << experts << " experts";
+  if (getTop2Sum() && experts / groups < 2)
+    return emitOpError("topk_c3: top2_sum needs two experts in a group, got ")
+           << experts / groups;
+  return verifyAlone(*this, "topk_c4");
+}
+
 LogicalResult AlignOp::verify() {
   constexpr int64_t maxExperts = 2048;
   int64_t experts = getExperts(), topk = getTopk();
@@ -50,11 +85,5 @@ LogicalResult AlignOp::verify() {
       return emitOpError("align_c3: count and device_tokens have one element, "
                          "got ")
              << one.getType();
-  if (auto kernel = dyn_cast<KernelOp>((*this)->getParentOp()))
-    for (Operation &op : kernel.getBody().front())
-      if (&op != getOperation() && !op.hasTrait<OpTrait::ConstantLike>() &&
-          !isa<memref::DimOp, AwaitLaunchOp, ReturnOp>(op))
-        return emitOpError("align_c4: stands alone in its kernel, found ")
-               << op.getName();
-  return success();
+  return verifyAlone(*this, "align_c4");
 }

@@ -88,6 +88,10 @@ def MoeTile_Divide : MoeTile_Enum<"Divide", "how a repeated team divides work", 
 def MoeTile_DivideAttr : MoeTile_EnumAttr<MoeTile_Divide, "divide">;
 def MoeTile_Grid : MoeTile_Enum<"Grid", "launch grid", [
   I32EnumAttrCase<"Persistent", 0, "persistent">, I32EnumAttrCase<"Tiles", 1, "tiles">]>;
+def MoeTile_Scoring : MoeTile_Enum<"Scoring", "scores from router logits", [
+  I32EnumAttrCase<"Softmax", 0, "softmax">, I32EnumAttrCase<"Sigmoid", 1, "sigmoid">,
+  I32EnumAttrCase<"SoftmaxSelected", 2, "softmax_selected">]>;
+def MoeTile_ScoringAttr : MoeTile_EnumAttr<MoeTile_Scoring, "scoring">;
 def MoeTile_CacheLevel : MoeTile_Enum<"CacheLevel", "target of a prefetch", [
   I32EnumAttrCase<"L1", 0, "l1">, I32EnumAttrCase<"L2", 1, "l2">]>;
 def MoeTile_CacheLevelAttr : MoeTile_EnumAttr<MoeTile_CacheLevel, "cache">;

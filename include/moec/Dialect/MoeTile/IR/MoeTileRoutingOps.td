@@ -77,4 +77,57 @@ def MoeTile_AlignOp : MoeTile_Op<"align", [MoeTile_SequentialOnly, AttrSizedOper
   let hasVerifier = 1;
 }
 
+def MoeTile_TopkOp : MoeTile_Op<"topk", [MoeTile_SequentialOnly]> {
+  let summary = "experts and weights of every token from router logits";
+  let description = [{
+    For each row t of the logits `[T, E]`: scores s by `scoring`: the softmax of
+    the row, the sigmoid of each logit, or the logits themselves
+    (`softmax_selected`). The k experts with the largest c = s + bias are chosen,
+    largest first; ties go to the lowest expert, a NaN ranks behind every number.
+    With several `groups` of E / groups neighbours only the best `topk_groups`
+    of them compete; a group's score is its largest c, or the sum of its two
+    largest (`top2_sum`).
+
+    ids[t, j] = the j-th choice; weights[t, j] = its s (`softmax_selected`: the
+    softmax over the chosen s), times `scale`; with `renormalize` divided by the
+    sum of the k of them, unless that is 0. All in f32, sums in any order.
+
+    Constraints:
+    * `topk_c1`: E and k are static, k is the extent of ids and of weights, 1 <= k <= E;
+    * `topk_c2`: groups divides E, 1 <= topk_groups <= groups, the chosen groups hold k experts;
+    * `topk_c3`: bias has E elements; `top2_sum` needs groups of two experts or more;
+    * `topk_c4`: it is the only operation of its kernel but for constants, `await_launch` and the return.
+
+    Example:
+    ```mlir
+    moe_tile.kernel @topk(%l: memref<?x256xf32>, %b: memref<256xf32>, %ids: memref<?x8xi32>, %w: memref<?x8xf32>) {
+      moe_tile.topk logits(%l : memref<?x256xf32>) bias(%b : memref<256xf32>)
+        to(%ids, %w : memref<?x8xi32>, memref<?x8xf32>)
+        scoring(sigmoid) groups 8 of 4 top2_sum renormalize scale 2.5
+      moe_tile.return
+    }
+    ```
+  }];
+  let arguments = (ins Arg<MemRefRankOf<[AnyFloat], [2]>, "logits", [MemRead]>:$logits,
+                       Arg<Optional<MemRefRankOf<[AnyFloat], [1]>>, "bias", [MemRead]>:$bias,
+                       Arg<MemRefRankOf<[I32], [2]>, "chosen experts", [MemWrite]>:$ids,
+                       Arg<MemRefRankOf<[F32], [2]>, "their weights", [MemWrite]>:$weights,
+                       DefaultValuedAttr<MoeTile_ScoringAttr, "Scoring::Softmax">:$scoring,
+                       DefaultValuedAttr<I64Attr, "1">:$groups, DefaultValuedAttr<I64Attr, "1">:$topk_groups,
+                       UnitAttr:$top2_sum, UnitAttr:$renormalize, DefaultValuedAttr<F64Attr, "1.0">:$scale);
+  let assemblyFormat = [{
+    `logits` `(` $logits `:` qualified(type($logits)) `)` (`bias` `(` $bias^ `:` qualified(type($bias)) `)`)?
+    `to` `(` $ids `,` $weights `:` qualified(type($ids)) `,` qualified(type($weights)) `)`
+    (`scoring` `(` custom<Word>($scoring)^ `)`)? (`groups` $groups^ `of` $topk_groups)? (`top2_sum` $top2_sum^)?
+    (`renormalize` $renormalize^)? (`scale` $scale^)? attr-dict
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Number of experts of a row of logits.
+    int64_t getExperts() { return ::llvm::cast<::mlir::MemRefType>(getLogits().getType()).getDimSize(1); }
+    /// Number of experts chosen for each token.
+    int64_t getK() { return ::llvm::cast<::mlir::MemRefType>(getIds().getType()).getDimSize(1); }
+  }];
+}
+
 #endif // MOEC_DIALECT_MOETILE_IR_MOETILEROUTINGOPS_TD
