@@ -44,7 +44,9 @@ if(NOT LLVM_ENABLE_RTTI)
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fno-rtti>)
 endif()
 foreach(sanitizer IN LISTS MOEC_SANITIZE)
-  add_compile_options(-fsanitize=${sanitizer} -fno-omit-frame-pointer)
+  # A finding of any sanitizer ends the program, so that a test fails.
+  add_compile_options(-fsanitize=${sanitizer} -fno-sanitize-recover=${sanitizer}
+                      -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${sanitizer})
 endforeach()
 if(MOEC_COVERAGE)

@@ -49,7 +49,7 @@ config.available_features.add(platform.machine())
 
 
 # A stock mlir-opt cannot load a plugin that was built with sanitizers.
-if not config.moec_sanitize:
+if not config.sanitize:
     config.available_features.add("plugin")
 
 # Code of instrumented libraries needs an instrumented program around it.
@@ -66,4 +66,11 @@ if os.environ.get("MOEC_FULL"):
     config.available_features.add("full")
 if os.path.exists(os.path.join(config.moec_source_root, "build-static", "bin", "moe-opt")):
     config.available_features.add("static-tools")
-config.environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "")
+
+# LLVM's headers poison the free part of an allocator's slab where they are compiled
+# with sanitizers; its libraries, which are not, would never lift that.
+if config.sanitize:
+    config.environment["ASAN_OPTIONS"] = os.environ.get(
+        "ASAN_OPTIONS", "allow_user_poisoning=0")
+    config.environment["UBSAN_OPTIONS"] = os.environ.get(
+        "UBSAN_OPTIONS", "print_stacktrace=1")

@@ -21,6 +21,23 @@
 #include <random>
 #include <thread>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#include <sanitizer/lsan_interface.h>
+using LeaksExpected = __lsan::ScopedDisabler;
+#define MOEC_LEAKS_EXPECTED
+#endif
+#endif
+#ifndef MOEC_LEAKS_EXPECTED
+namespace {
+/// Where there is a leak checker: what this thread allocates meanwhile may
+/// leak.
+struct LeaksExpected {
+  LeaksExpected() {}
+};
+} // namespace
+#endif
+
 using namespace mlir;
 using namespace mlir::moe;
 
@@ -230,8 +247,12 @@ llvm.func @k(%argv: !llvm.ptr, %worker: i64, %workers: i64) {
   llvm.store %x, %argv : i32, !llvm.ptr
   llvm.return
 })");
-  EXPECT_TRUE(
-      failed(emitObject(*module, *findCpuIsa("avx2"), std::string("k"))));
+  {
+    // The guard leaves the back end by a jump: what it held then is lost.
+    LeaksExpected leaks;
+    EXPECT_TRUE(
+        failed(emitObject(*module, *findCpuIsa("avx2"), std::string("k"))));
+  }
   EXPECT_TRUE(said("code generation failed: ")) << messages;
   // The process goes on.
   module = parse(expKernel);
