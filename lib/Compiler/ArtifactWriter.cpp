@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moec/Compiler/Compile.h"
+#include "moec/Support/FileIO.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include "llvm/Support/FileSystem.h"
@@ -17,14 +18,50 @@
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utility>
 
 using namespace mlir;
 using namespace mlir::moe;
 namespace fs = llvm::sys::fs;
 
 namespace {
+/// A directory that is open and locked; the lock ends with the process.
+class DirectoryLock {
+public:
+  DirectoryLock() = default;
+  DirectoryLock(DirectoryLock &&other)
+      : descriptor(std::exchange(other.descriptor, -1)) {}
+  DirectoryLock &operator=(DirectoryLock &&other) {
+    std::swap(descriptor, other.descriptor);
+    return *this;
+  }
+  ~DirectoryLock() {
+    if (descriptor >= 0)
+      ::close(descriptor);
+  }
+  enum class Result { Locked, Taken, Unsupported };
+  /// Taken: by another one, or `path` is not what it was a moment ago.
+  Result lock(const std::string &path) {
+    descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0)
+      return errno == ENOENT ? Result::Taken : Result::Unsupported;
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0)
+      return errno == EWOULDBLOCK ? Result::Taken : Result::Unsupported;
+    struct stat opened, named;
+    bool same = ::fstat(descriptor, &opened) == 0 &&
+                ::lstat(path.c_str(), &named) == 0 &&
+                opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+    return same ? Result::Locked : Result::Taken;
+  }
+
+private:
+  int descriptor = -1;
+};
+
 /// A directory of a fresh name beside another one; removed unless moved away.
 class Staging {
 public:
@@ -35,15 +72,21 @@ public:
   /// The mode is that of any new directory, not that of a private one.
   std::error_code create(StringRef beside) {
     for (int attempt = 0; attempt < 100; ++attempt) {
-      SmallString<128> candidate;
-      fs::createUniquePath(beside + ".tmp-%%%%%%%%", candidate,
-                           /*MakeAbsolute=*/false);
+      std::string candidate = temporaryName(beside);
       std::error_code error = fs::create_directory(
           candidate, /*IgnoreExisting=*/false, fs::perms::all_all);
-      if (!error)
-        path = candidate;
-      if (error != std::errc::file_exists)
+      if (error == std::errc::file_exists)
+        continue;
+      if (error)
         return error;
+      // Another writer takes what nobody has locked for a dead one's. Where the
+      // file system has no locks, nothing is ever taken for that.
+      if (lock.lock(candidate) == DirectoryLock::Result::Taken) {
+        lock = DirectoryLock();
+        continue;
+      }
+      path = candidate;
+      return {};
     }
     return std::make_error_code(std::errc::file_exists);
   }
@@ -62,8 +105,28 @@ public:
   }
 
   SmallString<128> path;
+
+private:
+  DirectoryLock lock;
 };
 } // namespace
+
+/// Removes what writers of `target` left that were killed in the middle.
+static void removeLeftovers(StringRef target) {
+  StringRef name = llvm::sys::path::filename(target);
+  std::vector<std::string> leftovers;
+  std::error_code error;
+  for (fs::directory_iterator it(llvm::sys::path::parent_path(target), error),
+       end;
+       !error && it != end; it.increment(error))
+    if (isTemporaryNameOf(llvm::sys::path::filename(it->path()), name))
+      leftovers.push_back(it->path());
+  for (const std::string &leftover : leftovers) {
+    DirectoryLock lock;
+    if (lock.lock(leftover) == DirectoryLock::Result::Locked)
+      fs::remove_directories(leftover);
+  }
+}
 
 /// Whether the directory may be replaced: an artifact, or empty.
 static bool isReplaceable(StringRef directory) {
@@ -136,6 +199,7 @@ LogicalResult mlir::moe::writeArtifact(Location location,
           fs::create_directories(llvm::sys::path::parent_path(target)))
     return refuse(error.message());
 
+  removeLeftovers(target);
   Staging staging;
   if (std::error_code error = staging.create(target))
     return refuse(error.message());

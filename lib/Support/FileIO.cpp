@@ -7,10 +7,31 @@
 //===----------------------------------------------------------------------===//
 
 #include "moec/Support/FileIO.h"
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <random>
+
 using namespace mlir::moe;
+
+static constexpr llvm::StringRef suffix = ".tmp-";
+static constexpr size_t digits = 8;
+
+std::string mlir::moe::temporaryName(llvm::StringRef path) {
+  static thread_local std::random_device random;
+  std::string number = llvm::utohexstr(random(), /*LowerCase=*/true, digits);
+  return (path + suffix + number).str();
+}
+
+bool mlir::moe::isTemporaryNameOf(llvm::StringRef name, llvm::StringRef path) {
+  return name.consume_front(path) && name.consume_front(suffix) &&
+         name.size() == digits && llvm::all_of(name, [](char digit) {
+           return llvm::isHexDigit(digit) && !llvm::isUpper(digit);
+         });
+}
 
 /// Runs `write`; an error that stayed in the stream would end the process in
 /// its destructor, so it is taken out here.
@@ -43,24 +64,26 @@ mlir::moe::writeFile(llvm::StringRef path,
     return error ? fail(error.message()) : llvm::Error::success();
   }
 
-  llvm::Expected<llvm::sys::fs::TempFile> temp =
-      llvm::sys::fs::TempFile::create(path + ".tmp-%%%%%%%%",
-                                      llvm::sys::fs::all_read |
-                                          llvm::sys::fs::all_write);
-  if (!temp)
-    return fail(llvm::toString(temp.takeError()));
+  std::string temporary;
+  int descriptor = -1;
   std::error_code error;
+  do {
+    temporary = temporaryName(path);
+    error = llvm::sys::fs::openFileForWrite(temporary, descriptor,
+                                            llvm::sys::fs::CD_CreateNew);
+  } while (error == std::errc::file_exists);
+  if (error)
+    return fail(error.message());
+  llvm::sys::RemoveFileOnSignal(temporary);
+  llvm::scope_exit keepNothing([&] {
+    llvm::sys::fs::remove(temporary);
+    llvm::sys::DontRemoveFileOnSignal(temporary);
+  });
   {
-    llvm::raw_fd_ostream os(temp->FD, /*shouldClose=*/false);
+    llvm::raw_fd_ostream os(descriptor, /*shouldClose=*/true);
     error = writeTo(os, write);
   }
-  if (error) {
-    llvm::consumeError(temp->discard());
-    return fail(error.message());
-  }
-  if (llvm::Error kept = temp->keep(path)) {
-    llvm::consumeError(temp->discard());
-    return fail(llvm::toString(std::move(kept)));
-  }
-  return llvm::Error::success();
+  if (!error)
+    error = llvm::sys::fs::rename(temporary, path);
+  return error ? fail(error.message()) : llvm::Error::success();
 }

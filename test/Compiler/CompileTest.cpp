@@ -15,9 +15,15 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <chrono>
 #include <cmath>
+#include <csignal>
+#include <fcntl.h>
 #include <random>
+#include <sys/file.h>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -320,6 +326,73 @@ TEST_F(ArtifactTest, UnwritableFilesLeaveNothing) {
   EXPECT_TRUE(failed(write(scratch.file("out"))));
   EXPECT_TRUE(said("cannot write artifact")) << messages;
   EXPECT_TRUE(list(scratch.path).empty());
+}
+
+TEST_F(ArtifactTest, RemovesWhatKilledWritersLeft) {
+  using namespace llvm::sys;
+  // A name that looks like a pattern to LLVM's unique names.
+  std::string directory = scratch.file("a%b"), path = directory + "/50%";
+  ASSERT_FALSE(fs::create_directory(directory));
+  for (const char *name :
+       {"50%.tmp-0123abcd", "50%.tmp-0123abc", "50%.tmp-0123abcde",
+        "50%.tmp-0123abcg", "51%.tmp-0123abcd", "50%.tmp-live"})
+    ASSERT_FALSE(fs::create_directory(directory + "/" + name));
+  std::error_code error;
+  llvm::raw_fd_ostream(directory + "/50%.tmp-0123abcd/k.so", error) << "half";
+  ASSERT_FALSE(error);
+  // A file is nobody's staging directory.
+  llvm::raw_fd_ostream(directory + "/50%.tmp-11111111", error) << "notes";
+  // One of a writer that lives.
+  std::string live = directory + "/50%.tmp-22222222";
+  ASSERT_FALSE(fs::create_directory(live));
+  int descriptor = ::open(live.c_str(), O_RDONLY | O_DIRECTORY);
+  ASSERT_EQ(::flock(descriptor, LOCK_EX), 0);
+
+  ASSERT_TRUE(succeeded(write(path))) << messages;
+  std::vector<std::string> left = {"50%",
+                                   "50%.tmp-0123abc",
+                                   "50%.tmp-0123abcde",
+                                   "50%.tmp-0123abcg",
+                                   "50%.tmp-11111111",
+                                   "50%.tmp-22222222",
+                                   "50%.tmp-live",
+                                   "51%.tmp-0123abcd"};
+  EXPECT_EQ(list(directory), left);
+  EXPECT_EQ(list(path), contents);
+  // It dies, and the next one clears up.
+  ::close(descriptor);
+  ASSERT_TRUE(succeeded(write(path))) << messages;
+  left.erase(llvm::find(left, "50%.tmp-22222222"));
+  EXPECT_EQ(list(directory), left);
+}
+
+TEST_F(ArtifactTest, KilledInTheMiddle) {
+  // Processes that write without end and die at some moment: whatever moment it
+  // is, the artifact is whole, and the next writer leaves nothing else.
+  std::string path = scratch.file("out");
+  layer.code[0].sharedObject = std::string(8 << 20, 'x');
+  size_t left = 0;
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    ASSERT_TRUE(succeeded(write(path))) << messages;
+    ASSERT_EQ(list(scratch.path), std::vector<std::string>{"out"});
+    pid_t child = ::fork();
+    if (child == 0) {
+      while (succeeded(write(path)))
+        ;
+      ::_exit(1);
+    }
+    // Some time after it began to write one.
+    while (list(scratch.path).size() == 1)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::this_thread::sleep_for(std::chrono::microseconds(100 * repeat));
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFSIGNALED(status));
+    EXPECT_EQ(list(path), contents);
+    left += list(scratch.path).size() - 1;
+  }
+  EXPECT_GT(left, 0u) << "no writer died in the middle";
 }
 
 TEST_F(ArtifactTest, ManyWriters) {

@@ -12,6 +12,7 @@
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
+#include <string>
 
 namespace llvm {
 class raw_ostream;
@@ -25,6 +26,14 @@ namespace mlir::moe {
 /// regular file (a device, a pipe) is written directly.
 llvm::Error writeFile(llvm::StringRef path,
                       llvm::function_ref<void(llvm::raw_ostream &)> write);
+
+/// A random name of eight hexadecimal digits behind `path` and ".tmp-". LLVM's
+/// functions for unique names would also replace every '%' of `path`.
+std::string temporaryName(llvm::StringRef path);
+
+/// Whether `name` is what `temporaryName(path)` may have been, both without
+/// directories.
+bool isTemporaryNameOf(llvm::StringRef name, llvm::StringRef path);
 
 } // namespace mlir::moe
 
