@@ -329,6 +329,11 @@ LogicalResult GpuLaunchReader::readMap(DictionaryAttr dict, Value memory) {
   if (!box)
     return parameterError() << "tensor map: needs box = array<i64: ...>";
   map.box.assign(box.asArrayRef().begin(), box.asArrayRef().end());
+  // A box of more dimensions sees the memory with extents of 1 in front.
+  while (map.dims.size() < map.box.size() && map.dims.size() < 5) {
+    map.dims.push_back(TokenSize{0, 1, 1});
+    map.strides.push_back(*stride);
+  }
   FailureOr<int64_t> swizzle = integer(dict, "swizzle", 0);
   FailureOr<int64_t> l2 = integer(dict, "l2", 0);
   if (failed(swizzle) || failed(l2))

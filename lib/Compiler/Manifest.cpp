@@ -215,6 +215,14 @@ std::string mlir::moe::printManifest(const Manifest &manifest) {
         for (const auto &[name, value] : manifest.dims)
           json.attribute(name, value);
       });
+      // Sums are taken in a fixed order unless a configuration gives that up.
+      json.attribute(
+          "deterministic",
+          llvm::none_of(manifest.variants, [](const ManifestVariant &variant) {
+            return !variant.configs.empty() &&
+                   StringRef(variant.configs.front())
+                       .contains("deterministic = false");
+          }));
     });
     if (!manifest.missingTargets.empty())
       json.attributeArray("missing_targets", [&] {

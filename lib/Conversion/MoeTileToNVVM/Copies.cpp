@@ -88,6 +88,9 @@ LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
                             "memory is another view of one: ")
              << memory.type;
   }
+  // A row dimension that the view has added stays, for the rows beyond its one.
+  if (access.getMemoryDim(0) >= 0)
+    added = std::min(added, access.getMemoryDim(0));
   if (rank - added > 5)
     return op.emitOpError("a descriptor has at most 5 dimensions, this memory ")
            << rank - added;

@@ -147,15 +147,16 @@ Value KernelEmitter::elementOffset(tile::TileAccess access, Value row, Value r,
         index = add(index, c);
         reach = tileCols;
       }
-      // Tiles start at multiples of their size: they stay inside of an extent
-      // that is one too. Rows below a limit exist.
+      // Tiles start at multiples of their size: they, and the pieces in which
+      // they are stored, stay inside of an extent that is one too. Rows below a
+      // limit exist.
       int64_t size = memory.type.getDimSize(d);
       bool limited = access.getMemoryDim(0) == d &&
                      isa<tile::StoreOp>(access.getOperation()) &&
                      cast<tile::StoreOp>(access.getOperation()).getLimit();
       bool mayLeave = reach > 1 && !limited &&
                       (memory.type.isDynamicDim(d) || boxes || granule != 1 ||
-                       size % reach != 0);
+                       size % std::max(reach, tileColumns) != 0);
       if (mayLeave)
         inside = both(inside,
                       cmp(arith::CmpIPredicate::slt, index, extent(memory, d)));

@@ -775,6 +775,9 @@ LogicalResult KernelEmitter::emit() {
   if (failed(addArguments()) || failed(placeOnChip()))
     return failure();
   hoistRowOperands();
+  kernel.walk([&](tile::BlockListOp list) {
+    tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());
+  });
   if (sharedBytes)
     sharedGlobal = getDynamicSharedMemory(func->getParentOp(), loc);
   if (!rings.empty())

@@ -210,6 +210,8 @@ private:
   int64_t sharedBytes = 0;
   Team team;
   bool pdl = false;
+  /// Columns of the widest tile of the lists.
+  int64_t tileColumns = 1;
 };
 
 /// The external array of dynamic shared memory of the module, made on demand:

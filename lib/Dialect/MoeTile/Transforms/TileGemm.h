@@ -83,8 +83,9 @@ FailureOr<const ExplicitTarget *> targetOf(const TileGemm &gemm);
 
 /// The staging buffers through which a staged store goes: their type and
 /// number; none for a direct store. A bulk store has one for the whole result,
-/// whose rows are padded so that threads write it without bank conflicts. Fails, with the numbers, for a tile that
-/// does not split into pieces of 128 bytes.
+/// whose rows are padded so that threads write it without bank conflicts.
+/// Fails, with the numbers, for a tile that does not split into pieces of 128
+/// bytes.
 struct Staging {
   BufType type;
   int64_t count = 0, pieces = 0;
