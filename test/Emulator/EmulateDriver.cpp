@@ -112,6 +112,7 @@ static emu::TensorMap makeMap(DictionaryAttr d, TestBuffer &buffer) {
                  .Case("bf16", emu::MapType::BF16)
                  .Case("f16", emu::MapType::F16)
                  .Case("f32", emu::MapType::F32)
+                 .Case("i32", emu::MapType::I32)
                  .Default(emu::MapType::U8);
   map.swizzle = static_cast<emu::MapSwizzle>(
       llvm::Log2_64(std::max<int64_t>(number(d, "swizzle"), 16)) - 4);
