@@ -143,14 +143,9 @@ static uint8_t *atomicPlace(Exec &x, const Instr &i, unsigned lane,
     x.machine.observe(x.warp, address, i.flags & memAcquire);
     x.machine.publish(x.warp, address, i.flags & memRelease);
   } else if (at.block) {
-    // Atomics on shared memory do not race with each other; only the bytes
-    // must have been written.
-    Cell &cell = at.block->cells[at.offset / 4];
-    if (x.machine.options.checkShared && (cell.init & 0xF) == 0) {
-      x.machine.report(x, i, lane, Kind::Uninitialised,
-                       "updates shared memory that nobody wrote");
+    x.machine.shadowAtomic(x.warp, lane, i.place, *at.block, at.offset, bytes);
+    if (x.machine.stopped)
       return nullptr;
-    }
   }
   ++x.machine.effects;
   return at.host;

@@ -65,7 +65,7 @@ struct Buffer {
 // Shared memory and its shadow
 //===----------------------------------------------------------------------===//
 
-enum class AccessKind : uint8_t { Generic, CpAsync, Async };
+enum class AccessKind : uint8_t { Generic, CpAsync, Async, Atomic };
 
 /// A write that shadow cells refer to.
 struct WriteEvent {
@@ -208,6 +208,8 @@ struct Block {
   std::vector<std::unique_ptr<Warp>> warps;
   std::vector<uint8_t> shared;
   std::vector<Cell> cells;
+  /// Of cells last written by atomics: the write before those, and its lane.
+  std::map<uint32_t, std::pair<uint32_t, uint8_t>> beforeAtomics;
   std::map<uint32_t, MBarrier> mbarriers;
   NamedBarrier barriers[16];
   std::vector<Warpgroup> warpgroups;
@@ -381,6 +383,9 @@ struct Machine {
   /// A generic read.
   void shadowRead(Warp &warp, int lane, uint32_t place, Block &block,
                   uint32_t offset, uint64_t bytes);
+  /// A read-modify-write: unordered with its like, ordered with all else.
+  void shadowAtomic(Warp &warp, int lane, uint32_t place, Block &block,
+                    uint32_t offset, uint64_t bytes);
   /// A read by TMA or wgmma that `agent` stamps with `clock`. Appends the
   /// events read to `writes` if given.
   void shadowAsyncRead(const Warp &warp, int lane, uint32_t place, Block &block,
@@ -389,7 +394,8 @@ struct Machine {
   /// Whether the async proxy may read what event `write` wrote; reports.
   bool orderedForAsync(const Warp &warp, int lane, uint32_t place, Block &block,
                        uint32_t offset, uint32_t write);
-  uint32_t genericEvent(Warp &warp, uint32_t place);
+  uint32_t genericEvent(Warp &warp, uint32_t place,
+                        AccessKind kind = AccessKind::Generic);
   uint32_t newEvent(Cluster &cluster, WriteEvent event);
   std::string eventText(Cluster &cluster, uint32_t event) const;
 

@@ -15,15 +15,14 @@ uint32_t Machine::newEvent(Cluster &cluster, WriteEvent event) {
   return cluster.events.size() - 1;
 }
 
-uint32_t Machine::genericEvent(Warp &warp, uint32_t place) {
+uint32_t Machine::genericEvent(Warp &warp, uint32_t place, AccessKind kind) {
   if (warp.lastEventPlace == place && warp.lastEventClock == warp.clock)
     return warp.lastEvent;
   warp.lastEventPlace = place;
   warp.lastEventClock = warp.clock;
-  return warp.lastEvent =
-             newEvent(*warp.block->cluster,
-                      {warp.agent, warp.clock, place,
-                       static_cast<uint16_t>(warp.agent), AccessKind::Generic});
+  return warp.lastEvent = newEvent(*warp.block->cluster,
+                                   {warp.agent, warp.clock, place,
+                                    static_cast<uint16_t>(warp.agent), kind});
 }
 
 std::string Machine::eventText(Cluster &cluster, uint32_t event) const {
@@ -34,6 +33,7 @@ std::string Machine::eventText(Cluster &cluster, uint32_t event) const {
     who += format(" of block %u of the cluster", e.warp / perBlock);
   const char *how = e.kind == AccessKind::Async     ? "bulk copy"
                     : e.kind == AccessKind::CpAsync ? "cp.async"
+                    : e.kind == AccessKind::Atomic  ? "atomic"
                                                     : "write";
   return format("%s%s by %s at %s", how,
                 e.clock == ~0u ? " still in flight" : "", who.c_str(),
@@ -166,6 +166,41 @@ void Machine::shadowRead(Warp &warp, int lane, uint32_t place, Block &block,
     cell.readLane = cell.readLane == noLane || cell.readLane == laneByte
                         ? laneByte
                         : collectiveLane;
+  }
+}
+
+void Machine::shadowAtomic(Warp &warp, int lane, uint32_t place, Block &block,
+                           uint32_t offset, uint64_t bytes) {
+  if (!options.checkShared)
+    return;
+  Cluster &cluster = *block.cluster;
+  uint32_t event = genericEvent(warp, place, AccessKind::Atomic);
+  for (uint32_t c = offset / 4, e = (offset + bytes + 3) / 4; c < e; ++c) {
+    Cell &cell = block.cells[c];
+    uint8_t mask = maskOf(c, offset, bytes);
+    // Among atomics the last one stands for all.
+    if (cell.write && cluster.events[cell.write].kind == AccessKind::Atomic) {
+      auto [before, beforeLane] = block.beforeAtomics[c];
+      if (before &&
+          !knowsWrite(warp, lane, cluster.events[before], beforeLane)) {
+        report(&warp, lane, place, Kind::Race,
+               "updates " + where(c * 4) + " without order after the " +
+                   eventText(cluster, before));
+        return;
+      }
+      cell.write = event;
+      cell.writeLane = lane;
+      continue;
+    }
+    block.beforeAtomics[c] = {cell.write, cell.writeLane};
+    if ((cell.init & mask) != mask) {
+      report(&warp, lane, place, Kind::Uninitialised,
+             "updates " + where(c * 4) + ", which nobody wrote");
+      return;
+    }
+    shadowWrite(warp, lane, place, block, c * 4, 4, event, /*async=*/false);
+    if (stopped)
+      return;
   }
 }
 

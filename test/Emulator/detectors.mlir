@@ -43,6 +43,8 @@
 // RUN: not %emulate %s --only=wgmma_three_warps | FileCheck %s --check-prefix=WGMMA-THREE-WARPS
 // RUN: not %emulate %s --only=descriptor | FileCheck %s --check-prefix=DESCRIPTOR
 // RUN: not %emulate %s --only=early_start | FileCheck %s --check-prefix=EARLY-START
+// RUN: not %emulate %s --only=race_atomic | FileCheck %s --check-prefix=RACE-ATOMIC
+// RUN: not %emulate %s --only=atomic_unordered | FileCheck %s --check-prefix=ATOMIC-UNORDERED
 
 !acc = !llvm.struct<(f32, f32, f32, f32)>
 
@@ -93,7 +95,9 @@ module attributes {
     {kernel = "wgmma_three_warps", grid = [1], block = [128], smem = 4096, args = [{buffer = "in"}, {buffer = "out"}]},
     {kernel = "descriptor", grid = [1], block = [128], smem = 4096, args = [{buffer = "in"}, {buffer = "out"}]},
     {kernel = "early_start", grid = [1], block = [64], smem = 4096, args = [{buffer = "in"}, {buffer = "out"}]},
-    {kernel = "early_start", grid = [2], block = [64], smem = 4096, args = [{buffer = "in"}, {buffer = "out"}], early}]
+    {kernel = "early_start", grid = [2], block = [64], smem = 4096, args = [{buffer = "in"}, {buffer = "out"}], early},
+    {kernel = "race_atomic", grid = [1], block = [64], smem = 4096, args = [{buffer = "in"}, {buffer = "out"}]},
+    {kernel = "atomic_unordered", grid = [1], block = [64], smem = 4096, args = [{buffer = "in"}, {buffer = "out"}]}]
 } {
   llvm.mlir.global external @smem() {addr_space = 3 : i32, alignment = 1024 : i64} : !llvm.array<0 x i8>
 
@@ -729,6 +733,36 @@ module attributes {
       }
       nvvm.griddepcontrol launch_dependents
     }
+    llvm.return
+  }
+
+  // RACE-ATOMIC: detectors.mlir:{{[0-9]+:[0-9]+}}: race: '{{.*}}reads shared memory at 0x400 without order after the atomic by warp
+  llvm.func @race_atomic(%in: !llvm.ptr<1>, %out: !llvm.ptr<1>) attributes {nvvm.kernel} {
+    %c0 = arith.constant 0 : i32
+    %c1 = arith.constant 1 : i32
+    %tid = nvvm.read.ptx.sreg.tid.x : i32
+    %smem = llvm.mlir.addressof @smem : !llvm.ptr<3>
+    %isFirst = arith.cmpi eq, %tid, %c0 : i32
+    scf.if %isFirst {
+      llvm.store %c0, %smem : i32, !llvm.ptr<3>
+    }
+    nvvm.barrier
+    %o = llvm.atomicrmw add %smem, %c1 monotonic : !llvm.ptr<3>, i32
+    %v = llvm.load %smem : !llvm.ptr<3> -> i32
+    llvm.return
+  }
+
+  // ATOMIC-UNORDERED: detectors.mlir:{{[0-9]+:[0-9]+}}: race: '{{.*}}updates shared memory at 0x400 without order after the write by warp 0
+  llvm.func @atomic_unordered(%in: !llvm.ptr<1>, %out: !llvm.ptr<1>) attributes {nvvm.kernel} {
+    %c0 = arith.constant 0 : i32
+    %c1 = arith.constant 1 : i32
+    %tid = nvvm.read.ptx.sreg.tid.x : i32
+    %smem = llvm.mlir.addressof @smem : !llvm.ptr<3>
+    %isFirst = arith.cmpi eq, %tid, %c0 : i32
+    scf.if %isFirst {
+      llvm.store %c0, %smem : i32, !llvm.ptr<3>
+    }
+    %o = llvm.atomicrmw add %smem, %c1 monotonic : !llvm.ptr<3>, i32
     llvm.return
   }
 }
