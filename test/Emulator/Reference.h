@@ -29,9 +29,7 @@ using TestBuffers = std::map<std::string, TestBuffer>;
 /// Runs the check that `spec` describes, prints a line, and says whether it
 /// passed. Checks: copy {from, to}; fill {buffer, value}; gemm {a, b, c, m, n,
 /// k and, optionally, rows: indices of A's rows (negative: a row of zeros),
-/// lda, ldc}; sum {a, b, c};
-/// swiglu {x, w, slots, table, y, blocks, h, i, topk};
-/// layer {x, ids, tw, w1, w2, out, t, topk, h, i}.
+/// lda, ldc}; sum {a, b, c}.
 bool runCheck(mlir::DictionaryAttr spec, const TestBuffers &buffers);
 
 #endif // MOEC_TEST_EMULATOR_REFERENCE_H
