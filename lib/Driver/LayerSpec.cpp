@@ -8,6 +8,7 @@
 
 #include "moec/Driver/LayerSpec.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "moec/Frontend/Dtype.h"
 #include "moec/Reference/Moe/Interpreter.h"
 
 using namespace mlir;
@@ -96,21 +97,24 @@ static SmallVector<Use> getUses(FusedExpertsOp op) {
   return uses;
 }
 
-/// The name that stands for the tolerance and is printed.
-static std::string getDtypeName(FusedExpertsOp op) {
-  if (QuantAttr quant = op.getW1QuantAttr()) {
-    Type elem = quant.getElem();
+std::string mlir::moe::getDtypeName(QuantAttr weight, QuantAttr activation,
+                                    Type hidden, bool factors) {
+  if (std::optional<Dtype> dtype =
+          findDtype(weight, activation, hidden, factors))
+    return getDtypeInfo(*dtype).name.str();
+  // A layer that is none of the list is named after its weights.
+  if (weight) {
+    Type elem = weight.getElem();
     if (elem.isInteger(4))
       return "w4a16";
     if (isa<Float4E2M1FNType>(elem))
-      return quant.getPacking() == Packing::Mx ? "mxfp4" : "nvfp4";
+      return isa<Float8E8M0FNUType>(weight.getScale()) ? "mxfp4" : "nvfp4";
     if (isa<FloatType>(elem) && elem.getIntOrFloatBitWidth() == 8)
-      return "fp8";
+      return isa<Float8E8M0FNUType>(weight.getScale()) ? "mxfp8" : "fp8";
     if (elem.isInteger(8))
-      return "int8";
+      return activation ? "w8a8" : "w8a16";
   }
-  std::optional<ElementType> type =
-      getStorageType(getElementTypeOrSelf(op.getX().getType()));
+  std::optional<ElementType> type = getStorageType(hidden);
   return type ? getElementTypeName(*type).str() : "unknown";
 }
 
@@ -138,7 +142,9 @@ static void readFusedExperts(FusedExpertsOp op, LayerSpec &spec,
   spec.topk = dim(op.getTopkIds(), 1);
   spec.hidden = dim(op.getW2(), 1);
   spec.inner = dim(op.getW1(), 1) / (op.getActivation().isGated() ? 2 : 1);
-  spec.dtype = getDtypeName(op);
+  spec.dtype = getDtypeName(op.getW1QuantAttr(), op.getActQuantAttr(),
+                            getElementTypeOrSelf(op.getX().getType()),
+                            op.getW1Global() != nullptr);
   // Scales lack the reduction: they take it from the weight before them.
   for (StringRef weight : {"w1", "w2", "shared_w1", "shared_w2"}) {
     const ArgumentSpec *values = spec.find(weight);

@@ -7,6 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "moec/Driver/Runner.h"
+#include "mlir/AsmParser/AsmParser.h"
+#include "mlir/IR/Diagnostics.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
 #include <chrono>
@@ -88,6 +90,55 @@ static ArgumentRole getRoleByName(StringRef name) {
   return ArgumentRole::Plain;
 }
 
+/// The manifest; null where it is no JSON, which the run time has told.
+static llvm::json::Value readManifest(const moec_layer &layer) {
+  Expected<llvm::json::Value> manifest =
+      llvm::json::parse(moec_manifest(&layer));
+  if (manifest)
+    return std::move(*manifest);
+  llvm::consumeError(manifest.takeError());
+  return nullptr;
+}
+
+/// The dtype's name by what the manifest says of quantisation, which is in the
+/// syntax of the IR; empty where it says nothing that is understood.
+static std::string readDtype(const moec_layer &layer) {
+  llvm::json::Value manifest = readManifest(layer);
+  const llvm::json::Object *dims = manifest.getAsObject();
+  if ((dims = dims ? dims->getObject("layer") : nullptr))
+    dims = dims->getObject("dims");
+  if (!dims)
+    return "";
+  MLIRContext context(MLIRContext::Threading::DISABLED);
+  context.loadDialect<MoeDialect>();
+  // What another version wrote is no error here.
+  ScopedDiagnosticHandler silent(&context, [](Diagnostic &) {});
+  bool understood = true;
+  auto readQuant = [&](StringRef key) -> QuantAttr {
+    std::optional<StringRef> text = dims->getString(key);
+    if (!text)
+      return {};
+    auto quant = dyn_cast_or_null<QuantAttr>(parseAttribute(*text, &context));
+    understood &= quant != nullptr;
+    return quant;
+  };
+  QuantAttr weight = readQuant("w1_quant");
+  QuantAttr activation = readQuant("act_quant");
+  std::optional<StringRef> hidden = dims->getString("dtype");
+  Type type = hidden ? parseType(*hidden, &context) : Type();
+  if (!understood || !type)
+    return "";
+  bool factors = false;
+  for (int i = 0; i < moec_argument_count(&layer); ++i) {
+    Expected<moec_argument_info> info = getArgument(layer, i);
+    if (info)
+      factors |= StringRef(info->name) == "w1_global";
+    else
+      llvm::consumeError(info.takeError());
+  }
+  return getDtypeName(weight, activation, type, factors);
+}
+
 Expected<LayerSpec> mlir::moe::readLayerSpec(const moec_layer &layer) {
   LayerSpec spec;
   spec.name = moec_layer_name(&layer);
@@ -133,7 +184,8 @@ Expected<LayerSpec> mlir::moe::readLayerSpec(const moec_layer &layer) {
     (info->role == MOEC_OUTPUT ? spec.results : spec.arguments)
         .push_back(std::move(argument));
   }
-  if (!spec.arguments.empty())
+  spec.dtype = readDtype(layer);
+  if (spec.dtype.empty() && !spec.arguments.empty())
     spec.dtype = getElementTypeName(spec.arguments[0].type).str();
   return spec;
 }
@@ -141,14 +193,8 @@ Expected<LayerSpec> mlir::moe::readLayerSpec(const moec_layer &layer) {
 /// "packed_by" of every argument, empty where there is none.
 static std::vector<std::string> readPackedBy(const moec_layer &layer) {
   std::vector<std::string> result(moec_argument_count(&layer));
-  Expected<llvm::json::Value> manifest =
-      llvm::json::parse(moec_manifest(&layer));
-  if (!manifest) {
-    // The run time has read the same text.
-    llvm::consumeError(manifest.takeError());
-    return result;
-  }
-  const llvm::json::Object *root = manifest->getAsObject();
+  llvm::json::Value manifest = readManifest(layer);
+  const llvm::json::Object *root = manifest.getAsObject();
   const llvm::json::Array *arguments =
       root ? root->getArray("arguments") : nullptr;
   for (size_t i = 0; arguments && i < arguments->size() && i < result.size();

@@ -139,3 +139,15 @@ QuantAttr moe::getActivationQuant(MLIRContext *context, Dtype dtype) {
 }
 
 bool moe::hasGlobalScale(Dtype dtype) { return dtype == Dtype::NvFp4; }
+
+std::optional<Dtype> moe::findDtype(QuantAttr weight, QuantAttr activation,
+                                    Type hidden, bool factors) {
+  MLIRContext *context = hidden.getContext();
+  for (const DtypeInfo &info : allDtypes())
+    if (getWeightQuant(context, info.dtype) == weight &&
+        getActivationQuant(context, info.dtype) == activation &&
+        getHiddenType(context, info.dtype) == hidden &&
+        hasGlobalScale(info.dtype) == factors)
+      return info.dtype;
+  return std::nullopt;
+}

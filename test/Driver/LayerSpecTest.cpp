@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "TestLayers.h"
+#include "mlir/AsmParser/AsmParser.h"
 #include <gtest/gtest.h>
 
 using namespace mlir;
@@ -49,6 +50,51 @@ TEST(LayerSpec, int4Layer) {
   EXPECT_EQ(spec.find("w1_scale")->role, ArgumentRole::Scale);
   EXPECT_EQ(spec.find("w1_zero")->role, ArgumentRole::ZeroPoint);
   EXPECT_EQ(spec.find("w2")->reduction, 64);
+}
+
+TEST(LayerSpec, dtypeNames) {
+  MLIRContext context;
+  context.loadDialect<MoeDialect>();
+  Type bf16 = BFloat16Type::get(&context), f32 = Float32Type::get(&context);
+  auto quant = [&](StringRef text) {
+    auto result = dyn_cast_or_null<QuantAttr>(
+        parseAttribute(("#moe.quant<" + text + ">").str(), &context));
+    EXPECT_TRUE(result) << text.str();
+    return result;
+  };
+  auto name = [&](StringRef weight, StringRef activation, Type hidden,
+                  bool factors = false) {
+    return getDtypeName(weight.empty() ? QuantAttr() : quant(weight),
+                        activation.empty() ? QuantAttr() : quant(activation),
+                        hidden, factors);
+  };
+  // Layers of the list.
+  EXPECT_EQ(name("", "", f32), "f32");
+  EXPECT_EQ(name("i4, granule = [1, 32], scale = bf16, zero = 8, "
+                 "packing = low_even",
+                 "", bf16),
+            "w4a16-g32");
+  EXPECT_EQ(name("f4E2M1FN, granule = [1, 16], scale = f8E4M3FN, packing = mx",
+                 "", bf16, true),
+            "nvfp4");
+  // Others are named after their weights; of f4 the scales tell which it is.
+  EXPECT_EQ(name("f4E2M1FN, granule = [1, 16], scale = f8E4M3FN, packing = mx",
+                 "", bf16),
+            "nvfp4");
+  EXPECT_EQ(name("f4E2M1FN, granule = [1, 32], scale = f8E8M0FNU, packing = mx",
+                 "", f32),
+            "mxfp4");
+  EXPECT_EQ(name("f8E4M3FN, granule = [1, 32], scale = f8E8M0FNU", "", bf16),
+            "mxfp8");
+  EXPECT_EQ(name("f8E5M2, granule = [64, 64], scale = f32", "", bf16), "fp8");
+  EXPECT_EQ(name("i8, granule = [1, 64], scale = f32", "", bf16), "w8a16");
+  EXPECT_EQ(name("i8, granule = [1, 64], scale = f32",
+                 "i8, granule = [1, *], scale = f32", bf16),
+            "w8a8");
+  EXPECT_EQ(name("i4, granule = [1, 48], scale = bf16, zero = 8, "
+                 "packing = low_even",
+                 "", f32),
+            "w4a16");
 }
 
 TEST(LayerSpec, otherFunctions) {

@@ -231,6 +231,32 @@ TEST(Dtype, NamesRoundTrip) {
   }
 }
 
+TEST(Dtype, IsFoundByItsAttributes) {
+  MLIRContext context;
+  context.loadDialect<MoeDialect>();
+  auto find = [&](Dtype weight, Dtype activation, Dtype hidden, bool factors) {
+    return findDtype(getWeightQuant(&context, weight),
+                     getActivationQuant(&context, activation),
+                     getHiddenType(&context, hidden), factors);
+  };
+  for (const DtypeInfo &info : allDtypes()) {
+    Dtype d = info.dtype;
+    EXPECT_EQ(find(d, d, d, hasGlobalScale(d)), d) << info.name.str();
+    // With one of the four of another kind it is none of the list.
+    EXPECT_EQ(find(d, d, d, !hasGlobalScale(d)), std::nullopt)
+        << info.name.str();
+    Dtype other = getActivationQuant(&context, d) ? Dtype::BF16 : Dtype::MxFp8;
+    EXPECT_EQ(find(d, other, d, hasGlobalScale(d)), std::nullopt)
+        << info.name.str();
+    if (getWeightQuant(&context, d)) {
+      EXPECT_EQ(find(d, d, Dtype::F16, hasGlobalScale(d)), std::nullopt)
+          << info.name.str();
+    }
+  }
+  EXPECT_EQ(find(Dtype::Fp8Block, Dtype::Fp8Token, Dtype::BF16, false),
+            std::nullopt);
+}
+
 /// The granules in the table are those of the attributes.
 TEST(Dtype, TableAgreesWithTheAttributes) {
   MLIRContext context;

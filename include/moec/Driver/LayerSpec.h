@@ -57,7 +57,8 @@ struct LayerSpec {
   std::string name;
   /// E on this rank, E over all ranks, k, H, I (gate and up each).
   int64_t experts = 0, globalExperts = 0, topk = 0, hidden = 0, inner = 0;
-  /// The name by which the tolerance is chosen: "bf16", "fp8", "w4a16", ...
+  /// How the weights are stored, as --dtype names it where that has a name for
+  /// it; the tolerance is chosen by it: "bf16", "fp8-block", "w4a16-g128", ...
   std::string dtype;
   /// Whether the function is one moe.fused_experts and nothing else of weight:
   /// a row of the result then depends on that row of the inputs alone.
@@ -68,6 +69,11 @@ struct LayerSpec {
   /// The argument of that name, or null.
   const ArgumentSpec *find(StringRef name) const;
 };
+
+/// The name of the dtype list for a layer of that kind (see findDtype); for one
+/// that is not in the list a name after the weights or, if they are plain, x.
+std::string getDtypeName(QuantAttr weight, QuantAttr activation, Type hidden,
+                         bool factors);
 
 /// Reads the specification of `function`. Names are those of the attribute
 /// `moe.name` of an argument, else those of the operands of the layer's

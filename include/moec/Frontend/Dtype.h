@@ -1,4 +1,4 @@
-//===- Dtype.h - The list of --dtype names ---------------*- C++ -*-===//
+//===- Dtype.h - The list of --dtype names ----------------------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -11,19 +11,21 @@
 //
 //  name                weights (quant of w1 and w2)          activations
 //  f32 bf16 f16        plain                                 the same type
-//  fp8-block           f8E4M3FN [128, 128], f32 scales       f8E4M3FN [1, 128],
-//  f32 scales fp8-token           f8E4M3FN [1, *], f32 f8E4M3FN [1, *], f32
-//  fp8-tensor          f8E4M3FN [*, *], f32                  f8E4M3FN [1, *],
-//  f32 w4a16-g128          i4 [1, 128], bf16, zero 8, low_even   bf16
+//  fp8-block           f8E4M3FN [128, 128], f32 scales       f8E4M3FN [1, 128]
+//  fp8-token           f8E4M3FN [1, *], f32                  f8E4M3FN [1, *]
+//  fp8-tensor          f8E4M3FN [*, *], f32                  f8E4M3FN [1, *]
+//  w4a16-g128          i4 [1, 128], bf16, zero 8, low_even   bf16
 //  w4a16-g64, -g32     i4 [1, 64], [1, 32], else the same    bf16
 //  w4a16-g128-exllama  i4 [1, 128], bf16, zero 8, exllama    bf16
 //  w4a16-g128-zp       i4 [1, 128], bf16, zero operand (i8)  bf16
 //  mxfp4               f4E2M1FN [1, 32], f8E8M0FNU, mx       bf16
-//  mxfp8               f8E4M3FN [1, 32], f8E8M0FNU           f8E4M3FN [1, 32],
-//  f8E8M0FNU nvfp4               f4E2M1FN [1, 16], f8E4M3FN, mx,       bf16
+//  mxfp8               f8E4M3FN [1, 32], f8E8M0FNU           f8E4M3FN [1, 32]
+//  nvfp4               f4E2M1FN [1, 16], f8E4M3FN, mx,       bf16
 //                      and an f32 factor per expert
-//  w8a8                i8 [1, *], f32                        i8 [1, *], f32
+//  w8a8                i8 [1, *], f32                        i8 [1, *]
 //  w8a16               i8 [1, *], bf16                       bf16
+//
+// Quantised activations have scales of the weights' scale type.
 //
 // x and the result are bf16 where the table does not say otherwise.
 //
@@ -76,6 +78,12 @@ const DtypeInfo &getDtypeInfo(Dtype dtype);
 
 /// The dtype called `name`; an error that lists all names if there is none.
 llvm::Expected<Dtype> parseDtype(StringRef name);
+
+/// The dtype of a layer with w1 quantised by `weight`, activations by
+/// `activation` (both null for none), x of type `hidden` and, if `factors`, an
+/// f32 factor per expert; none if the list has no such layer.
+std::optional<Dtype> findDtype(QuantAttr weight, QuantAttr activation,
+                               Type hidden, bool factors);
 
 /// Element type of x and of the result.
 FloatType getHiddenType(MLIRContext *context, Dtype dtype);
