@@ -318,10 +318,11 @@ static std::optional<int64_t>
 evaluateInt(ScalarOp::Code code, const ScalarType &type, int64_t a, int64_t b) {
   using C = ScalarOp::Code;
   uint64_t ua = asUnsigned(type, a), ub = asUnsigned(type, b);
-  bool divides = code == C::DivSI || code == C::DivUI || code == C::RemSI ||
-                 code == C::RemUI || code == C::CeilDivSI ||
-                 code == C::CeilDivUI || code == C::FloorDivSI;
-  if (divides && (b == 0 || (a == INT64_MIN && b == -1)))
+  bool dividesSigned = code == C::DivSI || code == C::RemSI ||
+                       code == C::CeilDivSI || code == C::FloorDivSI;
+  bool divides = dividesSigned || code == C::DivUI || code == C::RemUI ||
+                 code == C::CeilDivUI;
+  if ((divides && b == 0) || (dividesSigned && a == INT64_MIN && b == -1))
     return std::nullopt;
   switch (code) {
   case C::AddI:
@@ -365,7 +366,8 @@ evaluateInt(ScalarOp::Code code, const ScalarType &type, int64_t a, int64_t b) {
   case C::MinUI:
     return ua < ub ? a : b;
   case C::AbsI:
-    return a < 0 ? -a : a;
+    // The least number has no negation and stays what it is.
+    return a < 0 ? static_cast<int64_t>(0 - static_cast<uint64_t>(a)) : a;
   default:
     return std::nullopt;
   }

@@ -1,6 +1,7 @@
 // arith, math, scf and memref operations, with values that can be checked by hand.
 // RUN: moe-opt %s -moe-tile-interpret="functions=ints print" -o /dev/null | FileCheck %s --check-prefix=INTS
 // RUN: moe-opt %s -moe-tile-interpret="functions=narrow print" -o /dev/null | FileCheck %s --check-prefix=NARROW
+// RUN: moe-opt %s -moe-tile-interpret="functions=least print" -o /dev/null | FileCheck %s --check-prefix=LEAST
 // RUN: moe-opt %s -moe-tile-interpret="functions=floats print" -o /dev/null | FileCheck %s --check-prefix=FLOATS
 // RUN: moe-opt %s -moe-tile-interpret="functions=maths print" -o /dev/null | FileCheck %s --check-prefix=MATHS
 // RUN: moe-opt %s -moe-tile-interpret="functions=casts print" -o /dev/null | FileCheck %s --check-prefix=CASTS
@@ -120,6 +121,31 @@ moe_tile.kernel @narrow(%a: memref<2xi8> {moe_tile.test = {values = dense<[100, 
   memref.store %5, %o[%c5] : memref<7xi8>
   %6 = arith.shli %0, %eight : i8
   memref.store %6, %o[%c6] : memref<7xi8>
+  moe_tile.return
+}
+
+// The least i64 and -1, which unsigned are 2^63 and 2^64 - 1: 2^63 is smaller, the
+// quotient is 0, rounded up 1, the rest 2^63. The absolute value wraps.
+// LEAST: argument 1 = [0, 1, -9223372036854775808, -9223372036854775808, 1]
+moe_tile.kernel @least(%a: memref<2xi64> {moe_tile.test = {values = dense<[-9223372036854775808, -1]> : tensor<2xi64>}},
+                       %o: memref<5xi64> {moe_tile.test = {init = "undefined"}}) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %c3 = arith.constant 3 : index
+  %c4 = arith.constant 4 : index
+  %x = memref.load %a[%c0] : memref<2xi64>
+  %y = memref.load %a[%c1] : memref<2xi64>
+  %0 = arith.divui %x, %y : i64
+  memref.store %0, %o[%c0] : memref<5xi64>
+  %1 = arith.ceildivui %x, %y : i64
+  memref.store %1, %o[%c1] : memref<5xi64>
+  %2 = arith.remui %x, %y : i64
+  memref.store %2, %o[%c2] : memref<5xi64>
+  %3 = math.absi %x : i64
+  memref.store %3, %o[%c3] : memref<5xi64>
+  %4 = math.absi %y : i64
+  memref.store %4, %o[%c4] : memref<5xi64>
   moe_tile.return
 }
 
