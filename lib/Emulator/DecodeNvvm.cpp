@@ -15,7 +15,7 @@ using namespace mlir::moe;
 using namespace mlir::moe::emu;
 
 //===----------------------------------------------------------------------===//
-// Shared helpers
+// What several decoders need
 //===----------------------------------------------------------------------===//
 
 std::optional<uint32_t> Decoder::guard(Operation *op, Value predicate) {
