@@ -249,7 +249,9 @@ class Fuzzer:
                 print(f"{met[name]:8} {name}")
             missing = [name for name in known if not met[name]]
             print(f"{len(known) - len(missing)} of {len(known)} {title} met")
-            self.failures += [f"{name} was never met" for name in missing]
+            # A short run meets only what its few samples hold.
+            if not self.options.may_miss:
+                self.failures += [f"{name} was never met" for name in missing]
         total = self.options.count
         if self.counts["reached object code"] < 0.3 * total:
             self.failures.append("less than 30 % reached object code")
@@ -275,6 +277,7 @@ if __name__ == "__main__":
     parser.add_argument("--moe-opt", required=True)
     parser.add_argument("--tree", required=True, help="root of the sources")
     parser.add_argument("--count", type=int, default=200, help="modules in all")
+    parser.add_argument("--may-miss", action="store_true", help="ops and passes may stay unmet")
     parser.add_argument("--jobs", type=int, default=1, help="drivers at a time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", help="folder for the modules that fail")

@@ -96,3 +96,22 @@ func.func @closing(%x: tensor<?x512xbf16>, %ids: tensor<?x2xi32>, %w: tensor<8x1
   } -> tensor<?x1024xi8>, tensor<?x32xf32>
   return %a#0, %a#1 : tensor<?x1024xi8>, tensor<?x32xf32>
 }
+
+// -----
+
+// A GEMM on buffers has no result whose readers could be asked.
+// CPU-LABEL: func.func @buffers
+// CPU: moe.grouped_gemm {{.*}} config [#moe.config<
+// SM90-LABEL: func.func @buffers
+// SM90: moe.grouped_gemm {{.*}} config [#moe.config<
+func.func @buffers(%i: memref<?x2xi32>, %x: memref<?x64xbf16>, %w: memref<8x64x64xbf16>, %o: memref<?x64xbf16>) {
+  %r = moe.align %i : memref<?x2xi32> -> !moe.routing<experts = 8, topk = 2, block_m = 1>
+  moe.grouped_gemm a(%x : memref<?x64xbf16>) b(%w : memref<8x64x64xbf16>)
+    routing(%r : !moe.routing<experts = 8, topk = 2, block_m = 1>)
+    rows = gather a_layout = token out = expert_sorted
+    formulation = grouped outs(%o : memref<?x64xbf16>) {
+    ^bb0(%a: f32):
+      moe.yield %a : f32
+  }
+  return
+}

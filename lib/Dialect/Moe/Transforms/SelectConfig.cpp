@@ -53,15 +53,18 @@ static std::pair<bool, bool> describeSum(GroupedGemmOp gemm) {
   auto isBF16 = [](Value v) {
     return cast<ShapedType>(v.getType()).getElementType().isBF16();
   };
-  Value result = gemm->getResult(0);
   if (gemm.getOut() == RowLayout::Token)
-    return {true, isBF16(result)};
+    return {true, isBF16(gemm.getOuts()[0])};
+  // Who reads a buffer is not known.
+  if (gemm->getNumResults() == 0)
+    return {false, false};
+  Value result = gemm->getResult(0);
   bool rounds = true;
   for (OpOperand &use : result.getUses()) {
     auto combine = dyn_cast<CombineOp>(use.getOwner());
     if (!combine || combine.getD() != use.get())
       return {false, false};
-    rounds &= isBF16(combine->getResult(0));
+    rounds &= isBF16(combine.getOuts()[0]);
   }
   return {!result.use_empty(), rounds};
 }
