@@ -179,8 +179,9 @@ def MoeTile_BlockListOp : MoeTile_Op<"block_list", [Pure]> {
   let summary = "tile list of row blocks times column blocks";
   let description = [{
     Row b < `count` of `table` is a row block: expert, row0, rows (a fourth column
-    is ignored). Each has ceil(columns / block_n) entries; entry j of block b has
-    n0 = j * block_n.
+    says where the block stands in the run of its expert, see `align`; it may
+    decide the order in which entries are taken, never what they are). Each has
+    ceil(columns / block_n) entries; entry j of block b has n0 = j * block_n.
 
     Constraints: `block_list_c1`: the table is `memref<?x3xi32>` or
     `memref<?x4xi32>`; `block_list_c2`: columns and block_n are positive.
