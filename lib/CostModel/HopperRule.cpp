@@ -28,7 +28,7 @@ static const int64_t hardwareRows = 64;
 static const int64_t multiprocessors = 132;
 /// Two slots at least; more than these bring nothing.
 static const int64_t minStages = 2;
-static const int64_t maxStagesSwapped = 12, maxStagesStaged = 8;
+static const int64_t maxStagesNarrow = 12, maxStages = 8;
 
 namespace {
 /// A candidate: rows of B per tile, and whether they take the row side.
@@ -123,7 +123,7 @@ mlir::moe::rankHopperConfigs(const RuleTarget &target,
     config.claim = "stride";
     // Rows before the sum cost as much time as the weights soon (12 of 439 us
     // at 256 tokens of Qwen3-30B-A3B).
-    if (problem.sumsRows && problem.roundsRows && !shape.swap)
+    if (problem.sumsRows && problem.roundsRows && blockM >= hardwareRows)
       config.partial = "bf16";
     RuleVerdict verdict = checkShape(problem, blockM, shape, config.blockN);
     // Fragments of few rows go straight to memory, and those that lost every
@@ -136,8 +136,8 @@ mlir::moe::rankHopperConfigs(const RuleTarget &target,
     int64_t staging = config.store == "staged" ? 2 * blockM * rowBytes : 0;
     int64_t slot = (blockM + shape.weightRows) * rowBytes;
     int64_t fit = (target.sharedBytes - barrierBytes - staging) / slot;
-    config.stages =
-        std::min(fit, shape.swap ? maxStagesSwapped : maxStagesStaged);
+    bool narrow = shape.swap && blockM < hardwareRows;
+    config.stages = std::min(fit, narrow ? maxStagesNarrow : maxStages);
     if (!shape.swap && blockM >= 2 * hardwareRows) {
       config.computeGroups = 2;
       config.loadRegs = 40;

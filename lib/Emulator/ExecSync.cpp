@@ -462,7 +462,7 @@ Step emu::execGridDependency(Exec &x, const Instr &i) {
   if (i.imm == 1) {
     if (!x.block.released) {
       x.block.released = true;
-      ++x.grid.blocksReleased;
+      x.grid.release(x.block);
       ++x.machine.effects;
     }
     return Step::Next;
@@ -473,6 +473,7 @@ Step emu::execGridDependency(Exec &x, const Instr &i) {
     return Step::Wait;
   }
   x.warp.knows.gridBefore = true;
+  x.block.waited = true;
   return Step::Next;
 }
 

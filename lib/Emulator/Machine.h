@@ -221,6 +221,8 @@ struct Block {
   Knowledge atExit;
   /// Has launched dependents.
   bool released = false;
+  /// A warp has waited for the launch before to end.
+  bool waited = false;
 };
 
 struct Cluster {
@@ -247,11 +249,20 @@ struct Grid {
   std::array<uint32_t, 3> clusterShape{1, 1, 1};
   uint32_t blocksTotal = 0, blocksStarted = 0, blocksDone = 0;
   uint32_t blocksReleased = 0; ///< that launched dependents or ended
+  /// Launches up to this number are known to have ended: to this one from its
+  /// start, and to the next one, when all blocks are released.
+  uint32_t endedAtStart = 0, endedForNext = ~0u;
   std::vector<uint8_t> parameters;
   std::vector<uint64_t> values;
   std::vector<std::unique_ptr<Cluster>> clusters;
   bool done() const { return blocksDone == blocksTotal; }
   bool released() const { return blocksReleased == blocksTotal; }
+  /// What `block` knows to have ended becomes what the next launch knows.
+  void release(const Block &block) {
+    ++blocksReleased;
+    endedForNext =
+        std::min(endedForNext, block.waited ? number - 1 : endedAtStart);
+  }
 };
 
 /// What an instruction sees.

@@ -168,11 +168,13 @@ void Machine::noteWrite(Exec &x, const Instr &i, unsigned lane, const Bytes &at,
 
 /// Whether `warp` knows that the write stamped `s` has happened. Within one
 /// cluster the agent's clock says so; from elsewhere, a hand-over; from a
-/// launch before, that launch's end.
+/// launch before, that launch's end: known when the block started, or waited
+/// for.
 static bool knowsGlobal(const Warp &warp, const WriterStamp &s) {
   const Grid &grid = *warp.block->grid;
   if (s.grid != grid.number)
-    return !grid.launch->earlyStart || warp.knows.gridBefore;
+    return s.grid <= grid.endedAtStart || !grid.launch->earlyStart ||
+           warp.knows.gridBefore;
   if (s.cluster != warp.block->cluster->linear) {
     auto it = warp.knows.far.find(s.key());
     return it != warp.knows.far.end() && s.clock <= it->second;

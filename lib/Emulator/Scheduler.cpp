@@ -207,7 +207,7 @@ void Machine::finishWarp(Warp &warp) {
     }
   completeIf([&](const AsyncOp &op) { return op.block == &block; });
   if (!block.released)
-    ++grid.blocksReleased;
+    grid.release(block);
   ++grid.blocksDone;
   --block.cluster->liveBlocks;
 }
@@ -335,6 +335,11 @@ void Machine::run(std::vector<std::unique_ptr<Grid>> queue) {
             grids[g - 1]->blocksStarted == grids[g - 1]->blocksTotal &&
             grids[g - 1]->released()))
         break;
+      // Even if the launch before happens to have ended already.
+      if (!grids[g]->blocksStarted)
+        grids[g]->endedAtStart = g > 0 && grids[g]->launch->earlyStart
+                                     ? grids[g - 1]->endedForNext
+                                     : grids[g]->number - 1;
       progress |= startBlocks(*grids[g]);
       for (auto &cluster : grids[g]->clusters)
         for (auto &block : cluster->blocks)

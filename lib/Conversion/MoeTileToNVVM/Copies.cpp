@@ -58,8 +58,16 @@ LogicalResult KernelEmitter::emitCopy(tile::CopyOp op) {
            << rowBytes << " bytes must equal the swizzle of "
            << buffer.getSwizzle() << " bytes";
   switch (op.getHow().value_or(tile::How::Element)) {
-  case tile::How::Desc:
-    return emitDescCopy(op);
+  case tile::How::Desc: {
+    if (!copiedEarly || !isEarly(op))
+      return emitDescCopy(op);
+    LogicalResult result = success();
+    ifThen(arith::XOrIOp::create(
+               b, loc, copiedEarly,
+               arith::ConstantOp::create(b, loc, b.getBoolAttr(true))),
+           [&] { result = emitDescCopy(op); });
+    return result;
+  }
   case tile::How::Gather:
     return emitGatherCopy(op);
   default:
@@ -117,6 +125,10 @@ LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
     return op.emitOpError("boxes of ")
            << boxRows << " rows cannot be cut into equal pieces of at most "
            << kMaxBoxRows;
+  // Of the tile's rows only pieces are copied that the products read.
+  bool trimmed = isTrimmed(op);
+  if (trimmed)
+    pieces = boxRows / trim->piece;
   int64_t pieceRows = boxRows / pieces;
   SmallVector<int64_t> box(rank, 1);
   box[rank - 1 - colDim] = buffer.getCols();
@@ -147,14 +159,20 @@ LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
                  at = add(at, c32(shift));
                coords.push_back(at);
              }
-             Type cluster = LLVM::LLVMPointerType::get(b.getContext(), 7);
-             Value to = LLVM::AddrSpaceCastOp::create(
-                 b, loc, cluster,
-                 sharedAt(target[0], c32(i * pieceRows * rowBytes)));
-             NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
-                 b, loc, to, map, coords, full, ValueRange(), Value(), Value(),
-                 NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false,
-                 NVVM::CTAGroupKindAttr(), Value());
+             Value wanted;
+             if (trimmed && i)
+               wanted = cmp(arith::CmpIPredicate::sgt, trim->width,
+                            c32(i * pieceRows));
+             ifThen(wanted, [&] {
+               Type cluster = LLVM::LLVMPointerType::get(b.getContext(), 7);
+               Value to = LLVM::AddrSpaceCastOp::create(
+                   b, loc, cluster,
+                   sharedAt(target[0], c32(i * pieceRows * rowBytes)));
+               NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
+                   b, loc, to, map, coords, full, ValueRange(), Value(),
+                   Value(), NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false,
+                   NVVM::CTAGroupKindAttr(), Value());
+             });
            }
          });
   return success();
@@ -249,6 +267,9 @@ LogicalResult KernelEmitter::emitGatherCopy(tile::CopyOp op) {
     if (first + rowsPerPass > buffer.getRows())
       active =
           cmp(arith::CmpIPredicate::ult, row, c32(buffer.getRows() - first));
+    if (first && isTrimmed(op))
+      active =
+          both(active, cmp(arith::CmpIPredicate::sgt, trim->width, c32(first)));
     ifThen(active, [&] {
       Value base = gather.bases[i];
       Value present = cmp(arith::CmpIPredicate::sge, base, c32(0));

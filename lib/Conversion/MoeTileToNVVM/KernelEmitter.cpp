@@ -342,6 +342,10 @@ LogicalResult KernelEmitter::emitRole(tile::RoleOp role, int64_t firstThread,
       all = true;
   });
   team.single = starts && !all;
+  bool copies = false;
+  role.walk([&](tile::CopyOp) { copies = true; });
+  if (early && !copies)
+    awaitLaunch();
   LogicalResult result = success();
   ifThen(team.single ? cmp(arith::CmpIPredicate::eq, team.thread, c32(0))
                      : Value(),
@@ -449,7 +453,7 @@ static tile::ReleaseOp laggingRelease(scf::ForOp op) {
   // With large tiles the products of the other team fill the gap, and a late
   // release costs more than it brings (1 % of the time, measured).
   for (tile::MmaOp product : op.getBody()->getOps<tile::MmaOp>())
-    if (product.getResult().getType().getNumElements() > 64 * 128)
+    if (product.getResult().getType().getNumElements() >= 64 * 128)
       return {};
   for (Value init : op.getInitArgs())
     if (auto first = init.getDefiningOp<tile::ReleaseOp>())
@@ -478,8 +482,12 @@ LogicalResult KernelEmitter::emitFor(scf::ForOp op) {
     if (!body->empty() && isa<scf::YieldOp>(body->back()))
       body->back().erase();
     b.setInsertionPointToEnd(body);
+    if (firstTile)
+      copiedEarly = both(firstTile, cmp(arith::CmpIPredicate::slt,
+                                        loop.getInductionVar(), earlyEnd));
     if (failed(emitBlock(*op.getBody())))
       return failure();
+    copiedEarly = Value();
     scf::YieldOp::create(b, loc,
                          flatten(op.getBody()->getTerminator()->getOperands()));
   }
@@ -511,9 +519,10 @@ SmallVector<Value> KernelEmitter::coordinates(tile::ForTilesOp op,
   const Memory &table = memories[list.table];
   int64_t width = table.type.getDimSize(1);
   auto recordOf = [&](Value number) -> Value {
+    // Volatile where the last launch may still run: past the first-level cache.
     return LLVM::LoadOp::create(b, loc, VectorType::get({4}, b.getI32Type()),
                                 globalAt(table, mul(wide(number), c64(width))),
-                                /*alignment=*/16);
+                                /*alignment=*/16, /*isVolatile=*/early);
   };
   auto field = [&](Value record, int64_t i) -> Value {
     return LLVM::ExtractElementOp::create(b, loc, record, c32(i));
@@ -559,8 +568,12 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
   SmallVector<Value> inits = flatten(op.getInits());
   Value first = NVVM::BlockIdXOp::create(b, loc, b.getI32Type());
   Value stride = NVVM::GridDimXOp::create(b, loc, b.getI32Type());
-  auto loop = scf::ForOp::create(b, loc, first, mul(list.count, c32(columns)),
-                                 stride, inits);
+  Value end = mul(list.count, c32(columns));
+  bool copies = false;
+  op.walk([&](tile::CopyOp) { copies = true; });
+  if (early && copies && failed(emitEarlyCopies(op, first, end)))
+    return failure();
+  auto loop = scf::ForOp::create(b, loc, first, end, stride, inits);
   for (auto [from, to] : llvm::zip(op.getCarried(), op.getInits()))
     parts[from] = parts.find(to)->second;
   for (auto [from, to] : llvm::zip(op.getResults(), op.getInits()))
@@ -573,12 +586,16 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
       body->back().erase();
     b.setInsertionPointToEnd(body);
     tileCoords[op.getTile()] = coordinates(op, loop.getInductionVar());
+    setTileWidth(tileCoords[op.getTile()][2]);
+    if (earlyEnd)
+      firstTile = cmp(arith::CmpIPredicate::eq, loop.getInductionVar(), first);
     if (failed(emitBlock(op.getBody().front())))
       return failure();
     scf::YieldOp::create(
         b, loc, flatten(op.getBody().front().getTerminator()->getOperands()));
   }
   bindFlat(op.getResults(), loop.getResults());
+  earlyEnd = firstTile = Value();
   return success();
 }
 
@@ -593,10 +610,25 @@ int64_t KernelEmitter::releaseLag(tile::ReleaseOp op) {
 }
 
 LogicalResult KernelEmitter::emitBlock(Block &block) {
+  Operation *emitted = nullptr; // skips what stands before it
   for (Operation &op : block) {
     loc = op.getLoc();
     if (op.hasTrait<OpTrait::IsTerminator>())
       continue;
+    if (emitted) {
+      if (emitted == &op)
+        emitted = nullptr;
+      continue;
+    }
+    if (trim && !trim->now) {
+      FailureOr<Operation *> last = emitTrimmedProduct(op);
+      if (failed(last))
+        return failure();
+      if (*last) {
+        emitted = *last == &op ? nullptr : *last;
+        continue;
+      }
+    }
     if (failed(emitOp(op)))
       return failure();
   }
@@ -663,12 +695,8 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
         return prepareGathers(op.getResult());
       })
       .Case([&](tile::AwaitLaunchOp) {
-        // The next launch may take the place of blocks that have ended as soon
-        // as all have come this far: then it relies on what this one relied on.
-        NVVM::GriddepcontrolOp::create(b, loc, NVVM::GridDepActionKind::wait);
-        NVVM::GriddepcontrolOp::create(
-            b, loc, NVVM::GridDepActionKind::launch_dependents);
-        pdl = true;
+        if (!early) // else in the roles
+          awaitLaunch();
         return success();
       })
       .Case([&](tile::AcquireOp op) { return emitAcquire(op); })
@@ -724,7 +752,8 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
           at = add(at, wide(asI32(index)));
         }
         parts[op.getResult()] = {LLVM::LoadOp::create(
-            b, loc, op.getResult().getType(), globalAt(it->second, at))};
+            b, loc, op.getResult().getType(), globalAt(it->second, at),
+            /*alignment=*/0, /*isVolatile=*/early)};
         return success();
       })
       .Default([&](Operation *op) -> LogicalResult {
@@ -775,6 +804,8 @@ LogicalResult KernelEmitter::emit() {
   if (failed(addArguments()) || failed(placeOnChip()))
     return failure();
   hoistRowOperands();
+  findTrim();
+  findEarly();
   kernel.walk([&](tile::BlockListOp list) {
     tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());
   });

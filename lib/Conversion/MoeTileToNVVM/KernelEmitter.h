@@ -20,6 +20,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Builders.h"
 #include "moec/Dialect/MoeTile/IR/MoeTile.h"
@@ -74,6 +75,17 @@ struct Team {
 /// few registers.
 struct GatherRows {
   SmallVector<Value> bases;
+};
+
+/// Products as wide as the tile has rows; see Trim.cpp.
+struct Trim {
+  int64_t rows = 0;    ///< of a tile
+  unsigned buffer = 0; ///< of the ring's slots, that holds the tile's rows
+  int64_t piece = 8;   ///< rows of one copy by descriptor
+  SmallVector<int64_t> widths; ///< ascending, the last one is `rows`
+  int64_t now = 0;             ///< of the products being emitted, 0 = whole
+  Value tileRows;              ///< i32, rows that the current tile has
+  Value width;                 ///< i32, the least width that holds them
 };
 
 class KernelEmitter {
@@ -134,6 +146,10 @@ private:
   Value before(const RingPlace &ring, Value slot);
   void giveBack(const RingPlace &ring, Value slot);
   SmallVector<Value> advance(const RingPlace &ring, ValueRange cursor);
+  /// Bytes that copies by descriptor bring to the slot acquired by `op`, i32;
+  /// null = none.
+  Value descriptorBytes(tile::AcquireOp op);
+  void expectBytes(tile::AcquireOp op, Value slot);
   LogicalResult emitAcquire(tile::AcquireOp op);
   LogicalResult emitPublish(tile::PublishOp op);
   LogicalResult emitWait(tile::WaitOp op);
@@ -161,6 +177,26 @@ private:
   LogicalResult emitMma(tile::MmaOp op);
   LogicalResult emitAccRead(tile::AccReadOp op);
   Value matrixDescriptor(Value buffer, tile::BufType type, Value rowOffset);
+
+  // EarlyCopies.cpp
+  bool isSettled(Value memory);
+  bool isEarly(tile::CopyOp op);
+  void findEarly();
+  void awaitLaunch();
+  LogicalResult emitEarlyCopies(tile::ForTilesOp op, Value first, Value end);
+
+  // Trim.cpp
+  void findTrim();
+  bool isTrimmed(tile::CopyOp op);
+  void setTileWidth(Value rows);
+  FailureOr<SmallVector<Value>>
+  emitOfWidth(ArrayRef<Operation *> ops, ArrayRef<Value> live, int64_t width);
+  FailureOr<SmallVector<Value>> emitWidths(ArrayRef<Operation *> ops,
+                                           ArrayRef<Value> live,
+                                           ArrayRef<int64_t> widths);
+  /// Emits the tile's product in all widths if `first` begins one; gives its
+  /// last op, or null.
+  FailureOr<Operation *> emitTrimmedProduct(Operation &first);
 
   // Fragments.cpp
   Value rowNumber(const RowList &rows, Value m, Value &valid);
@@ -209,6 +245,11 @@ private:
   LLVM::GlobalOp sharedGlobal;
   int64_t sharedBytes = 0;
   Team team;
+  std::optional<Trim> trim;
+  bool early = false; ///< copies stand before the wait for the last launch
+  Value earlyEnd;     ///< i32, their end along k; null: not in their loop
+  Value firstTile;    ///< i1, the current tile is the block's first
+  Value copiedEarly;  ///< i1, the current step's copies are among them
   bool pdl = false;
   /// Columns of the widest tile of the lists.
   int64_t tileColumns = 1;

@@ -70,6 +70,8 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
   bool swap = atom.getSwap();
   int64_t hardM = swap ? atom.getN() : atom.getM();
   int64_t hardN = swap ? atom.getM() : atom.getN();
+  if (trim && trim->now)
+    hardN = trim->now;
   if (hardM != 64)
     return op.emitOpError("wgmma has 64 rows, the atom has ") << hardM;
 

@@ -59,20 +59,41 @@ SmallVector<Value> KernelEmitter::advance(const RingPlace &ring,
   return {slot, parity};
 }
 
-/// Bytes that copies by descriptor bring to the slot acquired by `op`.
-static int64_t descriptorBytes(tile::AcquireOp op) {
+Value KernelEmitter::descriptorBytes(tile::AcquireOp op) {
   int64_t bytes = 0;
+  Value trimmed;
   for (Value buffer : op.getBuffers())
-    for (Operation *user : buffer.getUsers())
-      if (auto copy = dyn_cast<tile::CopyOp>(user))
-        if (copy.getHow() == tile::How::Desc)
-          bytes += copy.getBuffer().getType().getNumElements() *
-                   copy.getBuffer()
-                       .getType()
-                       .getElementType()
-                       .getIntOrFloatBitWidth() /
-                   8;
-  return bytes;
+    for (Operation *user : buffer.getUsers()) {
+      auto copy = dyn_cast<tile::CopyOp>(user);
+      if (!copy || copy.getHow() != tile::How::Desc)
+        continue;
+      tile::BufType type = copy.getBuffer().getType();
+      int64_t rowBytes =
+          type.getCols() * type.getElementType().getIntOrFloatBitWidth() / 8;
+      if (isTrimmed(copy))
+        trimmed =
+            mul(arith::MaxSIOp::create(b, loc, trim->width, c32(trim->piece)),
+                c32(rowBytes));
+      else
+        bytes += type.getRows() * rowBytes;
+    }
+  if (!trimmed)
+    return bytes ? c32(bytes) : Value();
+  return add(trimmed, c32(bytes));
+}
+
+void KernelEmitter::expectBytes(tile::AcquireOp op, Value slot) {
+  Value bytes = descriptorBytes(op);
+  if (!bytes)
+    return;
+  Value full = barrierAt(rings[op.getRing()].fullBarriers, slot);
+  ifThen(team.single ? Value()
+                     : cmp(arith::CmpIPredicate::eq, team.thread, c32(0)),
+         [&] {
+           NVVM::MBarrierArriveExpectTxOp::create(b, loc, Type(), full, bytes,
+                                                  NVVM::MemScopeKind::CTA,
+                                                  /*relaxed=*/false, Value());
+         });
 }
 
 LogicalResult KernelEmitter::emitAcquire(tile::AcquireOp op) {
@@ -83,16 +104,13 @@ LogicalResult KernelEmitter::emitAcquire(tile::AcquireOp op) {
   SmallVector<Value> buffers = slotBuffers(ring, slot);
   for (auto [result, buffer] : llvm::zip(op.getBuffers(), buffers))
     parts[result] = {buffer, slot};
-  if (int64_t bytes = descriptorBytes(op)) {
-    Value full = barrierAt(ring.fullBarriers, slot);
-    ifThen(team.single ? Value()
-                       : cmp(arith::CmpIPredicate::eq, team.thread, c32(0)),
-           [&] {
-             NVVM::MBarrierArriveExpectTxOp::create(
-                 b, loc, Type(), full, c32(bytes), NVVM::MemScopeKind::CTA,
-                 /*relaxed=*/false, Value());
-           });
-  }
+  // What was copied early is expected already.
+  Value late;
+  if (copiedEarly)
+    late = arith::XOrIOp::create(
+        b, loc, copiedEarly,
+        arith::ConstantOp::create(b, loc, b.getBoolAttr(true)));
+  ifThen(late, [&] { expectBytes(op, slot); });
   return success();
 }
 

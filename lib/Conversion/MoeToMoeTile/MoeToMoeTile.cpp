@@ -203,6 +203,36 @@ KernelBuilder PlanBuilder::startKernel(StringRef stem) {
   return kernel;
 }
 
+/// Whether a memory of a kernel, or a view of it, is used for anything but
+/// reading.
+static bool mayWrite(Value memory) {
+  return llvm::any_of(memory.getUsers(), [&](Operation *user) {
+    if (isa<memref::CollapseShapeOp, memref::ExpandShapeOp>(user))
+      return mayWrite(user->getResult(0));
+    return !isa<tile::LoadOp, tile::RowIndexOp, tile::BlockListOp,
+                memref::LoadOp, memref::DimOp>(user);
+  });
+}
+
+void PlanBuilder::markSettled(KernelBuilder &kernel) {
+  // Kernels of one row operation let the next launch start before they wait
+  // themselves; those with tiles wait first.
+  bool waited = false;
+  if (lastKernel)
+    lastKernel.walk([&](tile::ForTilesOp) { waited = true; });
+  if (waited)
+    for (auto [i, operand] : llvm::enumerate(kernel.planOperands)) {
+      bool written = !isa<MemRefType>(operand.getType());
+      for (auto [j, other] : llvm::enumerate(lastOperands))
+        written |=
+            other == operand && mayWrite(lastKernel.getBody().getArgument(j));
+      if (!written)
+        kernel.kernel.setArgAttr(i, "moe_tile.settled", b.getUnitAttr());
+    }
+  lastKernel = kernel.kernel;
+  lastOperands = kernel.planOperands;
+}
+
 void PlanBuilder::launch(KernelBuilder &kernel) {
   // Argument attributes need the final number of arguments.
   if (kernel.claimCounter)
@@ -214,6 +244,7 @@ void PlanBuilder::launch(KernelBuilder &kernel) {
     OpBuilder first(b.getContext());
     first.setInsertionPointToStart(&body);
     tile::AwaitLaunchOp::create(first, loc);
+    markSettled(kernel);
   }
   tile::LaunchOp::create(b, loc, tile::TokenType::get(b.getContext()),
                          kernel.kernel.getSymName(), kernel.planOperands,

@@ -104,6 +104,9 @@ private:
   const RoutingBuffers &routingFor(Value routing, bool padded, int64_t blockM);
   KernelBuilder startKernel(StringRef stem);
   void launch(KernelBuilder &kernel);
+  /// Marks memories that no launch which may still run at the kernel's start
+  /// writes: a launch starts after all but the last one have ended.
+  void markSettled(KernelBuilder &kernel);
 
   func::FuncOp func;
   SymbolTable &symbols;
@@ -116,6 +119,8 @@ private:
   DenseMap<Value, SmallVector<std::tuple<bool, int64_t, RoutingBuffers>, 1>>
       routings;
   int64_t kernelCount = 0;
+  tile::KernelOp lastKernel; ///< of the last launch, null before the first
+  SmallVector<Value> lastOperands;
 };
 
 /// Emits the serial kernel that fills the buffers of a routing. `ids` null:
