@@ -112,6 +112,11 @@ struct Misbehave : PassWrapper<Misbehave, OperationPass<ModuleOp>> {
       pause();
     for (volatile bool forever = how == "loop"; forever;)
       continue;
+    if (how == "chatty") {
+      for (int i = 0; i < 100000; ++i)
+        llvm::outs() << i << "\n";
+      llvm::outs().flush();
+    }
     if (how == "noisy")
       getOperation().emitError("an error that is none");
     if (how == "silent")
@@ -239,6 +244,8 @@ static std::string runForked(MLIRContext &context, StringRef text,
   pid_t child = fork();
   if (child == 0) {
     close(ends[0]);
+    // The answers alone go to the standard output; passes print results there.
+    dup2(fileno(noise), STDOUT_FILENO);
     dup2(fileno(noise), STDERR_FILENO);
     // Time of the processor: a busy machine makes no hang. One that waits for
     // ever is ended by the clock.

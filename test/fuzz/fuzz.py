@@ -44,6 +44,8 @@ ISAS = ["x86-64", "avx2", "avx512", "avx512bf16"]
 KINDS = (["objects"] * 7 + ["layers"] * 2 + ["orders"] * 3 + ["samples"] * 3 +
          ["mutants"] * 5)
 MUST_PASS = ("objects", "layers")
+# A name as the text of a module has it, of any of the dialects.
+OP_NAME = re.compile(r"\bmoe(?:_[a-z]+)?\.[\w.]+")
 LEGAL = ("ok", "invalid", "refused")
 
 
@@ -89,12 +91,12 @@ class Fuzzer:
         first, missing = [], set(self.known_ops)
         while missing:
             def new(text):
-                return len(missing.intersection(re.findall(r"moe(?:_tile)?\.[\w.]+", text)))
+                return len(missing.intersection(OP_NAME.findall(text)))
             best = max(valid, key=new)
             if not new(best):
                 break
             first.append(best)
-            missing -= set(re.findall(r"moe(?:_tile)?\.[\w.]+", best))
+            missing -= set(OP_NAME.findall(best))
         return first + chunks
 
     # Generators: text of a module.
