@@ -28,8 +28,6 @@ using namespace mlir::moe::nvvm;
 
 /// Blocks that share the writing, if one cluster is not enough.
 static constexpr int64_t kGridBlocks = 128;
-/// Slots of a lane whose loads are in flight together.
-static constexpr int64_t kUnroll = 4;
 /// A word holds an expert above this many bits of a rank.
 static constexpr int64_t kRankBits = 20;
 
@@ -41,7 +39,7 @@ public:
       : k(k), op(op), threads(threads), warps(threads / 32), cluster(cluster),
         clusters(cluster > 1 ? std::max<int64_t>(1, kGridBlocks / cluster) : 1),
         experts(op.getExperts()), topk(op.getTopk()), blockM(op.getBlockM()),
-        pad(op.getPad()) {}
+        pad(op.getPad()), unroll(cluster == 1 ? 1 : 4), keep(cluster == 1) {}
 
   void emit();
   int64_t getBlocks() const { return cluster * clusters; }
@@ -50,9 +48,20 @@ private:
   void setUp();
   Value expertOf(Value slot, Value present);
   void clearCounters();
+  /// The warp's slot of this lane in a round.
+  Value slotOf(Value round) {
+    return k.add(first, k.add(k.mul(round, k.c32(32)), lane));
+  }
+  /// The lanes that have the same expert as this one.
+  Value lanesWith(Value expert);
+  /// Counts unroll rounds; each slot's expert and rank in the warp, or -1.
+  SmallVector<Value> countRounds(Value round, Value end);
+  /// Whether this cluster writes what belongs to the slot.
+  Value isMine(Value round, Value slot, Value end);
   void count();
   void addUp();
   void scanExperts(Value count, Value mine);
+  void place(Value word, Value slot, Value mine);
   void scatter();
   void writeTable();
   void fillTails();
@@ -67,6 +76,11 @@ private:
   PlainKernel &k;
   tile::AlignOp op;
   int64_t threads, warps, cluster, clusters, experts, topk, blockM, pad;
+  /// Slots of a lane whose loads are in flight together. One block is for few
+  /// slots, one for each thread, whose words stay in registers.
+  int64_t unroll;
+  bool keep;
+  SmallVector<Value> firstWords;
   Value thread, warp, lane; ///< of the block
   Value rank, group;        ///< block in the cluster, cluster in the grid
   Value slots, present;     ///< all of them; those of tokens that exist
@@ -150,59 +164,87 @@ Value AlignEmitter::expertOf(Value slot, Value isThere) {
   return k.select(k.inside(expert, k.c32(experts)), expert, none);
 }
 
-void AlignEmitter::count() {
-  Value end = k.min(slots, k.add(first, k.mul(rounds, k.c32(32))));
-  Value places = k.pointer(op.getPlaces());
+Value AlignEmitter::lanesWith(Value expert) {
+  // A ballot for each bit of the number; those without an expert have all bits.
+  // Several times as fast as match.any where a warp meets many experts.
+  Value lanes;
+  for (int64_t bit = 1; bit <= experts; bit *= 2) {
+    Value set =
+        k.cmp(arith::CmpIPredicate::ne, k.both(expert, k.c32(bit)), k.c32(0));
+    Value all =
+        NVVM::VoteSyncOp::create(k.b, k.loc, k.b.getI32Type(), k.c32(-1), set,
+                                 NVVM::VoteSyncKind::ballot);
+    Value like =
+        k.select(set, all, arith::XOrIOp::create(k.b, k.loc, all, k.c32(-1)));
+    lanes = lanes ? k.both(lanes, like) : like;
+  }
+  return lanes;
+}
+
+SmallVector<Value> AlignEmitter::countRounds(Value round, Value end) {
   Value all = k.c32(-1), none = k.c32(-1);
   Value below =
       k.sub(arith::ShLIOp::create(k.b, k.loc, k.c32(1), lane), k.c32(1));
-  k.loop(k.c32(0), rounds, k.c32(kUnroll), [&](Value round) {
-    SmallVector<Value> slot, expert, same;
-    for (int64_t u = 0; u < kUnroll; ++u) {
-      Value r = k.add(round, k.c32(u));
-      slot.push_back(k.add(first, k.add(k.mul(r, k.c32(32)), lane)));
-      expert.push_back(expertOf(
-          slot[u], k.both(k.less(slot[u], end), k.less(slot[u], present))));
-    }
-    for (int64_t u = 0; u < kUnroll; ++u)
-      same.push_back(NVVM::MatchSyncOp::create(k.b, k.loc, k.b.getI32Type(),
-                                               all, expert[u],
-                                               NVVM::MatchSyncKind::any));
-    for (int64_t u = 0; u < kUnroll; ++u) {
-      // The lowest lane of those with one expert counts for all of them.
-      Value leader = LLVM::CountTrailingZerosOp::create(
-          k.b, k.loc, k.b.getI32Type(), same[u], /*is_zero_poison=*/true);
-      Value isLeader =
-          k.both(k.cmp(arith::CmpIPredicate::eq, lane, leader),
-                 k.cmp(arith::CmpIPredicate::sge, expert[u], k.c32(0)));
-      Value before = k.choose(
-          isLeader,
-          [&] {
-            Value at = counter(expert[u]);
-            Value old = k.loadWord(counters, at);
-            k.storeWord(k.add(old, LLVM::CtPopOp::create(
-                                       k.b, k.loc, k.b.getI32Type(), same[u])),
-                        counters, at);
-            return old;
-          },
-          k.c32(0));
-      before = k.shuffle(NVVM::ShflKind::idx, before, leader);
-      // Another lane may count for this expert in the next round.
-      NVVM::SyncWarpOp::create(k.b, k.loc, all);
-      Value number =
-          k.add(before, LLVM::CtPopOp::create(k.b, k.loc, k.b.getI32Type(),
-                                              k.both(same[u], below)));
-      Value word = arith::OrIOp::create(
-          k.b, k.loc,
-          arith::ShLIOp::create(k.b, k.loc, expert[u], k.c32(kRankBits)),
-          number);
-      word = k.select(k.less(expert[u], k.c32(0)), none, word);
-      Value mine = k.less(slot[u], end);
-      if (clusters > 1)
-        mine = k.both(
-            mine, k.cmp(arith::CmpIPredicate::eq,
-                        k.rem(k.add(round, k.c32(u)), k.c32(clusters)), group));
-      k.when(mine, [&] { k.storeWord(word, places, slot[u]); });
+  SmallVector<Value> expert, same, words;
+  for (int64_t u = 0; u < unroll; ++u) {
+    Value slot = slotOf(k.add(round, k.c32(u)));
+    expert.push_back(
+        expertOf(slot, k.both(k.less(slot, end), k.less(slot, present))));
+  }
+  for (int64_t u = 0; u < unroll; ++u)
+    same.push_back(lanesWith(expert[u]));
+  for (int64_t u = 0; u < unroll; ++u) {
+    // The lowest lane of those with one expert counts for all of them.
+    Value leader = LLVM::CountTrailingZerosOp::create(
+        k.b, k.loc, k.b.getI32Type(), same[u], /*is_zero_poison=*/true);
+    Value isLeader =
+        k.both(k.cmp(arith::CmpIPredicate::eq, lane, leader),
+               k.cmp(arith::CmpIPredicate::sge, expert[u], k.c32(0)));
+    Value before = k.choose(
+        isLeader,
+        [&] {
+          Value at = counter(expert[u]);
+          Value old = k.loadWord(counters, at);
+          k.storeWord(k.add(old, LLVM::CtPopOp::create(
+                                     k.b, k.loc, k.b.getI32Type(), same[u])),
+                      counters, at);
+          return old;
+        },
+        k.c32(0));
+    before = k.shuffle(NVVM::ShflKind::idx, before, leader);
+    // Another lane may count for this expert in the next round.
+    NVVM::SyncWarpOp::create(k.b, k.loc, all);
+    Value number =
+        k.add(before, LLVM::CtPopOp::create(k.b, k.loc, k.b.getI32Type(),
+                                            k.both(same[u], below)));
+    Value word = arith::OrIOp::create(
+        k.b, k.loc,
+        arith::ShLIOp::create(k.b, k.loc, expert[u], k.c32(kRankBits)), number);
+    words.push_back(k.select(k.less(expert[u], k.c32(0)), none, word));
+  }
+  return words;
+}
+
+Value AlignEmitter::isMine(Value round, Value slot, Value end) {
+  Value mine = k.less(slot, end);
+  if (clusters > 1)
+    mine = k.both(mine, k.cmp(arith::CmpIPredicate::eq,
+                              k.rem(round, k.c32(clusters)), group));
+  return mine;
+}
+
+void AlignEmitter::count() {
+  Value end = k.min(slots, k.add(first, k.mul(rounds, k.c32(32))));
+  Value places = k.pointer(op.getPlaces());
+  // The first rounds stay in registers, which is all of few slots.
+  if (keep)
+    firstWords = countRounds(k.c32(0), end);
+  k.loop(k.c32(keep ? unroll : 0), rounds, k.c32(unroll), [&](Value round) {
+    SmallVector<Value> words = countRounds(round, end);
+    for (int64_t u = 0; u < unroll; ++u) {
+      Value r = k.add(round, k.c32(u)), slot = slotOf(r);
+      k.when(isMine(r, slot, end),
+             [&] { k.storeWord(words[u], places, slot); });
     }
   });
 }
@@ -223,14 +265,19 @@ void AlignEmitter::addUp() {
   Value ofBlock = k.choose(
       isExpert,
       [&] {
-        SmallVector<Value> values;
         auto at = [&](int64_t w) { return k.add(k.c32(w * experts), thread); };
-        for (int64_t w = 0; w < warps; ++w)
-          values.push_back(k.loadWord(counters, at(w)));
+        // Some loads in flight together, in few registers.
         Value sum = k.c32(0);
-        for (int64_t w = 0; w < warps; ++w) {
-          k.storeWord(sum, counters, at(w));
-          sum = k.add(sum, values[w]);
+        constexpr int64_t batch = 16;
+        for (int64_t from = 0; from < warps; from += batch) {
+          int64_t to = std::min(warps, from + batch);
+          SmallVector<Value> values;
+          for (int64_t w = from; w < to; ++w)
+            values.push_back(k.loadWord(counters, at(w)));
+          for (int64_t w = from; w < to; ++w) {
+            k.storeWord(sum, counters, at(w));
+            sum = k.add(sum, values[w - from]);
+          }
         }
         if (cluster > 1)
           k.storeWord(sum, counts, thread);
@@ -294,36 +341,43 @@ void AlignEmitter::scanExperts(Value count, Value mine) {
   k.barrier();
 }
 
+void AlignEmitter::place(Value word, Value slot, Value mine) {
+  Value none = k.c32(-1);
+  Value isThere = k.cmp(arith::CmpIPredicate::sge, word, k.c32(0));
+  // Read for absent slots as well, of expert 0: branches cost more.
+  Value known = k.select(isThere, word, k.c32(0));
+  Value expert = arith::ShRUIOp::create(k.b, k.loc, known, k.c32(kRankBits));
+  Value number = k.both(known, k.c32((int64_t(1) << kRankBits) - 1));
+  Value row = k.add(
+      k.add(k.loadWord(bases, expert), k.loadWord(counters, counter(expert))),
+      number);
+  k.when(mine, [&] {
+    k.storeWord(k.select(isThere, row, none), k.pointer(op.getPlaces()), slot);
+    k.storeWord(k.select(isThere, slot, none), k.pointer(op.getValid()), slot);
+  });
+  k.when(k.both(mine, isThere),
+         [&] { k.storeWord(slot, k.pointer(op.getSlots()), row); });
+}
+
 void AlignEmitter::scatter() {
   Value end = k.min(slots, k.add(first, k.mul(rounds, k.c32(32))));
-  Value places = k.pointer(op.getPlaces()), valid = k.pointer(op.getValid());
-  Value sorted = k.pointer(op.getSlots());
-  Value none = k.c32(-1);
-  k.loop(group, rounds, k.c32(clusters * kUnroll), [&](Value round) {
+  Value places = k.pointer(op.getPlaces());
+  for (auto [u, word] : llvm::enumerate(firstWords)) {
+    Value slot = slotOf(k.c32(int64_t(u)));
+    place(word, slot, k.less(slot, end));
+  }
+  // This cluster's rounds from there on.
+  Value from = keep ? k.c32(unroll) : group;
+  k.loop(from, rounds, k.c32(clusters * unroll), [&](Value round) {
     SmallVector<Value> slot, mine, word;
-    for (int64_t u = 0; u < kUnroll; ++u) {
-      Value r = k.add(round, k.c32(u * clusters));
-      slot.push_back(k.add(first, k.add(k.mul(r, k.c32(32)), lane)));
+    for (int64_t u = 0; u < unroll; ++u) {
+      slot.push_back(slotOf(k.add(round, k.c32(u * clusters))));
       mine.push_back(k.less(slot[u], end));
-      word.push_back(
-          k.choose(mine[u], [&] { return k.loadWord(places, slot[u]); }, none));
+      word.push_back(k.choose(
+          mine[u], [&] { return k.loadWord(places, slot[u]); }, k.c32(-1)));
     }
-    for (int64_t u = 0; u < kUnroll; ++u) {
-      Value isThere = k.cmp(arith::CmpIPredicate::sge, word[u], k.c32(0));
-      k.when(mine[u], [&] {
-        k.storeWord(k.select(isThere, slot[u], none), valid, slot[u]);
-      });
-      k.when(isThere, [&] {
-        Value expert =
-            arith::ShRUIOp::create(k.b, k.loc, word[u], k.c32(kRankBits));
-        Value number = k.both(word[u], k.c32((int64_t(1) << kRankBits) - 1));
-        Value row = k.add(k.add(k.loadWord(bases, expert),
-                                k.loadWord(counters, counter(expert))),
-                          number);
-        k.storeWord(row, places, slot[u]);
-        k.storeWord(slot[u], sorted, row);
-      });
-    }
+    for (int64_t u = 0; u < unroll; ++u)
+      place(word[u], slot[u], mine[u]);
   });
 }
 

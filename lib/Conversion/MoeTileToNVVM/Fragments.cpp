@@ -618,6 +618,32 @@ LogicalResult KernelEmitter::storeFragment(tile::StoreOp op) {
   return success();
 }
 
+bool KernelEmitter::isStagedByWarps(tile::BufType buffer) {
+  // The layout of a wgmma result gives every warp 16 rows of its own.
+  int64_t chunks = buffer.getCols() *
+                   buffer.getElementType().getIntOrFloatBitWidth() / 8 / 16;
+  return chunks && 32 % chunks == 0 &&
+         buffer.getRows() == team.role.getCopies() * team.threads / 32 * 16;
+}
+
+KernelEmitter::StagedRows KernelEmitter::stagedRows(tile::BufType buffer) {
+  int64_t chunks = buffer.getCols() *
+                   buffer.getElementType().getIntOrFloatBitWidth() / 8 / 16;
+  int64_t share = buffer.getRows() / team.role.getCopies();
+  Value first = mul(team.group, c32(share));
+  Value index = team.thread;
+  int64_t threads = team.threads, rows = share;
+  if (isStagedByWarps(buffer)) {
+    threads = 32;
+    rows = 16;
+    index = arith::AndIOp::create(b, loc, team.thread, c32(31));
+    first = add(first, mul(team.warp, c32(16)));
+  }
+  int64_t step = threads / chunks;
+  return {add(first, arith::DivUIOp::create(b, loc, index, c32(chunks))), step,
+          (rows + step - 1) / step};
+}
+
 void KernelEmitter::prepareStores(Value rows) {
   for (Operation *user : rows.getUsers()) {
     auto op = dyn_cast<tile::StoreOp>(user);
@@ -626,24 +652,20 @@ void KernelEmitter::prepareStores(Value rows) {
     if (!buffer || storeRows.count(rows) ||
         op->getBlock() != rows.getParentBlock())
       continue;
-    int64_t chunks = buffer.getCols() *
-                     buffer.getElementType().getIntOrFloatBitWidth() / 8 / 16;
-    int64_t share = buffer.getRows() / team.role.getCopies();
-    int64_t rowsPerPass = team.threads / chunks;
-    Value row = arith::DivUIOp::create(b, loc, team.thread, c32(chunks));
+    StagedRows staged = stagedRows(buffer);
     Value active;
     if (op.getHow() == tile::How::Bulk) {
       // A thread copies a whole row.
-      rowsPerPass = share;
-      row = team.thread;
-      active = cmp(arith::CmpIPredicate::ult, row, c32(share));
-      row = arith::SelectOp::create(b, loc, active, row, c32(0));
+      int64_t share = buffer.getRows() / team.role.getCopies();
+      active = cmp(arith::CmpIPredicate::ult, team.thread, c32(share));
+      Value row = arith::SelectOp::create(b, loc, active, team.thread, c32(0));
+      staged = {add(mul(team.group, c32(share)), row), share, 1};
     }
-    Value first = add(mul(team.group, c32(share)), row);
     SmallVector<Value> numbers;
-    for (int64_t r = 0; r < share; r += rowsPerPass) {
+    for (int64_t i = 0; i < staged.passes; ++i) {
       Value valid = active;
-      Value number = rowNumber(rowLists[rows], add(first, c32(r)), valid);
+      Value number = rowNumber(rowLists[rows],
+                               add(staged.first, c32(i * staged.step)), valid);
       number = arith::TruncIOp::create(b, loc, b.getI32Type(), number);
       if (valid)
         number = arith::SelectOp::create(b, loc, valid, number, c32(-1));
@@ -674,26 +696,23 @@ LogicalResult KernelEmitter::storeBuffer(tile::StoreOp op) {
     return op.emitOpError("a staged store writes 16 bytes at a time, rows of ")
            << memory.type << " do not stay aligned";
   int64_t chunks = rowBytes / 16, perChunk = 16 / size;
-  int64_t share = buffer.getRows() / team.role.getCopies();
-  int64_t rowsPerPass = team.threads / chunks;
-  Value row = arith::DivUIOp::create(b, loc, team.thread, c32(chunks));
   Value chunk = arith::RemUIOp::create(b, loc, team.thread, c32(chunks));
-  Value first = mul(team.group, c32(share));
-  Value pattern =
-      arith::AndIOp::create(b, loc, row, c32(buffer.getSwizzle() / 16 - 1));
-  Value place = mul(arith::XOrIOp::create(b, loc, chunk, pattern), c32(16));
+  StagedRows staged = stagedRows(buffer);
   int64_t rowsAt = access.getRowsPosition();
   Value limit = op.getLimit() ? scalar(op.getLimit()) : Value();
   auto vector = VectorType::get({4}, b.getI32Type());
-  for (int64_t r = 0; r < share; r += rowsPerPass) {
-    Value m = add(first, add(row, c32(r)));
+  for (int64_t i = 0; i < staged.passes; ++i) {
+    Value m = i ? add(staged.first, c32(i * staged.step)) : staged.first;
+    Value pattern =
+        arith::AndIOp::create(b, loc, m, c32(buffer.getSwizzle() / 16 - 1));
+    Value place = mul(arith::XOrIOp::create(b, loc, chunk, pattern), c32(16));
     Value valid, number;
     if (limit)
       valid = cmp(arith::CmpIPredicate::slt, m, limit);
     if (rowsAt >= 0) {
       auto known = storeRows.find(op.getIndices()[rowsAt]);
       if (known != storeRows.end()) {
-        Value row32 = known->second[r / rowsPerPass];
+        Value row32 = known->second[i];
         valid = both(valid, cmp(arith::CmpIPredicate::sge, row32, c32(0)));
         number = wide(row32);
       } else {

@@ -204,6 +204,15 @@ private:
   Value elementOffset(tile::TileAccess access, Value row, Value r, Value c,
                       Value &inside);
   Value globalAt(const Memory &memory, Value elements);
+  /// The rows of a staged buffer that a thread stores: the first, the distance
+  /// between them, how many.
+  struct StagedRows {
+    Value first;
+    int64_t step, passes;
+  };
+  StagedRows stagedRows(tile::BufType buffer);
+  /// Whether every warp deposits and stores rows of its own.
+  bool isStagedByWarps(tile::BufType buffer);
   LogicalResult emitLoad(tile::LoadOp op);
   LogicalResult emitMap(tile::MapOp op);
   LogicalResult emitSplit(tile::SplitOp op);

@@ -171,8 +171,16 @@ LogicalResult KernelEmitter::emitGroupSync(tile::GroupSyncOp op) {
         b, loc, NVVM::ProxyKind::async_shared,
         NVVM::SharedSpaceAttr::get(b.getContext(),
                                    NVVM::SharedSpace::shared_cta));
+  // Between a deposit and its store; behind the store.
+  tile::BufType staged;
+  if (auto deposit = dyn_cast_or_null<tile::DepositOp>(op->getPrevNode()))
+    staged = deposit.getBuffer().getType();
+  else if (auto store = dyn_cast_or_null<tile::StoreOp>(op->getPrevNode()))
+    staged = dyn_cast<tile::BufType>(store.getValues()[0].getType());
   if (op.getScope() == tile::Scope::Block || !team.role)
     NVVM::BarrierOp::create(b, loc);
+  else if (staged && !op.getProxy() && isStagedByWarps(staged))
+    NVVM::SyncWarpOp::create(b, loc, c32(-1));
   else
     teamBarrier();
   return success();

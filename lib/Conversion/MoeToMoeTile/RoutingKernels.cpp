@@ -158,7 +158,10 @@ void moe::emitAlignOp(KernelBuilder &kernel, Value ids, Value map, Value tokens,
   constexpr int64_t fewSlots = 512, manySlots = 32768, cluster = 8;
   bool few = shapeTokens > 0 && shapeTokens * topk <= fewSlots;
   bool many = shapeTokens == 0 || shapeTokens * topk >= manySlots;
-  int64_t threads = many ? 1024 : few ? 512 : 256;
+  int64_t threads = many ? 1024 : 256;
+  // A slot for each thread.
+  if (few)
+    threads = llvm::alignTo(std::max<int64_t>(shapeTokens * topk, 1), 128);
   // One thread for each expert.
   threads = std::max<int64_t>(
       threads, llvm::alignTo(std::min<int64_t>(experts, 1024), 128));

@@ -14,7 +14,7 @@
 // CHECK-NEXT:    nvvm.barrier
 // Four slots in flight, each expert counted by its first lane.
 // CHECK:         scf.for
-// CHECK-COUNT-4:   nvvm.match.sync any
+// CHECK-COUNT-32:  nvvm.vote.sync ballot
 // CHECK:           nvvm.bar.warp.sync
 // CHECK:         nvvm.cluster.arrive {aligned}
 // CHECK-NEXT:    nvvm.cluster.wait {aligned}

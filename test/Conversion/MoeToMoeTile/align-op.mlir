@@ -12,7 +12,7 @@
 // FEW:           moe_tile.launch @l_dispatch({{.*}}) pdl
 // MANY-NOT:      pdl
 // CHECK-LABEL: moe_tile.kernel @l_align
-// FEW-SAME:      exec = #moe_tile.exec<threads = 512, cluster = 1
+// FEW-SAME:      exec = #moe_tile.exec<threads = 128, cluster = 1
 // MANY-SAME:     exec = #moe_tile.exec<threads = 1024, cluster = 8
 // FEW-NEXT:      moe_tile.await_launch
 // CHECK-NEXT:    moe_tile.align ids({{.*}} experts 8 topk 2 block_m 64 pad 16
