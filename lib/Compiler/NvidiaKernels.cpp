@@ -61,7 +61,7 @@ LogicalResult NvidiaRanking::decide(ModuleOp source, const NvidiaChip &chip,
   MoeToNVVMOptions options;
   setOptions(options, chip, tokens);
   return runPipeline(*decided, [&](OpPassManager &passes) {
-    buildFusePipeline(passes);
+    buildFusePipeline(passes, /*packedOperand=*/true);
     buildNVVMSelectPipeline(passes, options);
   });
 }

@@ -206,6 +206,16 @@ LogicalResult Decoder::decodeNvvm(Operation *op, bool &known) {
         g.getKind() == NVVM::GridDepActionKind::launch_dependents;
     return success();
   }
+  if (auto p = dyn_cast<NVVM::PermuteOp>(op)) {
+    if (p.getMode() != NVVM::PermuteMode::DEFAULT || !p.getHi())
+      return op->emitOpError("has no emulation but in its default mode");
+    Instr &i = emit(op, execPermute);
+    i.dst = dst;
+    i.a = reg(p.getLo());
+    i.b = reg(p.getHi());
+    i.c = reg(p.getSelector());
+    return success();
+  }
   if (auto m = dyn_cast<NVVM::MapaOp>(op)) {
     Instr &i = emit(op, execMapa);
     i.dst = dst;
@@ -389,6 +399,33 @@ LogicalResult Decoder::decodeMoeNv(Operation *op, bool &known) {
     Instr &i = emit(op, execWgmmaWait);
     i.imm = w.getPending();
     i.flags = w.getNumResults() != 0;
+    return success();
+  }
+  if (auto w = dyn_cast<nv::WgmmaRegistersOp>(op)) {
+    Value old = w.getAccumulator();
+    if (mayReuse(op, old))
+      regs[op->getResult(0)] = reg(old);
+    else
+      allocateFor(op, op->getResult(0));
+    emit(op, execWgmmaFence);
+    MatType elt = w.getElt().isBF16() ? MatType::BF16 : MatType::F16;
+    unsigned n = cast<LLVM::LLVMStructType>(old.getType()).getBody().size() * 2;
+    for (unsigned s = 0; s < w.getA().size() / 4; ++s) {
+      SmallVector<uint32_t> words;
+      for (Value v : w.getA().slice(4 * s, 4))
+        words.push_back(reg(v));
+      uint32_t extra = addExtra(words);
+      Instr &i = emit(op, execWgmma);
+      i.dst = reg(op->getResult(0));
+      i.a = s ? i.dst : reg(old);
+      i.b = words[0];
+      i.c = reg(w.getDescriptor());
+      i.extra = extra;
+      i.imm = packShape(16, unsigned(elt), unsigned(elt),
+                        unsigned(MatType::F32), n);
+      i.flags = (s || !w.getFromZero() ? wgmmaScaleD : 0) | wgmmaRegisters |
+                s << wgmmaStepShift;
+    }
     return success();
   }
   if (auto l = dyn_cast<nv::LoadNcOp>(op)) {

@@ -30,6 +30,26 @@ static bool rowsOf(Exec &x, const Instr &i, const uint64_t *address,
   return true;
 }
 
+Step emu::execPermute(Exec &x, const Instr &i) {
+  uint32_t *out = x.at<uint32_t>(i.dst);
+  const uint32_t *low = x.at<uint32_t>(i.a), *high = x.at<uint32_t>(i.b);
+  const uint32_t *selector = x.at<uint32_t>(i.c);
+  x.each([&](unsigned l) {
+    uint64_t bytes = low[l] | uint64_t(high[l]) << 32;
+    uint32_t result = 0;
+    for (unsigned b = 0; b < 4; ++b) {
+      unsigned choice = selector[l] >> (4 * b) & 15;
+      uint32_t byte = bytes >> (8 * (choice & 7)) & 0xFF;
+      // The fourth bit asks for the byte's sign in all of its bits.
+      if (choice & 8)
+        byte = byte & 0x80 ? 0xFF : 0;
+      result |= byte << (8 * b);
+    }
+    out[l] = result;
+  });
+  return Step::Next;
+}
+
 Step emu::execLdMatrix(Exec &x, const Instr &i) {
   Step step;
   if (!converge(x, i, allLanes, step))

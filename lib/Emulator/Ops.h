@@ -169,6 +169,7 @@ Step execBulkCommit(Exec &, const Instr &);
 Step execBulkWait(Exec &, const Instr &); ///< imm groups, flags 1: read
 
 //--- ExecMatrix.cpp
+Step execPermute(Exec &, const Instr &); ///< dst, a low, b high, c selector
 Step execLdMatrix(Exec &,
                   const Instr &); ///< dst, a; count matrices, flags 1: trans
 Step execStMatrix(Exec &, const Instr &); ///< a, extra: registers; likewise
@@ -189,10 +190,14 @@ enum WgmmaFlags : uint32_t {
   wgmmaScaleD = 1,
   wgmmaNegA = 2,
   wgmmaNegB = 4,
-  wgmmaTransA = 8, ///< A is M-major
-  wgmmaTransB = 16 ///< B is N-major
+  wgmmaTransA = 8,     ///< A is M-major
+  wgmmaTransB = 16,    ///< B is N-major
+  wgmmaRegisters = 32, ///< A is in four registers, listed in extra
+  /// c is the descriptor of B before `flags >> 8` steps of 16 columns.
+  wgmmaStepShift = 8
 };
-/// dst, a old accumulators, b and c descriptors; imm: shape.
+/// dst, a old accumulators, b and c descriptors; imm: shape. With
+/// wgmmaRegisters b is the first of four registers, listed in extra.
 Step execWgmma(Exec &, const Instr &);
 Step execWgmmaFence(Exec &, const Instr &);
 Step execWgmmaCommit(Exec &, const Instr &);

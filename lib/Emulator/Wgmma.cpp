@@ -225,13 +225,18 @@ Step emu::execWgmma(Exec &x, const Instr &i) {
   stream.lastPlace = i.place;
   ++m.statistics.matrixOps;
 
-  uint64_t bitsA = x.at<uint64_t>(i.b)[0], bitsB = x.at<uint64_t>(i.c)[0];
+  bool registers = i.flags & wgmmaRegisters;
+  uint64_t bitsA = registers ? 0 : x.at<uint64_t>(i.b)[0];
+  uint64_t bitsB = x.at<uint64_t>(i.c)[0];
   for (unsigned l = 1; l < lanesPerWarp; ++l)
-    if (x.at<uint64_t>(i.b)[l] != bitsA || x.at<uint64_t>(i.c)[l] != bitsB)
+    if ((!registers && x.at<uint64_t>(i.b)[l] != bitsA) ||
+        x.at<uint64_t>(i.c)[l] != bitsB)
       return m.report(x, i, l, Kind::Invalid,
                       "has descriptors that differ between lanes");
+  if (registers)
+    bitsB += 2 * (i.flags >> wgmmaStepShift);
   Descriptor da(bitsA), db(bitsB);
-  std::string wrong = checkDescriptor(da, "A");
+  std::string wrong = registers ? "" : checkDescriptor(da, "A");
   if (wrong.empty())
     wrong = checkDescriptor(db, "B");
   if (!wrong.empty())
@@ -279,34 +284,49 @@ Step emu::execWgmma(Exec &x, const Instr &i) {
   Reader reader{x, i,        da,     typeA, bool(i.flags & wgmmaTransA),
                 k, sequence, &writes};
   float sign = i.flags & wgmmaNegA ? -1 : 1;
-  if (!reader.read(x.warp.id % 4 * 16, 16,
-                   [&](unsigned row, unsigned kk, float v) {
-                     a[kk * 16 + row] = sign * v;
-                   }))
+  if (registers) {
+    // Register r of lane 4 g + t: row g + 8 (r mod 2), columns 8 (r div 2) +
+    // 2 t and + 1.
+    const uint32_t *list = x.grid.kernel->extra.data() + i.extra;
+    for (unsigned r = 0; r < 4; ++r) {
+      const uint32_t *words = x.at<uint32_t>(list[r]);
+      for (unsigned l = 0; l < lanesPerWarp; ++l)
+        for (unsigned e = 0; e < 2; ++e) {
+          uint16_t half = words[l] >> (16 * e);
+          unsigned row = l / 4 + 8 * (r % 2), kk = 8 * (r / 2) + l % 4 * 2 + e;
+          a[kk * 16 + row] =
+              typeA == MatType::BF16 ? decodeBF16(half) : halfToFloat(half);
+        }
+    }
+  } else if (!reader.read(x.warp.id % 4 * 16, 16,
+                          [&](unsigned row, unsigned kk, float v) {
+                            a[kk * 16 + row] = sign * v;
+                          })) {
     return Step::Stop;
+  }
 
-  unsigned registers = n / 2;
+  unsigned fields = n / 2;
   float *d = x.at<float>(i.dst);
   if (typeD == MatType::F32) {
     if (!(i.flags & wgmmaScaleD))
-      std::memset(d, 0, registers * 128);
+      std::memset(d, 0, fields * 128);
     else if (i.dst != i.a)
-      std::memcpy(d, x.at<float>(i.a), registers * 128);
+      std::memcpy(d, x.at<float>(i.a), fields * 128);
     multiply(d, a.data(), record.b.data(), n, k);
   } else {
     // Integer sums of 8-bit products over k <= 32 are exact in f32; halves are
     // rounded once per instruction.
-    std::vector<float> sum(registers * 32);
+    std::vector<float> sum(fields * 32);
     multiply(sum.data(), a.data(), record.b.data(), n, k);
     uint32_t *out = x.at<uint32_t>(i.dst);
     const uint32_t *old = x.at<uint32_t>(i.a);
     bool scale = i.flags & wgmmaScaleD;
     if (typeD == MatType::S32)
-      for (unsigned w = 0; w < registers * 32; ++w)
+      for (unsigned w = 0; w < fields * 32; ++w)
         out[w] = uint32_t(int32_t(sum[w])) + (scale ? old[w] : 0);
     else
       // f16: two columns per register.
-      for (unsigned r = 0; r < registers / 2; ++r)
+      for (unsigned r = 0; r < fields / 2; ++r)
         for (unsigned l = 0; l < lanesPerWarp; ++l) {
           uint32_t was = scale ? old[r * 32 + l] : 0, now = 0;
           for (unsigned e = 0; e < 2; ++e)

@@ -35,7 +35,7 @@ struct DropPlansPass : PassWrapper<DropPlansPass, OperationPass<ModuleOp>> {
 };
 } // namespace
 
-void mlir::moe::buildFusePipeline(OpPassManager &passes) {
+void mlir::moe::buildFusePipeline(OpPassManager &passes, bool packedOperand) {
   passes.addPass(createMoeDecomposeLayer());
   passes.addPass(createMoeFuseEpilogue());
   passes.addPass(createMoeChooseFormulation());
@@ -44,6 +44,7 @@ void mlir::moe::buildFusePipeline(OpPassManager &passes) {
   // or more: shorter scale groups are applied while decoding.
   fold.zero = ZeroChoice::Element;
   fold.minRun = 128;
+  fold.packedOperand = packedOperand;
   passes.addPass(createMoeFoldScales(fold));
 }
 

@@ -73,7 +73,7 @@ struct RuleConfig {
   bool swap = false;
   std::string a = "direct", b = "direct", store = "vector";
   /// Empty or 0: the field is left out.
-  std::string order, claim, partial;
+  std::string order, claim, partial, bPlace, computeSplit;
   int64_t loadRegs = 0, computeGroups = 0, computeRegs = 0;
 };
 
@@ -99,6 +99,19 @@ std::vector<RuleConfig> rankHopperConfigs(const RuleTarget &target,
                                           const GemmProblem &problem,
                                           int64_t blockM, size_t limit,
                                           std::vector<RuleVerdict> &rejected);
+
+/// Whether the shapes for 4-bit weights on sm_90a apply: activations of 16
+/// bits.
+bool usesHopperPackedRule(const RuleTarget &target, const GemmProblem &problem);
+
+/// `rankConfigs` of those problems.
+std::vector<RuleConfig>
+rankHopperPackedConfigs(const RuleTarget &target, const GemmProblem &problem,
+                        int64_t blockM, size_t limit,
+                        std::vector<RuleVerdict> &rejected);
+
+/// `pickBlockM` of a layer with such problems.
+int64_t pickPackedBlockM(double rowsPerExpert);
 
 /// Block rows for a layer with `rowsPerExpert` mean rows per hit expert; both
 /// GEMMs share it.

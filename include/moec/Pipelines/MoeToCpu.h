@@ -31,8 +31,10 @@ struct MoeToCpuOptions : PassPipelineOptions<MoeToCpuOptions> {
 };
 
 /// Decomposes layers, fuses, places scales and chooses formulations. All
-/// decisions, here and below, are attributes; those that are there stay.
-void buildFusePipeline(OpPassManager &passes);
+/// decisions, here and below, are attributes; those that are there stay. With
+/// `packedOperand` packed weights are scaled where they are decoded, as GPUs
+/// do.
+void buildFusePipeline(OpPassManager &passes, bool packedOperand = false);
 
 /// Chooses tile sizes.
 void buildSelectPipeline(OpPassManager &passes, const MoeToCpuOptions &options);

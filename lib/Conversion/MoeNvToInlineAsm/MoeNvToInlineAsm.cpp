@@ -97,6 +97,57 @@ static void lower(nv::WgmmaWaitOp op, OpBuilder &b) {
   }
 }
 
+static void lower(nv::WgmmaRegistersOp op, OpBuilder &b) {
+  Location loc = op.getLoc();
+  auto type = cast<LLVM::LLVMStructType>(op.getAccumulator().getType());
+  unsigned fields = type.getBody().size(), n = fields * 2;
+  SmallVector<Value> operands;
+  std::string outputs, ties;
+  for (unsigned i = 0; i < fields; ++i) {
+    outputs += i ? ",=f" : "=f";
+    if (op.getFromZero())
+      continue;
+    ties += "," + std::to_string(i);
+    operands.push_back(LLVM::ExtractValueOp::create(b, loc, op.getAccumulator(),
+                                                    ArrayRef{int64_t(i)}));
+  }
+  // Inputs: accumulators (tied), registers of A, descriptors of B.
+  unsigned first = fields + operands.size();
+  unsigned count = op.getA().size();
+  llvm::append_range(operands, op.getA());
+  for (unsigned s = 0; s < count / 4; ++s) {
+    Value descriptor = op.getDescriptor();
+    if (s) {
+      // 16 columns are 32 bytes, two units of a descriptor.
+      Value step = LLVM::ConstantOp::create(b, loc, b.getI64Type(),
+                                            b.getI64IntegerAttr(2 * s));
+      descriptor = LLVM::AddOp::create(b, loc, descriptor, step);
+    }
+    operands.push_back(descriptor);
+  }
+  StringRef element = op.getElt().isBF16() ? "bf16" : "f16";
+  std::string text = "wgmma.fence.sync.aligned;\n\t";
+  for (unsigned s = 0; s < count / 4; ++s) {
+    bool keep = s > 0 || !op.getFromZero();
+    text += ("wgmma.mma_async.sync.aligned.m64n" + Twine(n) + "k16.f32." +
+             element + "." + element + " " + registers(0, fields) + ", " +
+             registers(first + 4 * s, 4) + ", $" + Twine(first + count + s) +
+             ", " + (keep ? "1" : "0") + ", 1, 1, 0;\n\t")
+                .str();
+  }
+  // Written before the last operand is read: outputs share no register with A.
+  if (op.getFromZero())
+    outputs = repeat("=&f", fields);
+  SmallVector<Type> types(fields, b.getF32Type());
+  Value all =
+      emitAsm(b, loc, LLVM::LLVMStructType::getLiteral(op.getContext(), types),
+              operands, text,
+              outputs + ties + repeat("r", count, /*lead=*/true) +
+                  repeat("l", count / 4, /*lead=*/true) + ",~{memory}")
+          .getResult(0);
+  op.getResult().replaceAllUsesWith(all);
+}
+
 static void lower(nv::LoadNcOp op, OpBuilder &b) {
   Location loc = op.getLoc();
   Type i32 = b.getI32Type();
@@ -205,14 +256,15 @@ struct ConvertMoeNvToInlineAsmPass
   void runOnOperation() override {
     getOperation()->walk([&](Operation *op) {
       OpBuilder b(op);
-      bool known = llvm::TypeSwitch<Operation *, bool>(op)
-                       .Case<nv::WgmmaWaitOp, nv::LoadNcOp, nv::RedAddOp,
-                             nv::BulkReduceAddOp, nv::WaitParityOp,
-                             nv::SignalOp, nv::AwaitOp>([&](auto each) {
-                         lower(each, b);
-                         return true;
-                       })
-                       .Default(false);
+      bool known =
+          llvm::TypeSwitch<Operation *, bool>(op)
+              .Case<nv::WgmmaWaitOp, nv::WgmmaRegistersOp, nv::LoadNcOp,
+                    nv::RedAddOp, nv::BulkReduceAddOp, nv::WaitParityOp,
+                    nv::SignalOp, nv::AwaitOp>([&](auto each) {
+                lower(each, b);
+                return true;
+              })
+              .Default(false);
       if (known) {
         op->erase();
         ++numOps;

@@ -9,6 +9,10 @@
 // `desc`: the tensor copy engine, one thread starts it; the map is a parameter
 // by value. `gather`: 16 bytes by each thread, rows by number; rows that do not
 // exist are filled with zeros by copies of size 0, which touch no memory.
+// `bulk`: runs of memory as they lie, one thread starts them.
+//
+// A buffer whose row is longer than its swizzle lies in panels: the first 128
+// bytes of all rows, then the next.
 //
 //===----------------------------------------------------------------------===//
 
@@ -49,11 +53,14 @@ Value KernelEmitter::tensorMap(tile::CopyOp op, ArrayRef<int64_t> box) {
 LogicalResult KernelEmitter::emitCopy(tile::CopyOp op) {
   if (!memories.count(op.getMemory()))
     return op.emitOpError("reads memory that is no kernel argument");
+  if (op.getHow() == tile::How::Bulk)
+    return emitBulkCopy(op);
   if (op.getGranule())
     return op.emitOpError("copies with granules have no lowering to NVVM");
   tile::BufType buffer = op.getBuffer().getType();
   int64_t rowBytes = buffer.getCols() * bytesOf(buffer.getElementType());
-  if (buffer.getSwizzle() != rowBytes)
+  if (buffer.getSwizzle() != rowBytes &&
+      (buffer.getSwizzle() != 128 || rowBytes % 128))
     return op.emitOpError("a row of ")
            << rowBytes << " bytes must equal the swizzle of "
            << buffer.getSwizzle() << " bytes";
@@ -130,8 +137,11 @@ LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
   if (trimmed)
     pieces = boxRows / trim->piece;
   int64_t pieceRows = boxRows / pieces;
+  int64_t size = bytesOf(buffer.getElementType());
+  int64_t panelCols = buffer.getSwizzle() / size;
+  int64_t panels = buffer.getCols() / panelCols;
   SmallVector<int64_t> box(rank, 1);
-  box[rank - 1 - colDim] = buffer.getCols();
+  box[rank - 1 - colDim] = panelCols;
   if (rowDim >= 0)
     box[rank - 1 - rowDim] = pieceRows;
   box.resize(rank - added);
@@ -144,12 +154,13 @@ LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
   if (!ring)
     return op.emitOpError("copies by descriptor go to the slot of a ring");
   Value full = barrierAt(ring->fullBarriers, target[1]);
-  int64_t rowBytes = buffer.getCols() * bytesOf(buffer.getElementType());
+  int64_t rowBytes = buffer.getSwizzle();
   ifThen(team.single ? Value()
                      : cmp(arith::CmpIPredicate::eq, team.thread, c32(0)),
          [&] {
            int64_t count = std::max<int64_t>(1, boxes.size()) * pieces;
-           for (int64_t i = 0; i < count; ++i) {
+           for (int64_t j = 0; j < count * panels; ++j) {
+             int64_t i = j % count, panel = j / count;
              int64_t shift = (boxes.empty() ? 0 : boxes[i / pieces]) +
                              i % pieces * pieceRows;
              SmallVector<Value> coords;
@@ -157,6 +168,8 @@ LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
                Value at = scalar(op.getIndices()[d]);
                if (d == rowDim && shift)
                  at = add(at, c32(shift));
+               if (d == colDim && panel)
+                 at = add(at, c32(panel * panelCols));
                coords.push_back(at);
              }
              Value wanted;
@@ -167,7 +180,9 @@ LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
                Type cluster = LLVM::LLVMPointerType::get(b.getContext(), 7);
                Value to = LLVM::AddrSpaceCastOp::create(
                    b, loc, cluster,
-                   sharedAt(target[0], c32(i * pieceRows * rowBytes)));
+                   sharedAt(target[0],
+                            c32((panel * buffer.getRows() + i * pieceRows) *
+                                rowBytes)));
                NVVM::CpAsyncBulkTensorGlobalToSharedClusterOp::create(
                    b, loc, to, map, coords, full, ValueRange(), Value(),
                    Value(), NVVM::TMALoadMode::TILE, /*isCTAOnly=*/false,
@@ -203,7 +218,7 @@ LogicalResult KernelEmitter::prepareGathers(Value rows) {
     if (pitch % kChunk)
       return op.emitOpError("a gather copies 16 bytes at a time, rows of ")
              << pitch << " bytes do not stay aligned";
-    int64_t chunks = buffer.getCols() * size / kChunk;
+    int64_t chunks = buffer.getSwizzle() / kChunk;
     int64_t rowsPerPass = team.threads / chunks;
     Value row = arith::DivUIOp::create(b, loc, team.thread, c32(chunks));
     Value chunk = arith::RemUIOp::create(b, loc, team.thread, c32(chunks));
@@ -232,8 +247,10 @@ LogicalResult KernelEmitter::emitGatherCopy(tile::CopyOp op) {
   const Memory &memory = memories[op.getMemory()];
   tile::BufType buffer = op.getBuffer().getType();
   int64_t size = bytesOf(memory.type.getElementType());
-  int64_t chunks = buffer.getCols() * size / kChunk;
-  int64_t rowBytes = buffer.getCols() * size;
+  int64_t rowBytes = buffer.getSwizzle();
+  int64_t chunks = rowBytes / kChunk;
+  int64_t panelCols = rowBytes / size;
+  int64_t panels = buffer.getCols() / panelCols;
   int64_t rowsPerPass = team.threads / chunks;
   if (rowsPerPass % 8 || team.threads % chunks)
     return op.emitOpError("threads of the load role must fill groups of 8 "
@@ -248,43 +265,124 @@ LogicalResult KernelEmitter::emitGatherCopy(tile::CopyOp op) {
       add(mul(row, c32(rowBytes)),
           mul(arith::XOrIOp::create(b, loc, chunk, pattern), c32(kChunk)));
   Value target = parts[op.getBuffer()][0];
-  Value k = scalar(op.getIndices()[1]);
-  Value kBytes = wide(mul(k, c32(size)));
-  // Columns beyond the end of the memory are zeros.
+  Value first = scalar(op.getIndices()[1]);
   int64_t cols = memory.type.getDimSize(1);
-  Value inRange;
-  if (cols % buffer.getCols()) {
-    Value column = add(k, mul(chunk, c32(kChunk / size)));
-    inRange = cmp(arith::CmpIPredicate::slt, column, c32(cols));
-    if (cols % (kChunk / size))
-      return op.emitOpError("a gather copies 16 bytes at a time, rows of ")
-             << cols << " elements end inside of a copy";
-  }
+  bool tail = cols % buffer.getCols();
+  if (tail && cols % (kChunk / size))
+    return op.emitOpError("a gather copies 16 bytes at a time, rows of ")
+           << cols << " elements end inside of a copy";
   const GatherRows &gather = it->second;
-  for (size_t i = 0; i < gather.bases.size(); ++i) {
-    int64_t first = int64_t(i) * rowsPerPass;
+  int64_t passes = gather.bases.size();
+  for (int64_t j = 0; j < passes * panels; ++j) {
+    int64_t i = j % passes, panel = j / passes;
+    int64_t firstRow = i * rowsPerPass;
+    Value k = panel ? add(first, c32(panel * panelCols)) : first;
+    Value kBytes = wide(mul(k, c32(size)));
     Value active;
-    if (first + rowsPerPass > buffer.getRows())
+    if (firstRow + rowsPerPass > buffer.getRows())
       active =
-          cmp(arith::CmpIPredicate::ult, row, c32(buffer.getRows() - first));
-    if (first && isTrimmed(op))
-      active =
-          both(active, cmp(arith::CmpIPredicate::sgt, trim->width, c32(first)));
+          cmp(arith::CmpIPredicate::ult, row, c32(buffer.getRows() - firstRow));
+    if (firstRow && isTrimmed(op))
+      active = both(active,
+                    cmp(arith::CmpIPredicate::sgt, trim->width, c32(firstRow)));
     ifThen(active, [&] {
       Value base = gather.bases[i];
       Value present = cmp(arith::CmpIPredicate::sge, base, c32(0));
+      // Columns beyond the end of the memory are zeros.
+      if (tail) {
+        Value column = add(k, mul(chunk, c32(kChunk / size)));
+        present =
+            both(present, cmp(arith::CmpIPredicate::slt, column, c32(cols)));
+      }
       Value units = arith::MaxSIOp::create(b, loc, base, c32(0));
       Type ptr = LLVM::LLVMPointerType::get(b.getContext(), 1);
       Value from = LLVM::GEPOp::create(
           b, loc, ptr, b.getI8Type(), memory.pointer,
           ArrayRef<LLVM::GEPArg>{add(mul(wide(units), c64(kChunk)), kBytes)});
-      present = both(present, inRange);
       Value bytes =
           arith::SelectOp::create(b, loc, present, c32(kChunk), c32(0));
-      NVVM::CpAsyncOp::create(
-          b, loc, sharedAt(target, add(place, c32(first * rowBytes))), from,
-          uint32_t(kChunk), NVVM::LoadCacheModifierKind::CG, bytes);
+      int64_t shift = (panel * buffer.getRows() + firstRow) * rowBytes;
+      NVVM::CpAsyncOp::create(b, loc, sharedAt(target, add(place, c32(shift))),
+                              from, uint32_t(kChunk),
+                              NVVM::LoadCacheModifierKind::CG, bytes);
     });
   }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Runs
+//===----------------------------------------------------------------------===//
+
+/// Whether all rows of all tiles of a copy `how(bulk)` exist.
+static bool boxesAreWhole(tile::CopyOp op, int64_t tileColumns) {
+  int64_t rows = op.getMemory().getType().getDimSize(1);
+  // Tiles that end with the memory leave no box half outside.
+  if (op.getBoxes())
+    return rows / 2 % tileColumns == 0;
+  return rows % op.getBuffer().getType().getRows() == 0;
+}
+
+LogicalResult KernelEmitter::emitBulkCopy(tile::CopyOp op) {
+  const Memory &memory = memories[op.getMemory()];
+  tile::BufType buffer = op.getBuffer().getType();
+  auto access = cast<tile::TileAccess>(op.getOperation());
+  if (memory.type.getRank() != 3 || !memory.whole ||
+      access.getMemoryDim(0) != 1 || access.getMemoryDim(1) != 2 ||
+      access.getGranuleOf(1) != 1 || buffer.getSwizzle() || buffer.getPad() ||
+      buffer.getCols() != memory.type.getDimSize(2) ||
+      (op.getBoxes() && op.getBoxDim() != 0))
+    return op.emitOpError("a copy of runs takes whole rows of a memory of rank "
+                          "3, got ")
+           << memory.type << " for " << buffer;
+  auto acquire = op.getBuffer().getDefiningOp<tile::AcquireOp>();
+  if (!acquire)
+    return op.emitOpError("copies of runs go to the slot of a ring");
+  const RingPlace &ring = rings[acquire.getRing()];
+  SmallVector<Value> target = parts[op.getBuffer()]; // address, slot
+  Value full = barrierAt(ring.fullBarriers, target[1]);
+  int64_t size = bytesOf(buffer.getElementType());
+  int64_t pitch = buffer.getCols() * size;
+  ArrayRef<int64_t> boxes = op.getBoxes().value_or(ArrayRef<int64_t>());
+  int64_t boxRows =
+      buffer.getRows() / std::max<int64_t>(1, int64_t(boxes.size()));
+  bool whole = boxesAreWhole(op, tileColumns);
+  int64_t rows = memory.type.getDimSize(1), cols = memory.type.getDimSize(2);
+  Type cluster = LLVM::LLVMPointerType::get(b.getContext(), 7);
+  auto copy = [&](Value offset, Value row, Value bytes) {
+    Value from = globalAt(memory, mul(row, c64(cols)));
+    Value to = LLVM::AddrSpaceCastOp::create(b, loc, cluster,
+                                             sharedAt(target[0], offset));
+    NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(b, loc, to, from, full,
+                                                     bytes, Value(), Value());
+  };
+  ifThen(team.single ? Value()
+                     : cmp(arith::CmpIPredicate::eq, team.thread, c32(0)),
+         [&] {
+           Value first = mul(wide(scalar(op.getIndices()[0])), c64(rows));
+           Value n = scalar(op.getIndices()[1]);
+           int64_t count = std::max<int64_t>(1, int64_t(boxes.size()));
+           for (int64_t i = 0; i < count; ++i) {
+             Value at = boxes.empty() ? n : add(n, c32(boxes[i]));
+             Value offset = c32(i * boxRows * pitch);
+             if (whole) {
+               copy(offset, add(first, wide(at)), c32(boxRows * pitch));
+               continue;
+             }
+             // Rows beyond the end are those of another expert: nothing stores
+             // what they give, but they are read.
+             Value left = arith::MinSIOp::create(
+                 b, loc,
+                 arith::MaxSIOp::create(b, loc, sub(c32(rows), at), c32(0)),
+                 c32(boxRows));
+             Value bytes = mul(left, c32(pitch));
+             ifThen(cmp(arith::CmpIPredicate::sgt, left, c32(0)),
+                    [&] { copy(offset, add(first, wide(at)), bytes); });
+             ifThen(cmp(arith::CmpIPredicate::slt, left, c32(boxRows)), [&] {
+               copy(add(offset, bytes), c64(0),
+                    sub(c32(boxRows * pitch), bytes));
+             });
+           }
+         });
   return success();
 }

@@ -336,7 +336,7 @@ LogicalResult KernelEmitter::emitRole(tile::RoleOp role, int64_t firstThread,
   bool starts = false, all = false;
   role.walk([&](Operation *op) {
     if (auto copy = dyn_cast<tile::CopyOp>(op))
-      (copy.getHow() == tile::How::Desc ? starts : all) = true;
+      (copy.getHow() == tile::How::Gather ? all : starts) = true;
     else if (isa<tile::MmaOp, tile::StoreOp, tile::LoadOp, tile::WaitOp,
                  tile::FetchOp, tile::DepositOp>(op))
       all = true;
@@ -724,6 +724,7 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
       })
       .Case([&](tile::CopyOp op) { return emitCopy(op); })
       .Case([&](tile::MmaOp op) { return emitMma(op); })
+      .Case([&](tile::DequantOp op) { return emitDequant(op); })
       .Case([&](tile::AccReadOp op) { return emitAccRead(op); })
       .Case([&](tile::LoadOp op) { return emitLoad(op); })
       .Case([&](tile::MapOp op) { return emitMap(op); })

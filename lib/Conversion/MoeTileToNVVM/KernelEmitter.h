@@ -162,6 +162,7 @@ private:
   LogicalResult emitCopy(tile::CopyOp op);
   LogicalResult emitDescCopy(tile::CopyOp op);
   LogicalResult emitGatherCopy(tile::CopyOp op);
+  LogicalResult emitBulkCopy(tile::CopyOp op);
   LogicalResult prepareGathers(Value rows);
   void prepareStores(Value rows);
   Value tensorMap(tile::CopyOp op, ArrayRef<int64_t> box);
@@ -197,6 +198,18 @@ private:
   /// Emits the tile's product in all widths if `first` begins one; gives its
   /// last op, or null.
   FailureOr<Operation *> emitTrimmedProduct(Operation &first);
+
+  // Dequantize.cpp
+  LogicalResult emitDequant(tile::DequantOp op);
+  LogicalResult emitRegisterMma(tile::MmaOp op, tile::DequantOp weights);
+  /// Scale and shift as pairs by 64 rows, half of them and column group.
+  using FactorCache =
+      std::map<std::tuple<int64_t, int64_t, int64_t>, std::pair<Value, Value>>;
+  SmallVector<Value> decodeRows(tile::DequantOp op, int64_t atom, int64_t panel,
+                                FactorCache &known);
+  Value decodePair(tile::DequantOp op, Value word);
+  std::pair<Value, Value> factorsOf(tile::DequantOp op, Value row,
+                                    int64_t column);
 
   // Fragments.cpp
   Value rowNumber(const RowList &rows, Value m, Value &valid);

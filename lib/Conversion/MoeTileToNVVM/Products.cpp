@@ -43,6 +43,8 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
     atom = op.getAtomAttr();
   if (!atom || atom.getFamily().getValue() != "wgmma")
     return op.emitOpError("the NVVM lowering takes products with a wgmma atom");
+  if (auto weights = op.getB().getDefiningOp<tile::DequantOp>())
+    return emitRegisterMma(op, weights);
   auto aType = dyn_cast<tile::BufType>(op.getA().getType());
   auto bType = dyn_cast<tile::BufType>(op.getB().getType());
   if (!aType || !bType)

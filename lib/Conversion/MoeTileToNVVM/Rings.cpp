@@ -65,7 +65,8 @@ Value KernelEmitter::descriptorBytes(tile::AcquireOp op) {
   for (Value buffer : op.getBuffers())
     for (Operation *user : buffer.getUsers()) {
       auto copy = dyn_cast<tile::CopyOp>(user);
-      if (!copy || copy.getHow() != tile::How::Desc)
+      if (!copy || (copy.getHow() != tile::How::Desc &&
+                    copy.getHow() != tile::How::Bulk))
         continue;
       tile::BufType type = copy.getBuffer().getType();
       int64_t rowBytes =

@@ -74,7 +74,8 @@ void KernelEmitter::findTrim() {
 }
 
 bool KernelEmitter::isTrimmed(tile::CopyOp op) {
-  return trim && op.getBuffer().getDefiningOp<tile::AcquireOp>() &&
+  return trim && op.getHow() != tile::How::Bulk &&
+         op.getBuffer().getDefiningOp<tile::AcquireOp>() &&
          cast<OpResult>(op.getBuffer()).getResultNumber() == trim->buffer;
 }
 
@@ -108,7 +109,7 @@ static SmallVector<Operation *> productOf(Operation &op) {
         return {};
     } else if (isa<tile::ReleaseOp>(at)) {
       end = at;
-    } else if (!isa<tile::WaitOp, tile::MmaWaitOp>(at)) {
+    } else if (!isa<tile::WaitOp, tile::MmaWaitOp, tile::DequantOp>(at)) {
       break;
     }
     ops.push_back(at);

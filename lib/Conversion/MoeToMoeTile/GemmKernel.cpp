@@ -77,9 +77,11 @@ LogicalResult GemmKernel::decideScales() {
     Type element = cast<ShapedType>(v.getType()).getElementType();
     if (!quant)
       return element;
-    // Scaled on load: f32 keeps value times scale exact.
+    // Scaled on load: f32 keeps value times scale exact. Matrix instructions
+    // take the product rounded to the other operand's type.
     if (where == ScalePlace::Operand)
-      return Float32Type::get(op.getContext());
+      return decodesInCompute && other ? other
+                                       : Float32Type::get(op.getContext());
     if (quant.getPacking() == Packing::Plain && isa<FloatType>(quant.getElem()))
       return quant.getElem();
     // Integers and 4-bit floats are exact in bf16 (f16 beside an f16 operand).
@@ -164,6 +166,8 @@ LogicalResult GemmKernel::decide() {
   blockM = config.getBlockM();
   blockN = config.getBlockN();
   copied = config.getString("b") == "desc" || config.getString("b") == "vector";
+  decodesInCompute =
+      op.getBQuantAttr() && config.getString("b_place") == "compute";
   cols = op.getOutCols();
   k = op.getReductionSize();
   fitBlockN();
@@ -220,7 +224,15 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
   auto loads = [&](OpBuilder &b, Location, Value kAt) {
     SmallVector<Value> tiles;
     tiles.push_back(dequantise(b, true, loadOperand(b, true, kAt), kAt));
-    tiles.push_back(dequantise(b, false, loadOperand(b, false, kAt), kAt));
+    if (decodesInCompute && isDecoded(/*isA=*/false)) {
+      tiles.push_back(loadOperand(b, false, kAt));
+      auto [scale, zero] = loadFactors(b, false, kAt);
+      for (Value factor : {scale, zero})
+        if (factor)
+          tiles.push_back(factor);
+    } else {
+      tiles.push_back(dequantise(b, false, loadOperand(b, false, kAt), kAt));
+    }
     if (aPlace == ScalePlace::Promote)
       tiles.push_back(loadRowScale(b, kAt));
     if (bPlace == ScalePlace::Promote)
@@ -230,12 +242,19 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
   auto computes = [&](OpBuilder &b, Location, Value, ValueRange tiles,
                       ValueRange carried) {
     Value acc = promotes ? Value() : carried[0];
-    Value product = tile::MmaOp::create(b, loc, accType, tiles[0], tiles[1],
-                                        acc, tile::AtomAttr());
+    size_t at = 2;
+    Value weights = tiles[1];
+    if (decodesInCompute && isDecoded(/*isA=*/false)) {
+      Value scale = bPlace == ScalePlace::Operand ? tiles[at++] : Value();
+      bool hasZero = op.getBQuantAttr().getZero() == ZeroPoint::Operand;
+      Value zero = hasZero ? tiles[at++] : Value();
+      weights = decode(b, false, weights, scale, zero, /*fragment=*/true);
+    }
+    Value product = tile::MmaOp::create(b, loc, accType, tiles[0], weights, acc,
+                                        tile::AtomAttr());
     if (!promotes)
       return SmallVector<Value>{product};
     Value part = tile::AccReadOp::create(b, loc, product);
-    size_t at = 2;
     Value row = aPlace == ScalePlace::Promote ? tiles[at++] : Value();
     Value col = bPlace == ScalePlace::Promote ? tiles[at++] : Value();
     return SmallVector<Value>{

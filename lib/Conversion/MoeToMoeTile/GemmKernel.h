@@ -28,6 +28,10 @@ private:
   void fitBlockN();
   void beginTile(const RoutingBuffers &routing);
   Value loadOperand(OpBuilder &b, bool isA, Value k);
+  std::pair<Value, Value> loadFactors(OpBuilder &b, bool isA, Value k);
+  bool isDecoded(bool isA);
+  Value decode(OpBuilder &b, bool isA, Value loaded, Value scale, Value zero,
+               bool fragment);
   Value dequantise(OpBuilder &b, bool isA, Value loaded, Value k);
   Value loadRowScale(OpBuilder &b, Value k, bool fragment = false);
   Value loadColScale(OpBuilder &b, Value memory, QuantAttr quant, Value k,
@@ -44,6 +48,8 @@ private:
   /// Copies fill the tiles (GPU): they deliver zeros beyond the memory, so that
   /// tiles keep their extents.
   bool copied = false;
+  /// B is decoded to registers beside the product, not to a buffer on load.
+  bool decodesInCompute = false;
   int64_t cols = 0, k = 0; ///< columns of the result, reduction size
   int64_t tileRowsOfB = 0; ///< rows of B per tile: blockN or 2 blockN
   SmallVector<int64_t> boxes;

@@ -128,26 +128,18 @@ Value GemmKernel::loadColScale(OpBuilder &builder, Value memory,
       /*boxDim=*/1);
 }
 
-Value GemmKernel::dequantise(OpBuilder &builder, bool isA, Value loaded,
-                             Value kAt) {
+bool GemmKernel::isDecoded(bool isA) {
   QuantAttr quant = isA ? op.getAQuantAttr() : op.getBQuantAttr();
-  Type matrix = isA ? aMatrix : bMatrix;
-  if (!quant)
-    return loaded;
-  ScalePlace where = isA ? aPlace : bPlace;
-  bool plain = quant.getPacking() == Packing::Plain;
-  if (plain && matrix == quant.getElem())
-    return loaded;
-  tile::DequantFormat format = tile::DequantFormat::Plain;
-  if (quant.getPacking() == Packing::LowEven)
-    format = tile::DequantFormat::LowEven;
-  else if (quant.getPacking() == Packing::Exllama)
-    format = tile::DequantFormat::Exllama;
-  else if (quant.getPacking() == Packing::Mx)
-    format = tile::DequantFormat::Mx;
+  return quant && (quant.getPacking() != Packing::Plain ||
+                   (isA ? aMatrix : bMatrix) != quant.getElem());
+}
+
+/// Scales and zero points by which a tile is decoded at one k, in the
+/// orientation of the operand: rows x groups. Null where there are none.
+std::pair<Value, Value> GemmKernel::loadFactors(OpBuilder &builder, bool isA,
+                                                Value kAt) {
+  QuantAttr quant = isA ? op.getAQuantAttr() : op.getBQuantAttr();
   int64_t tileRows = isA ? blockM : tileRowsOfB;
-  Type type = tile::BufType::get(tileRows, step, matrix);
-  // Tiles of scales in the orientation of the operand: rows x groups.
   auto factor = [&](Value memory) -> Value {
     Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
     int64_t gc = quant.getGranuleCols() == QuantAttr::kWhole
@@ -182,19 +174,36 @@ Value GemmKernel::dequantise(OpBuilder &builder, bool isA, Value loaded,
     }
     SmallVector<int64_t> scaleBoxes;
     int64_t scaleRows = gr == QuantAttr::kWhole ? 1 : tileRows / gr;
-    if (!isA && !boxes.empty() && gr != QuantAttr::kWhole)
-      scaleBoxes = {0, boxes[1] / gr};
+    if (!isA && gr != QuantAttr::kWhole)
+      for (int64_t box : boxes)
+        scaleBoxes.push_back(box / gr);
     return tile::LoadOp::create(builder, loc,
                                 tile::BufType::get(scaleRows, groups, element),
                                 memory, indices, dims, granule, scaleBoxes);
   };
   Value scale, zero;
-  if (where == ScalePlace::Operand)
+  if ((isA ? aPlace : bPlace) == ScalePlace::Operand)
     scale = factor(isA ? aScale : bScale);
-  std::optional<int64_t> zeroValue;
   if (quant.getZero() == ZeroPoint::Operand)
     zero = factor(bZero);
-  else if (quant.getZero() == ZeroPoint::Constant)
+  return {scale, zero};
+}
+
+/// The values of a tile of quantised ones, in a buffer or in registers.
+Value GemmKernel::decode(OpBuilder &builder, bool isA, Value loaded,
+                         Value scale, Value zero, bool fragment) {
+  QuantAttr quant = isA ? op.getAQuantAttr() : op.getBQuantAttr();
+  Type matrix = isA ? aMatrix : bMatrix;
+  tile::DequantFormat format = tile::DequantFormat::Plain;
+  if (quant.getPacking() == Packing::LowEven)
+    format = tile::DequantFormat::LowEven;
+  else if (quant.getPacking() == Packing::Exllama)
+    format = tile::DequantFormat::Exllama;
+  else if (quant.getPacking() == Packing::Mx)
+    format = tile::DequantFormat::Mx;
+  int64_t tileRows = isA ? blockM : tileRowsOfB;
+  std::optional<int64_t> zeroValue;
+  if (quant.getZero() == ZeroPoint::Constant)
     zeroValue = quant.getZeroValue();
   SmallVector<int64_t> granule;
   if (scale || zero)
@@ -204,6 +213,15 @@ Value GemmKernel::dequantise(OpBuilder &builder, bool isA, Value loaded,
                std::min(step, quant.getGranuleCols() == QuantAttr::kWhole
                                   ? step
                                   : quant.getGranuleCols())};
-  return tile::DequantOp::create(builder, loc, type, loaded, scale, zero,
-                                 format, zeroValue, granule);
+  return tile::DequantOp::create(
+      builder, loc, tileType(fragment, tileRows, step, matrix), loaded, scale,
+      zero, format, zeroValue, granule);
+}
+
+Value GemmKernel::dequantise(OpBuilder &builder, bool isA, Value loaded,
+                             Value kAt) {
+  if (!isDecoded(isA))
+    return loaded;
+  auto [scale, zero] = loadFactors(builder, isA, kAt);
+  return decode(builder, isA, loaded, scale, zero, /*fragment=*/false);
 }

@@ -240,16 +240,32 @@ LogicalResult Runner::runDequant(DequantOp op) {
   ScalarType f32 = result->element;
   f32.element = ElementType::F32;
   bool wide = machine.options.wide;
-  auto [granuleRows, granuleCols] = op.getScaleGranule();
+  const std::pair<int64_t, int64_t> granule = op.getScaleGranule();
+  int64_t firstCol = 0;
+  if (op.getAt()) {
+    FailureOr<int64_t> at = getIndex(op, op.getAt());
+    if (failed(at))
+      return failure();
+    firstCol = *at;
+    int64_t columns = (scale ? scale : zero)->cols;
+    if (firstCol < 0 || firstCol / granule.second >= columns)
+      return op.emitError("column ")
+             << firstCol << " has no scale, there are " << columns << " of "
+             << granule.second << " columns each";
+  }
   DequantFormat format = op.getFormat();
   bool floatSource = (*source)->element.isFloat || format == DequantFormat::Mx;
   for (int64_t r = 0; r < result->rows; ++r)
     for (int64_t c = 0; c < result->cols; ++c) {
       HostScalar stored = unpack(format, **source, r, c);
-      HostScalar s =
-          scale ? scale->at(r / granuleRows, c / granuleCols) : HostScalar();
-      HostScalar z =
-          zero ? zero->at(r / granuleRows, c / granuleCols) : HostScalar();
+      // The last tile's columns beyond K have no scales of their own.
+      auto factor = [&](const TileRef &tile) {
+        int64_t column = (firstCol + c) / granule.second;
+        return tile ? tile->at(r / granule.first,
+                               std::min(column, tile->cols - 1))
+                    : HostScalar();
+      };
+      HostScalar s = factor(scale), z = factor(zero);
       if (stored.undefined || s.undefined || z.undefined)
         continue;
       double value = floatSource ? stored.f : static_cast<double>(stored.i);

@@ -98,6 +98,9 @@ Placement FoldScales::placeB(GroupedGemmOp gemm) {
   if (!quant)
     return {};
   int64_t k = gemm.getReductionSize();
+  if (quant.getScaleCols(k) != 1 && packedOperand &&
+      quant.getColsPerStored() > 1)
+    return {ScalePlace::Operand, 0, RegionOperand::None};
   if (quant.getScaleCols(k) != 1)
     return placeInside(quant, k);
   if (quant.getScaleRows(gemm.getWeightRows()) == 1)

@@ -127,7 +127,9 @@ static ConfigAttr writeConfig(MLIRContext *context, const RuleConfig &config,
     add("store", b.getStringAttr(config.store));
     for (auto [name, value] : {std::pair{"order", config.order},
                                {"claim", config.claim},
-                               {"partial", config.partial}})
+                               {"partial", config.partial},
+                               {"b_place", config.bPlace},
+                               {"compute_split", config.computeSplit}})
       if (!value.empty())
         add(name, b.getStringAttr(value));
     for (auto [name, value] : {std::pair{"load_regs", config.loadRegs},
@@ -168,6 +170,12 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
   bool given = blockM != 0;
   if (!given) {
     blockM = pickBlockM(rules, rows);
+    bool packed = !gemms.empty();
+    for (GroupedGemmOp gemm : gemms)
+      packed &= usesHopperPackedRule(
+          rules, describe(gemm, rows, double(count) * type.getTopk()));
+    if (packed)
+      blockM = pickPackedBlockM(rows);
     // Without swap the tokens take the side of 64 rows.
     for (GroupedGemmOp gemm : gemms) {
       GemmProblem problem =

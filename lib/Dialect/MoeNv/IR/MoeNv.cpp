@@ -34,6 +34,42 @@ static void printTiedTypes(OpAsmPrinter &printer, Operation *,
   llvm::interleaveComma(operands, printer);
 }
 
+static ParseResult parseSameType(OpAsmParser &parser, Type &operand,
+                                 Type &result) {
+  if (parser.parseType(operand))
+    return failure();
+  result = operand;
+  return success();
+}
+static void printSameType(OpAsmPrinter &printer, Operation *, Type operand,
+                          Type) {
+  printer << operand;
+}
+
+LogicalResult WgmmaRegistersOp::verify() {
+  // wgmma_registers_c1
+  auto type = cast<LLVM::LLVMStructType>(getAccumulator().getType());
+  if (type.isOpaque() || type.getBody().empty() ||
+      !llvm::all_equal(type.getBody()) || !type.getBody().front().isF32() ||
+      type.getBody().size() % 4 != 0 || type.getBody().size() > 128)
+    return emitOpError("wgmma_registers_c1: takes accumulators of 4, 8, ..., "
+                       "128 f32 fields, got ")
+           << type;
+  if (getResult().getType() != type)
+    return emitOpError("wgmma_registers_c1: result of type ")
+           << getResult().getType() << ", accumulators " << type;
+  // wgmma_registers_c2
+  size_t count = getA().size();
+  if (count == 0 || count % 4 != 0 || count > 16)
+    return emitOpError("wgmma_registers_c2: takes 4, 8, 12 or 16 registers of "
+                       "a, got ")
+           << count;
+  if (!getElt().isBF16() && !getElt().isF16())
+    return emitOpError("wgmma_registers_c2: multiplies bf16 or f16, got ")
+           << getElt();
+  return success();
+}
+
 LogicalResult WgmmaWaitOp::verify() {
   for (Value accumulator : getAccumulators()) {
     auto type = cast<LLVM::LLVMStructType>(accumulator.getType());

@@ -285,8 +285,8 @@ LogicalResult AccReadOp::verify() {
 void DequantOp::build(OpBuilder &builder, OperationState &state, Type result,
                       Value source, Value scale, Value zero,
                       DequantFormat format, std::optional<int64_t> zeroValue,
-                      ArrayRef<int64_t> granule) {
-  build(builder, state, result, source, scale, zero,
+                      ArrayRef<int64_t> granule, Value at) {
+  build(builder, state, result, source, scale, zero, at,
         arrayOrNull(builder, granule),
         zeroValue ? builder.getI64IntegerAttr(*zeroValue) : IntegerAttr(),
         format);
@@ -352,7 +352,10 @@ LogicalResult DequantOp::verify() {
     auto [gr, gc] = getScaleGranule();
     int64_t needRows = llvm::divideCeil(rows, gr);
     int64_t needCols = llvm::divideCeil(cols, gc);
-    if (sr != needRows || sc != needCols)
+    if (getAt() && !getGranule())
+      return emitOpError("dequant_c2: scales of more columns than the tile "
+                         "need a granule");
+    if (sr != needRows || (getAt() ? sc < needCols : sc != needCols))
       return emitOpError("dequant_c2: a tile of ")
              << rows << "x" << cols << " with granule " << gr << "x" << gc
              << " needs " << needRows << "x" << needCols << " scales, got "

@@ -330,9 +330,22 @@ struct AssignAtomsPass
         return failure();
       atom = *chosen;
     }
+    DigitsAttr layout;
+    if (gemm.dequant) {
+      FailureOr<DecodedLayouts> layouts = decodedLayouts(gemm, atom);
+      if (failed(layouts))
+        return failure();
+      layout = layouts->accumulator;
+      auto type = cast<FragType>(gemm.dequant.getType());
+      gemm.dequant.getResult().setType(
+          FragType::get(type.getContext(), type.getRows(), type.getCols(),
+                        type.getElementType(), layouts->weights));
+    } else {
+      layout = layoutOf(gemm, atom);
+    }
     kernel.setTarget(StringRef(target));
     assignAccumulators(gemm, atom);
-    LayoutAssigner assigner(gemm, layoutOf(gemm, atom));
+    LayoutAssigner assigner(gemm, layout);
     if (failed(assigner.run()))
       return failure();
     ++numKernels;

@@ -10,6 +10,8 @@
 
 #include "moec/Dialect/MoeTile/Transforms/Passes.h"
 
+#include <numeric>
+
 namespace mlir::moe::tile {
 #define GEN_PASS_DEF_MOETILEASSIGNCOPIES
 #include "moec/Dialect/MoeTile/Transforms/Passes.h.inc"
@@ -117,6 +119,37 @@ static LogicalResult assignOperand(LoadOp load, StringRef wanted) {
   return success();
 }
 
+/// Factors of a tile's weight rows: a run of memory per box, copied once for
+/// all of K.
+static LogicalResult assignFactors(LoadOp load) {
+  MemRefType memory = load.getMemory().getType();
+  auto access = cast<TileAccess>(load.getOperation());
+  if (memory.getRank() != 3 || !memory.getLayout().isIdentity() ||
+      ShapedType::isDynamic(memory.getDimSize(2)) ||
+      ShapedType::isDynamic(memory.getDimSize(1)) ||
+      access.getMemoryDim(0) != 1 || access.getRowsPosition() >= 0 ||
+      access.getGranuleOf(1) != 1)
+    return load.emitOpError("how(bulk) reads factors of weight rows from "
+                            "memory of experts x rows x granules, one row "
+                            "each, got ")
+           << memory;
+  int64_t bytes = memory.getElementTypeBitWidth() / 8;
+  int64_t pitch = memory.getDimSize(2) * bytes;
+  int64_t parts = load.getBoxes() ? load.getBoxes()->size() : 1;
+  int64_t rows = load.getTileShape().first / parts;
+  // Runs start and end at multiples of this many rows.
+  int64_t unit = std::gcd(rows, memory.getDimSize(1));
+  for (int64_t box : load.getBoxes().value_or(ArrayRef<int64_t>()))
+    unit = std::gcd(unit, box);
+  if (unit * pitch % pitchBytes != 0)
+    return load.emitOpError("how(bulk) copies runs of whole ")
+           << pitchBytes << " bytes, " << unit << " rows of " << memory
+           << " have " << unit * pitch;
+  load.setHow(How::Bulk);
+  load.setPlace(Place::Resident);
+  return success();
+}
+
 namespace {
 struct AssignCopiesPass
     : public mlir::moe::tile::impl::MoeTileAssignCopiesBase<AssignCopiesPass> {
@@ -136,6 +169,9 @@ struct AssignCopiesPass
         failed(assignOperand(gemm.a, gemm.config.getString("a"))) ||
         failed(assignOperand(gemm.b, gemm.config.getString("b"))))
       return failure();
+    for (LoadOp load : gemm.getFactors())
+      if (failed(assignFactors(load)))
+        return failure();
     for (LoadOp load : {gemm.a, gemm.b})
       ++(*load.getHow() == How::Desc ? numDesc : numGather);
     // Operands and results of the epilogue go through registers.

@@ -18,11 +18,14 @@ namespace mlir::moe::tile {
 using namespace mlir;
 using namespace mlir::moe::tile;
 
-/// The type of a slot's buffer: the swizzle's period is the row.
-static FailureOr<BufType> slotBuffer(LoadOp load) {
+/// The type of a slot's buffer: the swizzle's period is the row or, beside
+/// decoded weights, 128 bytes of it.
+static FailureOr<BufType> slotBuffer(LoadOp load, bool panels) {
   auto type = cast<BufType>(load.getType());
   int64_t row =
       type.getCols() * (type.getElementType().getIntOrFloatBitWidth() / 8);
+  if (panels && row % 128 == 0)
+    row = 128;
   if (row != 32 && row != 64 && row != 128)
     return load.emitOpError("a row of a slot has 32, 64 or 128 bytes, the "
                             "period of a swizzle; ")
@@ -54,7 +57,9 @@ struct FormRingsPass
       return success();
     TileGemm &gemm = **matched;
     FailureOr<const ExplicitTarget *> target = targetOf(gemm);
-    FailureOr<BufType> a = slotBuffer(gemm.a), b = slotBuffer(gemm.b);
+    bool decodes = bool(gemm.dequant);
+    FailureOr<BufType> a = slotBuffer(gemm.a, decodes),
+                       b = slotBuffer(gemm.b, /*panels=*/false);
     FailureOr<Staging> staging = stagingOf(gemm);
     if (failed(target) || failed(a) || failed(b) || failed(staging))
       return failure();
@@ -63,7 +68,12 @@ struct FormRingsPass
     if (stages == 0)
       stages = gemm.config.getInt("stages");
     int64_t slot = a->getSizeInBytes() + b->getSizeInBytes();
-    int64_t rest = staging->getSizeInBytes() + (*target)->barrierBytes;
+    int64_t factors = 0;
+    for (LoadOp load : gemm.getFactors())
+      factors += llvm::alignTo(factorBuffer(load).getSizeInBytes(), 1024);
+    factors *= kFactorSlots;
+    int64_t rest =
+        staging->getSizeInBytes() + (*target)->barrierBytes + factors;
     int64_t limit =
         std::min<int64_t>((*target)->smemLimit,
                           kernel.getSmemLimit().value_or((*target)->smemLimit));
@@ -71,7 +81,7 @@ struct FormRingsPass
     if (stages < 2 || stages > fit)
       return kernel.emitOpError("a ring of ")
              << stages << " slots of " << slot << " bytes, "
-             << staging->getSizeInBytes() << " bytes of staging and "
+             << staging->getSizeInBytes() + factors << " bytes of staging and "
              << (*target)->barrierBytes << " bytes of barriers: " << limit
              << " bytes hold at most " << fit << " slots, 2 are needed";
     gemm.loop.setStages(stages);
@@ -82,7 +92,7 @@ struct FormRingsPass
     compute.getArgument(2).setType(*b);
     kernel.setSmemLimit(limit);
     ++numRings;
-    numBytes += stages * slot + staging->getSizeInBytes();
+    numBytes += stages * slot + staging->getSizeInBytes() + factors;
     return success();
   }
 };

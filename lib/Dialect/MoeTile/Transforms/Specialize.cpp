@@ -38,8 +38,10 @@ private:
   void hoist();
   RoleOp addRole(Block &roles, StringRef name, int64_t threads, int64_t copies,
                  int64_t regs);
-  ForTilesOp addTileLoop(Value cursor, IRMapping &map,
-                         function_ref<Value(Value)> fill);
+  ForTilesOp addTileLoop(ValueRange cursors, IRMapping &map,
+                         function_ref<SmallVector<Value>(ValueRange)> fill);
+  SmallVector<Value> cursors(Side side);
+  Value fillFactors(Value cursor, IRMapping &map);
   void buildLoad(RoleOp role);
   void buildCompute(RoleOp role);
   void emitStore(IRMapping &map);
@@ -54,6 +56,8 @@ private:
   /// Inserts before the roles, at kernel level.
   OpBuilder top{b.getContext()};
   Value ring, lower, upper, step;
+  /// Factors of the weights, one slot per tile; null if there are none.
+  Value factorRing;
   SmallVector<Value> buffers;
 };
 } // namespace
@@ -92,27 +96,53 @@ RoleOp Specializer::addRole(Block &roles, StringRef name, int64_t threads,
   return role;
 }
 
-/// A loop over the tiles that carries one cursor; `fill` makes the body and
-/// returns the cursor at its end.
-ForTilesOp Specializer::addTileLoop(Value cursor, IRMapping &map,
-                                    function_ref<Value(Value)> fill) {
+/// A loop over the tiles that carries cursors; `fill` makes the body and
+/// returns the cursors at its end.
+ForTilesOp
+Specializer::addTileLoop(ValueRange cursors, IRMapping &map,
+                         function_ref<SmallVector<Value>(ValueRange)> fill) {
   auto loop = ForTilesOp::create(
-      b, loc, gemm.tiles.getList(), gemm.tiles.getOrder(), ValueRange{cursor},
+      b, loc, gemm.tiles.getList(), gemm.tiles.getOrder(), cursors,
       [&](OpBuilder &nested, Location, Value tile, ValueRange carried) {
         map.map(gemm.tiles.getTile(), tile);
         OpBuilder::InsertionGuard guard(b);
         b.setInsertionPointToEnd(nested.getInsertionBlock());
-        Value next = fill(carried[0]);
-        YieldOp::create(b, loc, ValueRange{next});
+        SmallVector<Value> next = fill(carried);
+        YieldOp::create(b, loc, next);
       });
   loop.setClaim(Claim::Stride);
   return loop;
 }
 
+/// Start positions of one side of all rings: operands, then factors.
+SmallVector<Value> Specializer::cursors(Side side) {
+  auto type = CursorType::get(b.getContext(), side);
+  SmallVector<Value> list{CursorOp::create(b, loc, type, ring)};
+  if (factorRing)
+    list.push_back(CursorOp::create(b, loc, type, factorRing));
+  return list;
+}
+
+/// Starts the copies of a tile's factors for all of K; the next cursor.
+Value Specializer::fillFactors(Value cursor, IRMapping &map) {
+  auto slots = cast<RingType>(factorRing.getType()).getBuffers();
+  auto slot = AcquireOp::create(b, loc, TypeRange(slots), factorRing, cursor);
+  for (auto [load, buffer] : llvm::zip(gemm.getFactors(), slot.getResults())) {
+    // Expert, first row, first granule.
+    SmallVector<Value> indices{map.lookupOrDefault(load.getIndices()[0]),
+                               map.lookupOrDefault(load.getIndices()[1]),
+                               lower};
+    CopyOp::create(b, loc, load.getMemory(), indices,
+                   b.getDenseI64ArrayAttr({1, 2}), load.getGranuleAttr(),
+                   load.getBoxesAttr(), load.getBoxDimAttr(), load.getHowAttr(),
+                   PlaceAttr(), load.getWidthAttr(), buffer);
+  }
+  return PublishOp::create(b, loc, factorRing, cursor);
+}
+
 void Specializer::buildLoad(RoleOp role) {
   b.setInsertionPointToStart(&role.getBody().front());
-  auto type = CursorType::get(b.getContext(), Side::Producer);
-  Value cursor = CursorOp::create(b, loc, type, ring);
+  SmallVector<Value> starts = cursors(Side::Producer);
   // What the addresses are made of.
   SetVector<Operation *> needed;
   BackwardSliceOptions options;
@@ -120,17 +150,22 @@ void Specializer::buildLoad(RoleOp role) {
   options.filter = [&](Operation *op) {
     return gemm.tiles->isProperAncestor(op);
   };
-  for (LoadOp load : {gemm.a, gemm.b})
+  SmallVector<LoadOp> sources{gemm.a, gemm.b};
+  llvm::append_range(sources, gemm.getFactors());
+  for (LoadOp load : sources)
     (void)getBackwardSlice(load.getOperation(), &needed, options);
 
   IRMapping map;
-  addTileLoop(cursor, map, [&](Value carried) -> Value {
+  addTileLoop(starts, map, [&](ValueRange carried) {
     Block &body = gemm.tiles.getBody().front();
     for (Operation &op : body)
       if (needed.contains(&op))
         b.clone(op, map);
+    SmallVector<Value> ends;
+    if (factorRing)
+      ends.push_back(fillFactors(carried[1], map));
     auto loop =
-        scf::ForOp::create(b, loc, lower, upper, step, ValueRange{carried});
+        scf::ForOp::create(b, loc, lower, upper, step, ValueRange{carried[0]});
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
     Block &load = gemm.loop.getLoad().front();
@@ -154,7 +189,8 @@ void Specializer::buildLoad(RoleOp role) {
     }
     Value next = PublishOp::create(b, loc, ring, at);
     scf::YieldOp::create(b, loc, next);
-    return loop.getResult(0);
+    ends.insert(ends.begin(), loop.getResult(0));
+    return ends;
   });
 }
 
@@ -216,23 +252,47 @@ void Specializer::emitStore(IRMapping &map) {
 
 void Specializer::buildCompute(RoleOp role) {
   b.setInsertionPointToStart(&role.getBody().front());
-  auto type = CursorType::get(b.getContext(), Side::Consumer);
-  Value cursor = CursorOp::create(b, loc, type, ring);
+  SmallVector<Value> starts = cursors(Side::Consumer);
   AccType acc = gemm.mma.getType();
   auto slots = cast<RingType>(ring.getType()).getBuffers();
+  ValueRange factors;
   // One slot: wait, multiply, release; the accumulator and the next cursor.
-  auto stepOf = [&](Value at, Value from) -> std::pair<Value, Value> {
+  auto stepOf = [&](Value at, Value k, Value from) -> std::pair<Value, Value> {
     auto slot = WaitOp::create(b, loc, TypeRange(slots), ring, at);
-    Value sum = MmaOp::create(b, loc, acc, slot.getResult(0), slot.getResult(1),
-                              from, gemm.mma.getAtomAttr());
+    Value weights = slot.getResult(1);
+    if (DequantOp dequant = gemm.dequant) {
+      // The factors are those of all of K.
+      SmallVector<int64_t> granule{
+          1, gemm.getFactors().empty()
+                 ? 1
+                 : cast<TileAccess>(gemm.getFactors()[0].getOperation())
+                       .getGranuleOf(2)};
+      Value scale, zero;
+      size_t next = 0;
+      if (gemm.scale)
+        scale = factors[next++];
+      if (gemm.zero)
+        zero = factors[next++];
+      bool any = scale || zero;
+      std::optional<int64_t> zeroValue;
+      if (dequant.getZeroValue())
+        zeroValue = *dequant.getZeroValue();
+      weights = DequantOp::create(b, loc, dequant.getType(), weights, scale,
+                                  zero, dequant.getFormat(), zeroValue,
+                                  any ? ArrayRef(granule) : ArrayRef<int64_t>(),
+                                  any ? k : Value());
+    }
+    Value sum = MmaOp::create(b, loc, acc, slot.getResult(0), weights, from,
+                              gemm.mma.getAtomAttr());
     MmaWaitOp::create(b, loc, 0);
     Value next = ReleaseOp::create(b, loc, ring, at);
     return {sum, next};
   };
 
   IRMapping map;
-  addTileLoop(cursor, map, [&](Value carried) -> Value {
-    Value sum, at = carried;
+  addTileLoop(starts, map, [&](ValueRange carried) {
+    Value sum, at = carried[0];
+    SmallVector<Value> ends;
     for (Operation &op : gemm.tiles.getBody().front().without_terminator()) {
       if (&op == gemm.loop.getInits()[0].getDefiningOp())
         continue;
@@ -244,21 +304,31 @@ void Specializer::buildCompute(RoleOp role) {
         b.clone(op, map);
         continue;
       }
-      std::tie(sum, at) = stepOf(carried, Value());
+      if (factorRing) {
+        auto types = cast<RingType>(factorRing.getType()).getBuffers();
+        factors =
+            WaitOp::create(b, loc, TypeRange(types), factorRing, carried[1])
+                .getResults();
+      }
+      std::tie(sum, at) = stepOf(carried[0], lower, Value());
       if (gemm.k > gemm.step) {
         auto loop =
             scf::ForOp::create(b, loc, step, upper, step, ValueRange{sum, at});
         OpBuilder::InsertionGuard guard(b);
         b.setInsertionPointToStart(loop.getBody());
         auto [next, cursorNext] =
-            stepOf(loop.getRegionIterArg(1), loop.getRegionIterArg(0));
+            stepOf(loop.getRegionIterArg(1), loop.getInductionVar(),
+                   loop.getRegionIterArg(0));
         scf::YieldOp::create(b, loc, ValueRange{next, cursorNext});
         sum = loop.getResult(0);
         at = loop.getResult(1);
       }
+      if (factorRing)
+        ends.push_back(ReleaseOp::create(b, loc, factorRing, carried[1]));
       map.map(gemm.loop.getResult(0), sum);
     }
-    return at;
+    ends.insert(ends.begin(), at);
+    return ends;
   });
   if (gemm.isBulk()) {
     b.setInsertionPointToEnd(&role.getBody().front());
@@ -292,6 +362,19 @@ LogicalResult Specializer::run() {
   upper = index(gemm.k);
   step = index(gemm.step);
   ring = RingAllocOp::create(top, loc, ringType);
+  if (!gemm.getFactors().empty()) {
+    SmallVector<StringAttr> factorNames;
+    SmallVector<Type> factorTypes;
+    for (LoadOp load : gemm.getFactors()) {
+      factorNames.push_back(
+          StringAttr::get(context, load == gemm.scale ? "scale" : "zero"));
+      factorTypes.push_back(factorBuffer(load));
+    }
+    factorRing =
+        RingAllocOp::create(top, loc,
+                            RingType::get(context, kFactorSlots, factorNames,
+                                          factorTypes, Sync::Tx));
+  }
   for (int64_t i = 0; i < staging.count; ++i)
     buffers.push_back(BufAllocOp::create(top, loc, staging.type));
 

@@ -86,21 +86,44 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
   if (gemm.tiles->getParentOp() != kernel ||
       gemm.loop->getParentOp() != gemm.tiles)
     return refuse(gemm.loop, "it stands in another loop or branch");
+  size_t loaded = gemm.loop.getLoaded().size();
+  Block &compute = gemm.loop.getCompute().front();
+  gemm.dequant = dyn_cast<DequantOp>(compute.front());
+  size_t factors = !gemm.dequant ? 0
+                                 : (gemm.dequant.getScale() ? 1 : 0) +
+                                       (gemm.dequant.getZero() ? 1 : 0);
   if (gemm.loop.hasTransform() || gemm.loop.getInits().size() != 1 ||
-      !isa<AccType>(gemm.loop.getInits()[0].getType()) ||
-      gemm.loop.getLoaded().size() != 2)
+      !isa<AccType>(gemm.loop.getInits()[0].getType()) || loaded != 2 + factors)
     return refuse(gemm.loop, "only a product of two loads that carries an "
                              "accumulator has one, no scales or packed values");
   gemm.a = gemm.loop.getLoaded()[0].getDefiningOp<LoadOp>();
   gemm.b = gemm.loop.getLoaded()[1].getDefiningOp<LoadOp>();
   if (!gemm.a || !gemm.b)
     return refuse(gemm.loop, "operands are decoded between load and product");
-  Block &compute = gemm.loop.getCompute().front();
-  gemm.mma = dyn_cast<MmaOp>(compute.front());
-  if (!gemm.mma || compute.getOperations().size() != 2 ||
+  auto tiles = gemm.loop.getComputeTiles();
+  if (gemm.dequant) {
+    // What the load region yields for an argument of the compute region.
+    auto loadOf = [&](Value v) -> LoadOp {
+      for (auto [i, tile] : llvm::enumerate(tiles))
+        if (v && tile == v)
+          return gemm.loop.getLoaded()[i].getDefiningOp<LoadOp>();
+      return LoadOp();
+    };
+    gemm.scale = loadOf(gemm.dequant.getScale());
+    gemm.zero = loadOf(gemm.dequant.getZero());
+    if (gemm.dequant.getSource() != tiles[1] || gemm.dequant.getAt() ||
+        gemm.getFactors().size() != factors ||
+        !isa<FragType>(gemm.dequant.getType()))
+      return refuse(gemm.dequant,
+                    "only the second operand is decoded, to registers, with "
+                    "factors that are loaded");
+  }
+  Value second = gemm.dequant ? Value(gemm.dequant.getResult()) : tiles[1];
+  size_t others = gemm.dequant ? 1 : 0;
+  gemm.mma = dyn_cast<MmaOp>(*std::next(compute.begin(), others));
+  if (!gemm.mma || compute.getOperations().size() != 2 + others ||
       gemm.mma.getC() != gemm.loop.getComputeCarried()[0] ||
-      gemm.mma.getA() != gemm.loop.getComputeTiles()[0] ||
-      gemm.mma.getB() != gemm.loop.getComputeTiles()[1])
+      gemm.mma.getA() != tiles[0] || gemm.mma.getB() != second)
     return refuse(gemm.loop, "its compute region is more than one product");
   if (!gemm.loop.getInits()[0].getDefiningOp<AccZeroOp>())
     return refuse(gemm.loop, "it does not start from zero");
@@ -132,14 +155,24 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
   gemm.step = gemm.loop.getStep();
   gemm.k = *upper;
   Type elementA = getTileElementType(gemm.a.getType());
-  Type elementB = getTileElementType(gemm.b.getType());
+  Type elementB = getTileElementType(gemm.mma.getB().getType());
   gemm.elementBytes = elementA.getIntOrFloatBitWidth() / 8;
   bool halves = (elementA.isBF16() || elementA.isF16()) && elementA == elementB;
   bool bytes = isa<Float8E4M3FNType, Float8E5M2Type>(elementA) &&
                isa<Float8E4M3FNType, Float8E5M2Type>(elementB);
   if ((!halves && !bytes) || !acc.getElementType().isF32())
     return refuse(gemm.mma, "no matrix instruction multiplies these types");
+  if (gemm.dequant && (!halves || !gemm.isSwapped()))
+    return refuse(gemm.dequant, "weights in registers are 16-bit values of the "
+                                "instruction's first operand, which swap makes "
+                                "them");
   return std::optional<TileGemm>(gemm);
+}
+
+BufType moe::tile::factorBuffer(LoadOp load) {
+  auto step = cast<BufType>(load.getType());
+  return BufType::get(step.getRows(), load.getMemory().getType().getShape()[2],
+                      step.getElementType());
 }
 
 //===----------------------------------------------------------------------===//

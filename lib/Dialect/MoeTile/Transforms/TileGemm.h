@@ -37,13 +37,18 @@ struct ExplicitTarget {
 const ExplicitTarget *findExplicitTarget(StringRef name);
 
 /// A kernel of form `seq` that multiplies: one loop over tiles with one k loop,
-/// whose product is of two plain loads.
+/// whose product is of two plain loads, or of one and of packed values that are
+/// decoded to registers.
 struct TileGemm {
   KernelOp kernel;
   moe::ConfigAttr config;
   ForTilesOp tiles;
   KLoopOp loop;
   LoadOp a, b;
+  /// Decodes b to registers beside the product, null for plain operands.
+  DequantOp dequant;
+  /// Its scales and zero points, null where there are none.
+  LoadOp scale, zero;
   MmaOp mma;
   AccReadOp read;
   /// The store of the tile, of one fragment.
@@ -61,6 +66,14 @@ struct TileGemm {
   int64_t getLoadThreads() const;
   int64_t getThreads() const {
     return getLoadThreads() + getTeams() * getComputeThreads();
+  }
+  /// Scales and zero points that are loaded once per tile.
+  SmallVector<LoadOp, 2> getFactors() const {
+    SmallVector<LoadOp, 2> factors;
+    for (LoadOp load : {scale, zero})
+      if (load)
+        factors.push_back(load);
+    return factors;
   }
   /// How several teams share a tile: by m or by n.
   Divide getDivide() const {
@@ -94,6 +107,20 @@ struct Staging {
   }
 };
 FailureOr<Staging> stagingOf(const TileGemm &gemm);
+
+/// Layouts of a product with decoded weights: of the accumulator, and of the
+/// weights, rows x k.
+struct DecodedLayouts {
+  DigitsAttr accumulator, weights;
+};
+FailureOr<DecodedLayouts> decodedLayouts(const TileGemm &gemm, AtomAttr atom);
+
+/// Slots of the ring that brings the factors of a tile.
+inline constexpr int64_t kFactorSlots = 2;
+
+/// The buffer that holds the factors of `load` for all of K: as many rows as a
+/// step's, one column per granule.
+BufType factorBuffer(LoadOp load);
 
 } // namespace mlir::moe::tile
 

@@ -112,7 +112,9 @@ def MoeFoldScales : Pass<"moe-fold-scales"> {
     2. `promote n`: legal if the scale is constant over runs of n columns of
        K; taken for n >= `min-run`, and with n covering K for a constant scale that is
        not addressable (row scales of a sorted A, row blocks of B).
-    3. `operand`: always legal; dequantised on load.
+    3. `operand`: always legal; dequantised on load, or beside the product. Where
+       values of four bits are decoded element by element anyway, `packed-operand`
+       prefers it to 2.
 
     The runs of A and B must divide each other; otherwise the side with the shorter
     run becomes `operand`.
@@ -142,7 +144,9 @@ def MoeFoldScales : Pass<"moe-fold-scales"> {
              clEnumValN(::mlir::moe::ZeroChoice::RowSum, "row_sum",
                         "by row sums where legal"))}]>,
     Option<"minRun", "min-run", "int64_t", "64",
-           "Shortest run of K that is promoted, in columns (default 64)">];
+           "Shortest run of K that is promoted, in columns (default 64)">,
+    Option<"packedOperand", "packed-operand", "bool", "false",
+           "Scales of packed weights that are not constant along K become operand (default false)">];
   let statistics = [
     Statistic<"numEpilogue", "num-epilogue", "Scales moved into a region">,
     Statistic<"numPromote", "num-promote", "Scales applied by promotion">,

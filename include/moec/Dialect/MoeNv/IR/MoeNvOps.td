@@ -53,6 +53,35 @@ def MoeNv_WgmmaWaitOp : MoeNv_Op<"wgmma_wait"> {
   let hasVerifier = 1;
 }
 
+def MoeNv_WgmmaRegistersOp : MoeNv_Op<"wgmma_registers"> {
+  let summary = "matrix products of a warpgroup with A in registers";
+  let description = [{
+    d = c + A * B^T for 64 rows of A and n = 8, 16, ..., 256 rows of B, f32 sums:
+    one `wgmma.mma_async` per 16 columns, each with four registers of A behind a
+    `wgmma.fence` that orders the writes of all of them. Register 4 s + i of lane
+    4 g + t in warp w holds two neighbours of row 16 w + g + 8 (i mod 2), columns
+    16 s + 8 (i div 2) + 2 t and + 1. B is K-major in shared memory with a
+    swizzle of 128 bytes; `descriptor` is that of its first 16 columns, of which
+    four stand side by side in a row.
+
+    Like `nvvm.wgmma.mma_async` the products are in flight until the group that a
+    commit closes has been waited for; the registers of A are read until then.
+    `from_zero`: c is ignored.
+
+    Constraints: `wgmma_registers_c1`: accumulators are a struct of n / 2 f32
+    fields; `wgmma_registers_c2`: 4, 8, 12 or 16 registers of A; `elt` is bf16 or
+    f16.
+  }];
+  let arguments = (ins LLVM_AnyStruct:$accumulator, Variadic<I32>:$a, I64:$descriptor, TypeAttr:$elt,
+                       UnitAttr:$from_zero);
+  let results = (outs LLVM_AnyStruct:$result);
+  let assemblyFormat = [{
+    $accumulator `,` `[` $a `]` `,` $descriptor `of` $elt (`from_zero` $from_zero^)? attr-dict
+    `:` custom<SameType>(type($accumulator), type($result))
+  }];
+  let hasVerifier = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Global memory
 //===----------------------------------------------------------------------===//

@@ -84,11 +84,14 @@ def MoeTile_DequantOp : MoeTile_ReadsBuffers<"dequant", [AttrSizedOperandSegment
     the shape of the scales) or the attribute `zero_value`.
 
     Element (i, j) takes scale (i / g0, j / g1) with `granule = [g0, g1]`;
-    default: the extents of the tile divided by those of the scales.
+    default: the extents of the tile divided by those of the scales. With `at`,
+    the scales are of more columns than the tile, whose first column is number
+    `at`, a multiple of g1 or inside of one granule: (i, j) takes
+    (i / g0, (at + j) / g1).
 
     Constraints:
     * `dequant_c1`: rows agree; columns are those stored times 1, 2 or 8 by format (a last nibble may be dropped);
-    * `dequant_c2`: the scales are ceil(tile / granule) in both dimensions; without granule they divide the tile;
+    * `dequant_c2`: the scales are ceil(tile / granule) in both dimensions (at least that many columns with `at`, which needs a granule); without granule they divide the tile;
     * `dequant_c3`: zero has the shape of the scales, and not together with zero_value;
     * `dequant_c4`: the stored element type suits the format (i8 for low_even and mx, i8 or i32 for exllama);
     * `dequant_c5`: the result is a float type.
@@ -96,18 +99,18 @@ def MoeTile_DequantOp : MoeTile_ReadsBuffers<"dequant", [AttrSizedOperandSegment
     Example: `%d = moe_tile.dequant %q scale(%s : !moe_tile.buf<64x1xbf16>) zero_value 8 format(low_even) : !moe_tile.buf<64x64xi8> -> !moe_tile.buf<64x128xbf16>`
   }];
   let arguments = (ins MoeTile_BufOrFrag:$source, Optional<MoeTile_BufOrFrag>:$scale,
-                       Optional<MoeTile_BufOrFrag>:$zero, OptionalAttr<DenseI64ArrayAttr>:$granule,
-                       OptionalAttr<I64Attr>:$zero_value,
+                       Optional<MoeTile_BufOrFrag>:$zero, Optional<MoeTile_AnyIndex>:$at,
+                       OptionalAttr<DenseI64ArrayAttr>:$granule, OptionalAttr<I64Attr>:$zero_value,
                        DefaultValuedAttr<MoeTile_DequantFormatAttr, "DequantFormat::Plain">:$format);
   let results = (outs MoeTile_BufOrFrag:$result);
   let assemblyFormat = [{
     $source (`scale` `(` $scale^ `:` qualified(type($scale)) `)`)? (`zero` `(` $zero^ `:` qualified(type($zero)) `)`)?
-    (`granule` $granule^)? (`zero_value` $zero_value^)? (`format` `(` custom<Word>($format)^ `)`)? attr-dict
+    (`at` `(` custom<OptionalIndexOperand>($at, type($at))^ `)`)? (`granule` $granule^)? (`zero_value` $zero_value^)? (`format` `(` custom<Word>($format)^ `)`)? attr-dict
     `:` qualified(type($source)) `->` qualified(type($result))
   }];
   let builders = [OpBuilder<(ins "Type":$result, "Value":$source, "Value":$scale, "Value":$zero,
       "DequantFormat":$format, CArg<"std::optional<int64_t>", "std::nullopt">:$zeroValue,
-      CArg<"ArrayRef<int64_t>", "{}">:$granule)>];
+      CArg<"ArrayRef<int64_t>", "{}">:$granule, CArg<"Value", "{}">:$at)>];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     /// Stored columns hold this many values each: 1, 2 or 8.

@@ -1,0 +1,286 @@
+//===- Dequantize.cpp - Products with decoded weights in registers --------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Packed weights take the instruction's M side, which may be registers. The
+// four lanes of a quad hold the same rows and need neighbouring columns of
+// them: columns 2t, 2t+1 and 2t+8, 2t+9 of every sixteen. All four read the
+// same 16 bytes (a broadcast) and each takes its own nibbles, so that k keeps
+// its order and weights lie as they do on disk.
+//
+// A nibble v becomes a 16-bit float by its place in a mantissa: 0x4300 | v is
+// 128 + v in bf16, 0x6400 | v is 1024 + v in f16. Subtracting that and the zero
+// point is exact, and so the product with the scale is rounded once.
+//
+// The decoding of 64 columns runs beside the products of the 64 before.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelEmitter.h"
+#include "moec/Dialect/MoeNv/IR/MoeNv.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::nvvm;
+
+/// Columns that one batch of products covers: a panel of the activations.
+static constexpr int64_t kPanel = 64;
+/// Descriptor of a K-major operand with 128-byte swizzle, without its address.
+static constexpr uint64_t kDescriptor =
+    uint64_t(1) << 16 | uint64_t(64) << 32 | uint64_t(1) << 62;
+
+static VectorType pairOf(Type element) { return VectorType::get(2, element); }
+
+/// A pair of equal constants.
+static Value splat(OpBuilder &b, Location loc, Type element, double value) {
+  auto type = pairOf(element);
+  return arith::ConstantOp::create(
+      b, loc,
+      DenseElementsAttr::get(type, b.getFloatAttr(element, value).getValue()));
+}
+
+/// Both halves of a pair from one value.
+static Value twice(OpBuilder &b, Location loc, Value v) {
+  Value pair = LLVM::PoisonOp::create(b, loc, pairOf(v.getType()));
+  for (int32_t i : {0, 1}) {
+    Value at = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(i));
+    pair = LLVM::InsertElementOp::create(b, loc, pair, v, at);
+  }
+  return pair;
+}
+
+LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
+  auto type = dyn_cast<tile::FragType>(op.getType());
+  auto source = dyn_cast<tile::BufType>(op.getSource().getType());
+  if (!type || !source)
+    return op.emitOpError("the NVVM lowering decodes from a buffer to the "
+                          "registers of a product");
+  Type element = type.getElementType();
+  if (!element.isBF16() && !element.isF16())
+    return op.emitOpError("the NVVM lowering decodes to bf16 or f16, got ")
+           << element;
+  if (op.getFormat() != tile::DequantFormat::LowEven &&
+      op.getFormat() != tile::DequantFormat::Exllama)
+    return op.emitOpError("the NVVM lowering decodes low_even and exllama, "
+                          "got ")
+           << stringifyDequantFormat(op.getFormat());
+  tile::DigitsAttr layout = type.getLayout();
+  if (!layout || layout.getLevelSize(tile::Level::Reg) % (type.getCols() / 2))
+    return op.emitOpError("the NVVM lowering needs the layout of a product's "
+                          "operand on ")
+           << type;
+  if (type.getCols() % kPanel)
+    return op.emitOpError("the NVVM lowering decodes whole groups of ")
+           << kPanel << " columns, got " << type.getCols();
+  int64_t rowBytes =
+      source.getCols() * source.getElementType().getIntOrFloatBitWidth() / 8;
+  if (source.getSwizzle() != rowBytes)
+    return op.emitOpError("a packed row of ")
+           << rowBytes << " bytes must equal the swizzle of "
+           << source.getSwizzle() << " bytes";
+  auto [granuleRows, granuleCols] = op.getScaleGranule();
+  bool factors = op.getScale() || op.getZero();
+  int64_t cols = type.getCols();
+  if (factors && (granuleRows != 1 || granuleCols % 16 || !op.getAt() ||
+                  (granuleCols % cols != 0 && cols % granuleCols != 0)))
+    return op.emitOpError("the NVVM lowering takes factors of one row and of "
+                          "16, 32, ... columns that divide the k step or that "
+                          "it divides, got ")
+           << granuleRows << "x" << granuleCols << " for steps of " << cols;
+  if (op.getScale()) {
+    Type scale = cast<tile::BufType>(op.getScale().getType()).getElementType();
+    if (scale != element)
+      return op.emitOpError("the NVVM lowering takes scales of the operand's "
+                            "type ")
+             << element << ", got " << scale;
+  }
+  if (op.getZero() && !cast<tile::BufType>(op.getZero().getType())
+                           .getElementType()
+                           .isInteger(8))
+    return op.emitOpError("the NVVM lowering takes zero points of 8 bits, got ")
+           << op.getZero().getType();
+  return success();
+}
+
+std::pair<Value, Value> KernelEmitter::factorsOf(tile::DequantOp op, Value row,
+                                                 int64_t column) {
+  auto type = cast<tile::FragType>(op.getType());
+  Type element = type.getElementType();
+  int64_t granule = op.getScaleGranule().second;
+  int64_t step = type.getCols();
+  auto read = [&](Value buffer) -> Value {
+    auto bufferType = cast<tile::BufType>(buffer.getType());
+    Type stored = bufferType.getElementType();
+    int64_t count = bufferType.getCols();
+    Value at = scalar(op.getAt());
+    if (at.getType().isInteger(64))
+      at = arith::TruncIOp::create(b, loc, b.getI32Type(), at);
+    Value group = arith::DivUIOp::create(b, loc, at, c32(granule));
+    if (column / granule)
+      group = add(group, c32(column / granule));
+    // The last step may go beyond K, to columns that have no factor.
+    if (step > granule && count * granule % step != 0)
+      group = arith::MinUIOp::create(b, loc, group, c32(count - 1));
+    Value index = add(mul(row, c32(count)), group);
+    Type ptr = LLVM::LLVMPointerType::get(b.getContext(), 3);
+    Value from = LLVM::GEPOp::create(b, loc, ptr, stored, parts[buffer][0],
+                                     ArrayRef<LLVM::GEPArg>{index});
+    return LLVM::LoadOp::create(b, loc, stored, from);
+  };
+  double bias = element.isBF16() ? 128 : 1024;
+  Value scale, shift;
+  if (op.getScale())
+    scale = twice(b, loc, read(op.getScale()));
+  if (op.getZero()) {
+    // Exact: integers up to 255 have eight bits.
+    Value z =
+        arith::ExtSIOp::create(b, loc, b.getI32Type(), read(op.getZero()));
+    Value f = arith::SIToFPOp::create(b, loc, b.getF32Type(),
+                                      add(z, c32(int64_t(bias))));
+    shift =
+        twice(b, loc, arith::TruncFOp::create(b, loc, element, f).getResult());
+  } else {
+    int64_t zero = op.getZeroValue() ? int64_t(*op.getZeroValue()) : 0;
+    shift = splat(b, loc, element, bias + double(zero));
+  }
+  return {scale, shift};
+}
+
+/// The lane's two columns of a word of eight, each in the mantissa of a half.
+Value KernelEmitter::decodePair(tile::DequantOp op, Value word) {
+  Value quad = arith::AndIOp::create(b, loc, team.thread, c32(3));
+  Value bits;
+  if (op.getFormat() == tile::DequantFormat::Exllama) {
+    // Columns 2t and 2t + 1 are nibbles t and 4 + t.
+    bits = arith::ShRUIOp::create(b, loc, word, mul(quad, c32(4)));
+  } else {
+    // They are the nibbles of byte t: it goes to both halves, shifted by four.
+    Value selector = arith::OrIOp::create(b, loc, quad, c32(0x4440));
+    Value byte = NVVM::PermuteOp::create(b, loc, b.getI32Type(), word, c32(0),
+                                         selector, NVVM::PermuteMode::DEFAULT);
+    bits = mul(byte, c32(0x1001));
+  }
+  Type element = cast<tile::FragType>(op.getType()).getElementType();
+  int64_t magic = element.isBF16() ? 0x43004300 : 0x64006400;
+  return arith::OrIOp::create(
+      b, loc, arith::AndIOp::create(b, loc, bits, c32(0x000F000F)), c32(magic));
+}
+
+/// Registers of A for the 64 columns of a panel and the team's 64 rows number
+/// `atom`, in the order of moe_nv.wgmma_registers.
+SmallVector<Value> KernelEmitter::decodeRows(tile::DequantOp op, int64_t atom,
+                                             int64_t panel,
+                                             FactorCache &known) {
+  auto type = cast<tile::FragType>(op.getType());
+  auto source = cast<tile::BufType>(op.getSource().getType());
+  int64_t rowBytes = source.getSwizzle();
+  // Registers of the layout: two columns, two rows, groups of eight columns,
+  // then the instructions side by side.
+  tile::DigitsAttr layout = type.getLayout();
+  int64_t perAtom = type.getCols() / 2;
+  Value first = threadPosition(layout).first;
+  // XOR pattern of 16-byte pieces: the address bits from 7 on.
+  int64_t period = rowBytes / 16;
+  SmallVector<Value> registers(16);
+  int64_t granule = op.getScaleGranule().second;
+  auto words = VectorType::get(4, b.getI32Type());
+  for (int64_t half = 0; half < 2; ++half) {
+    int64_t offset = layout.map({atom * perAtom + 2 * half}).first;
+    Value row = offset ? add(first, c32(offset)) : first;
+    Value base = sharedAt(parts[op.getSource()][0], mul(row, c32(rowBytes)));
+    Value pattern =
+        mul(arith::AndIOp::create(
+                b, loc, arith::DivUIOp::create(b, loc, row, c32(8 / period)),
+                c32(period - 1)),
+            c32(16));
+    // 16 bytes are 32 columns, two instructions' worth.
+    for (int64_t chunk = 0; chunk < 2; ++chunk) {
+      Value at =
+          arith::XOrIOp::create(b, loc, pattern, c32((2 * panel + chunk) * 16));
+      Value loaded = LLVM::LoadOp::create(b, loc, words, sharedAt(base, at),
+                                          /*alignment=*/16);
+      for (int64_t w = 0; w < 4; ++w) {
+        Value word = LLVM::ExtractElementOp::create(b, loc, loaded, c32(w));
+        int64_t column = panel * kPanel + chunk * 32 + w / 2 * 16;
+        auto &[scale, shift] = known[{atom, half, column / granule}];
+        if (!shift)
+          std::tie(scale, shift) = factorsOf(op, row, column);
+        Value pair = LLVM::BitcastOp::create(
+            b, loc, pairOf(type.getElementType()), decodePair(op, word));
+        pair = arith::SubFOp::create(b, loc, pair, shift);
+        if (scale)
+          pair = arith::MulFOp::create(b, loc, pair, scale);
+        int64_t step = chunk * 2 + w / 2;
+        registers[4 * step + half + 2 * (w % 2)] =
+            LLVM::BitcastOp::create(b, loc, b.getI32Type(), pair);
+      }
+    }
+  }
+  return registers;
+}
+
+LogicalResult KernelEmitter::emitRegisterMma(tile::MmaOp op,
+                                             tile::DequantOp weights) {
+  tile::AtomAttr atom = op.getResult().getType().getAtom();
+  if (!atom)
+    atom = op.getAtomAttr();
+  if (!atom || atom.getFamily().getValue() != "wgmma" || !atom.getSwap())
+    return op.emitOpError("the NVVM lowering takes weights in registers with a "
+                          "swapped wgmma atom");
+  auto aType = dyn_cast<tile::BufType>(op.getA().getType());
+  Type element = cast<tile::FragType>(weights.getType()).getElementType();
+  if (!aType || aType.getElementType() != element ||
+      aType.getSwizzle() != 128 || aType.getCols() % kPanel)
+    return op.emitOpError("wgmma takes activations of ")
+           << element << " in panels of 64 columns with swizzle 128, got "
+           << op.getA().getType();
+  int64_t copies = team.role ? team.role.getCopies() : 1;
+  if (copies > 1 && team.role.getDivide() != tile::Divide::N)
+    return op.emitOpError("teams that decode weights share a tile by n");
+  int64_t m = aType.getRows();
+  int64_t share = cast<tile::FragType>(weights.getType()).getRows() / copies;
+  int64_t repeatN = share / 64, repeatM = m / atom.getM();
+  if (atom.getN() != 64 || repeatN * 64 != share || repeatM * atom.getM() != m)
+    return op.emitOpError("a team's tile of ")
+           << m << "x" << share << " is not whole atoms of " << atom.getM()
+           << "x" << atom.getN();
+  int64_t tokens = trim && trim->now ? trim->now : atom.getM();
+  Type accType = LLVM::LLVMStructType::getLiteral(
+      b.getContext(), SmallVector<Type>(tokens / 2, b.getF32Type()));
+  SmallVector<Value> acc;
+  bool fromZero = !op.getC();
+  if (fromZero)
+    acc.assign(repeatN * repeatM, LLVM::UndefOp::create(b, loc, accType));
+  else
+    acc = parts[op.getC()];
+  int64_t panels = aType.getCols() / kPanel;
+  FactorCache known;
+  for (int64_t p = 0; p < panels; ++p)
+    for (int64_t j = 0; j < repeatN; ++j) {
+      SmallVector<Value> registers = decodeRows(weights, j, p, known);
+      for (int64_t i = 0; i < repeatM; ++i) {
+        Value at =
+            sharedAt(parts[op.getA()][0], c32((p * m + i * atom.getM()) * 128));
+        Value address = LLVM::PtrToIntOp::create(b, loc, b.getI64Type(), at);
+        Value units = arith::ShRUIOp::create(
+            b, loc, arith::AndIOp::create(b, loc, address, c64(0x3FFFF)),
+            c64(4));
+        Value descriptor =
+            arith::OrIOp::create(b, loc, units, c64(int64_t(kDescriptor)));
+        Value &sum = acc[j * repeatM + i];
+        sum = nv::WgmmaRegistersOp::create(b, loc, accType, sum, registers,
+                                           descriptor, element,
+                                           fromZero && p == 0);
+      }
+      NVVM::WgmmaGroupSyncAlignedOp::create(b, loc);
+      // Registers of the batch before are free again.
+      if (p + 1 < panels || j + 1 < repeatN)
+        NVVM::WgmmaWaitGroupSyncOp::create(b, loc, uint64_t(1));
+    }
+  parts[op.getResult()] = acc;
+  return success();
+}

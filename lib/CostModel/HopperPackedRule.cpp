@@ -1,0 +1,150 @@
+//===- HopperPackedRule.cpp - Tile sizes of 4-bit weights on sm_90a -------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Packed weights are decoded in registers, which only the instruction's row
+// side takes: the weights always stand there, tokens are its 8 to 256 columns.
+// Two teams, because one alone does not decode as fast as memory delivers.
+//
+//===----------------------------------------------------------------------===//
+
+#include "moec/CostModel/SimpleRule.h"
+
+#include <algorithm>
+
+using namespace mlir::moe;
+
+/// Scales of this many rows are whole 16-byte runs.
+static const int64_t runRows = 8;
+/// Barriers of the rings.
+static const int64_t barrierBytes = 1024;
+static const int64_t minStages = 2, maxStages = 12;
+/// Slots of the ring of factors.
+static const int64_t factorSlots = 2;
+static const int64_t teams = 2;
+
+/// Tokens of a tile by mean rows per expert, as `BlockMRow` of the simple rule:
+/// room for experts with more than the mean, whose weights would be read twice.
+static const struct {
+  double maxRows;
+  int64_t blockM;
+} blockRows[] = {{1.25, 8}, {6, 16}, {14, 32}, {36, 64}, {0, 128}};
+
+namespace {
+/// A candidate: rows of B per tile and the k step.
+struct Shape {
+  int64_t weightRows, step;
+};
+} // namespace
+
+bool mlir::moe::usesHopperPackedRule(const RuleTarget &target,
+                                     const GemmProblem &problem) {
+  return std::string(target.name) == "sm_90a" && problem.aBits == 16 &&
+         problem.bBits == 4 && problem.outGranule == 0 && problem.aGranule == 0;
+}
+
+int64_t mlir::moe::pickPackedBlockM(double rowsPerExpert) {
+  auto *row = std::begin(blockRows);
+  while (row->maxRows != 0 && rowsPerExpert > row->maxRows)
+    ++row;
+  return row->blockM;
+}
+
+/// Candidates for tiles of `blockM` tokens, best first. Rows of weights are
+/// read in runs of 128 bytes (256 columns) while the tokens leave room; from 32
+/// tokens on wider tiles read the activations less often.
+static std::vector<Shape> shapesFor(int64_t blockM) {
+  if (blockM <= 16)
+    return {{128, 256}, {128, 128}, {128, 64}};
+  if (blockM <= 32)
+    return {{256, 128}, {128, 128}, {128, 64}};
+  if (blockM <= 128)
+    return {{256, 64}, {128, 64}};
+  return {{128, 64}};
+}
+
+static RuleVerdict checkShape(const GemmProblem &problem, const Shape &shape) {
+  auto number = [](int64_t n) { return std::to_string(n); };
+  int64_t pitch = problem.k * problem.bBits / 8;
+  if (pitch % 16 != 0)
+    return {"pitch", "rows of " + number(problem.k) + " packed values have " +
+                         number(pitch) + " bytes, not a multiple of 16"};
+  if (problem.n % runRows != 0)
+    return {"rows", number(problem.n) + " weight rows are not a multiple of " +
+                        number(runRows)};
+  if (problem.gateRun > 1 && !problem.gateHalves)
+    return {"packed_split", "gate and up rows of packed weights must be halves "
+                            "of the weights or alternate, they alternate "
+                            "every " +
+                                number(problem.gateRun)};
+  int64_t columns = problem.gateRun ? problem.n / 2 : problem.n;
+  int64_t blockN = problem.gateRun ? shape.weightRows / 2 : shape.weightRows;
+  if (columns < blockN || columns % runRows != 0)
+    return {"width", "block n " + number(blockN) + " for " + number(columns) +
+                         " columns, which must be as many and a multiple of " +
+                         number(runRows)};
+  if (problem.bGranule != 0 &&
+      (problem.bGranule % 16 != 0 || (problem.bGranule % shape.step != 0 &&
+                                      shape.step % problem.bGranule != 0)))
+    return {"scale_group", "k step " + number(shape.step) +
+                               " straddles scale groups of " +
+                               number(problem.bGranule)};
+  return {};
+}
+
+std::vector<RuleConfig> mlir::moe::rankHopperPackedConfigs(
+    const RuleTarget &target, const GemmProblem &problem, int64_t blockM,
+    size_t limit, std::vector<RuleVerdict> &rejected) {
+  std::vector<RuleConfig> ranked;
+  for (const Shape &shape : shapesFor(blockM)) {
+    if (ranked.size() >= limit)
+      break;
+    RuleConfig config;
+    config.blockM = blockM;
+    config.blockN = problem.gateRun ? shape.weightRows / 2 : shape.weightRows;
+    config.blockK = shape.step;
+    config.swap = true;
+    config.a = problem.gather ? "gather" : "desc";
+    config.b = "desc";
+    config.bPlace = "compute";
+    config.order = "expert_major";
+    config.claim = "stride";
+    config.store = "vector";
+    config.computeGroups = teams;
+    config.computeSplit = "n";
+    if (problem.sumsRows && problem.roundsRows && blockM >= 32)
+      config.partial = "bf16";
+    if (blockM >= 128) {
+      config.loadRegs = 56;
+      config.computeRegs = 224;
+    }
+    RuleVerdict verdict = checkShape(problem, shape);
+    if (blockM > 256 || blockM % 8 != 0)
+      verdict = {"tokens", "block m " + std::to_string(blockM) +
+                               " is not 8, 16, ... 256 tokens"};
+    int64_t slot = (blockM * problem.aBits + shape.weightRows * problem.bBits) *
+                   shape.step / 8;
+    // Scales of 16 bits and zero points of 8, for all of K.
+    int64_t factors = 0;
+    if (problem.bGranule)
+      factors = factorSlots * shape.weightRows *
+                ((problem.k + problem.bGranule - 1) / problem.bGranule) * 3;
+    int64_t fit =
+        (target.sharedBytes - barrierBytes - factors - 2 * factorSlots * 1024) /
+        slot;
+    config.stages = std::min(fit, maxStages);
+    if (verdict.ok() && fit < minStages)
+      verdict = {"shared_memory",
+                 "slots of " + std::to_string(slot) + " bytes beside " +
+                     std::to_string(factors) + " of scales do not fit twice"};
+    if (verdict.ok())
+      ranked.push_back(config);
+    else
+      rejected.push_back(verdict);
+  }
+  return ranked;
+}
