@@ -318,9 +318,10 @@ MOEC_EXPORT moec_status moec_run(const moec_layer *layer, moec_pool *pool,
  *  - stream: a CUstream or cudaStream_t of the layer's context; null: the
  *    default stream. The calling thread's current context is left as it is.
  *  - device_tokens: null, or where on the GPU the real token count will stand
- *    when the kernels run, at most `tokens`; rows behind it are neither read
- *    nor written. An integer of the type that the variant's "device_tokens"
- *    arguments name; an error if it has none.
+ *    when the kernels run, at most `tokens`; rows behind it are not computed,
+ *    outputs hold zeros there or what they held before. An integer of the
+ *    type that the variant's "device_tokens" arguments name; an error if it
+ *    has none.
  *  - stats may be null; its times are those of this call, on the CPU.
  *  Everything is checked before the first launch. MOEC_ERR_DEVICE after that
  *  (a launch that the driver refused) leaves the outputs undefined. */
@@ -328,6 +329,17 @@ MOEC_EXPORT moec_status moec_run_on_stream(
     const moec_layer *layer, const moec_tensor *args, int32_t arg_count,
     int64_t tokens, void *workspace, uint64_t workspace_bytes, void *stream,
     const void *device_tokens, moec_run_stats *stats);
+
+/** As moec_run_on_stream, but enqueues `count` of the variant's launches from
+ *  number `first` on only: to time kernels alone. What launches before them
+ *  compute must stand in the workspace and the outputs, from a complete run
+ *  with the same arguments. No token, no launch: first and count are then not
+ *  looked at. */
+MOEC_EXPORT moec_status moec_run_part_on_stream(
+    const moec_layer *layer, const moec_tensor *args, int32_t arg_count,
+    int64_t tokens, void *workspace, uint64_t workspace_bytes, void *stream,
+    const void *device_tokens, int32_t first, int32_t count,
+    moec_run_stats *stats);
 
 #ifdef __cplusplus
 }

@@ -41,6 +41,8 @@ struct Run {
   const void *deviceTokens;
 
   int32_t index = -1;
+  /// The launches to enqueue; the rest of them if `count` is negative.
+  int32_t first = 0, count = -1;
   WorkspaceLayout layout;
   uint64_t base = 0;
   Extent extents[maxArguments];
@@ -64,6 +66,8 @@ struct Run {
   moec_status value(const Launch &launch, const LaunchArgument &argument,
                     int64_t &result);
   moec_status prepare();
+  moec_status checkPart();
+  bool mustZero(int32_t slice) const;
   moec_status zero(bool &any) const;
   moec_status launch(int32_t &launched);
 };
@@ -256,12 +260,41 @@ moec_status Run::prepare() {
   return MOEC_OK;
 }
 
+moec_status Run::checkPart() {
+  auto launches = static_cast<int64_t>(variant().launches.size());
+  if (count < 0) {
+    count = static_cast<int32_t>(launches);
+    return MOEC_OK;
+  }
+  if (first >= 0 && first + int64_t(count) <= launches)
+    return MOEC_OK;
+  return fail(MOEC_ERR_INVALID_ARGUMENT,
+              "%s: launches [%d, %lld) are wanted, variant %d has %lld", name(),
+              first, wide(first + int64_t(count)), index, wide(launches));
+}
+
+/// Whether a slice is to be zeroed before the launches that are enqueued: if
+/// it asks for it, they use it, and no launch before them has.
+bool Run::mustZero(int32_t slice) const {
+  if (!variant().workspaces[slice].zero)
+    return false;
+  const std::vector<Launch> &launches = variant().launches;
+  if (first == 0 && count == static_cast<int32_t>(launches.size()))
+    return true;
+  for (int32_t i = 0; i < first + count; ++i)
+    for (const LaunchArgument &argument : launches[i].arguments)
+      if (argument.kind == LaunchArgument::WorkspaceSlice &&
+          argument.index == slice)
+        return i >= first;
+  return false;
+}
+
 /// Zeroes the slices that ask for it; neighbours together.
 moec_status Run::zero(bool &any) const {
   const std::vector<Workspace> &slices = variant().workspaces;
   for (size_t i = 0; i < slices.size();) {
     size_t end = i;
-    while (end < slices.size() && slices[end].zero)
+    while (end < slices.size() && mustZero(static_cast<int32_t>(end)))
       ++end;
     if (end == i) {
       ++i;
@@ -297,6 +330,9 @@ moec_status Run::launch(int32_t &launched) {
                           ? static_cast<void *>(&maps[argument.index])
                           : static_cast<void *>(next);
     }
+    if (static_cast<int32_t>(i) < first ||
+        static_cast<int32_t>(i) >= first + count)
+      continue;
     // Nothing to do: the driver takes no empty grids.
     if (!grids[i][0] || !grids[i][1] || !grids[i][2])
       continue;
@@ -326,11 +362,13 @@ static uint64_t nanoseconds(Clock::time_point from, Clock::time_point to) {
       .count();
 }
 
-extern "C" moec_status
-moec_run_on_stream(const moec_layer *layer, const moec_tensor *args,
-                   int32_t argCount, int64_t tokens, void *workspace,
-                   uint64_t workspaceBytes, void *stream,
-                   const void *deviceTokens, moec_run_stats *stats) {
+/// All launches if `count` is negative.
+static moec_status runOnStream(const moec_layer *layer, const moec_tensor *args,
+                               int32_t argCount, int64_t tokens,
+                               void *workspace, uint64_t workspaceBytes,
+                               void *stream, const void *deviceTokens,
+                               int32_t first, int32_t count,
+                               moec_run_stats *stats) {
   Clock::time_point start;
   if (stats)
     start = Clock::now();
@@ -348,6 +386,8 @@ moec_run_on_stream(const moec_layer *layer, const moec_tensor *args,
                 "target \"cuda\"",
                 name);
   Run run(*layer, args, tokens, stream, deviceTokens);
+  run.first = first;
+  run.count = count;
   if (tokens >= 0)
     if (moec_status status =
             checkTensors(*layer, args, argCount, tokens, run.extents))
@@ -376,6 +416,8 @@ moec_run_on_stream(const moec_layer *layer, const moec_tensor *args,
                                      name);
     if (moec_status status = run.checkDeviceTokens())
       return status;
+    if (moec_status status = run.checkPart())
+      return status;
     if (moec_status status = run.checkAddresses(workspace))
       return status;
     if (moec_status status = run.prepare())
@@ -395,4 +437,26 @@ moec_run_on_stream(const moec_layer *layer, const moec_tensor *args,
     stats->kernel_nanoseconds = run.index < 0 ? 0 : nanoseconds(ready, end);
   }
   return MOEC_OK;
+}
+
+extern "C" moec_status
+moec_run_on_stream(const moec_layer *layer, const moec_tensor *args,
+                   int32_t argCount, int64_t tokens, void *workspace,
+                   uint64_t workspaceBytes, void *stream,
+                   const void *deviceTokens, moec_run_stats *stats) {
+  return runOnStream(layer, args, argCount, tokens, workspace, workspaceBytes,
+                     stream, deviceTokens, 0, -1, stats);
+}
+
+extern "C" moec_status
+moec_run_part_on_stream(const moec_layer *layer, const moec_tensor *args,
+                        int32_t argCount, int64_t tokens, void *workspace,
+                        uint64_t workspaceBytes, void *stream,
+                        const void *deviceTokens, int32_t first, int32_t count,
+                        moec_run_stats *stats) {
+  if (count < 0)
+    return fail(MOEC_ERR_INVALID_ARGUMENT,
+                "moec_run_part_on_stream: %d launches are wanted", count);
+  return runOnStream(layer, args, argCount, tokens, workspace, workspaceBytes,
+                     stream, deviceTokens, first, count, stats);
 }

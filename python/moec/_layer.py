@@ -79,6 +79,9 @@ class Layer:
     Given PyTorch tensors on a GPU it runs there: it enqueues its kernels on the current stream,
     waits for nothing and may be captured by torch.cuda.graph. A further keyword is then
       device_tokens: a tensor with the real token count, at most `tokens`, read by the kernels.
+      workspace: a tensor of workspace_size(tokens) bytes to use instead of memory from PyTorch.
+      launches: a range of the variant's launches, to enqueue these only and time kernels alone;
+        a complete run with the same arguments and workspace must have gone before.
 
     Several threads may call one layer at the same time; each keeps a workspace of its own. On a
     GPU it is PyTorch's allocator that keeps it, for each stream.
@@ -318,17 +321,21 @@ class Layer:
 
     # Running.
 
-    def __call__(self, *inputs, out=None, tokens=None, device_tokens=None, **named):
+    def __call__(self, *inputs, out=None, tokens=None, device_tokens=None, workspace=None,
+                 launches=None, **named):
         self._open()
         arrays = self._bind(inputs, out, named)
         if any(_torch.is_tensor(array) for array in arrays.values()):
             index = _torch.device_of(self, arrays)
             if tokens is None:
                 tokens = self._tokens_of(arrays)
-            self._thread.stats = self._device(index).run(arrays, tokens, device_tokens)
+            self._thread.stats = self._device(index).run(arrays, tokens, device_tokens, workspace,
+                                                         launches)
         else:
-            if device_tokens is not None:
-                raise TypeError(f"{self.name}: device_tokens is for tensors on a GPU")
+            for name, value in (("device_tokens", device_tokens), ("workspace", workspace),
+                                ("launches", launches)):
+                if value is not None:
+                    raise TypeError(f"{self.name}: {name} is for tensors on a GPU")
             if self.target != "cpu" and not self._manifest_only:
                 raise TypeError(f"{self.name}: this layer runs on GPUs; pass PyTorch tensors that "
                                 "are on one")

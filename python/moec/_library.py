@@ -71,6 +71,8 @@ _CHECKED = {
                  POINTER(Stats)],
     "moec_run_on_stream": [c_void_p, POINTER(Tensor), c_int32, c_int64, c_void_p, c_uint64,
                            c_void_p, c_void_p, POINTER(Stats)],
+    "moec_run_part_on_stream": [c_void_p, POINTER(Tensor), c_int32, c_int64, c_void_p, c_uint64,
+                                c_void_p, c_void_p, c_int32, c_int32, POINTER(Stats)],
 }
 # Of the others: result, arguments.
 _PLAIN = {

@@ -102,8 +102,11 @@ class Device:
         """
         return module().empty(size, dtype=module().uint8, device=self.device)
 
-    def run(self, arrays, tokens, device_tokens):
-        """Fills in the outputs that are missing from `arrays` and enqueues the layer."""
+    def run(self, arrays, tokens, device_tokens, workspace=None, launches=None):
+        """Fills in the outputs that are missing from `arrays` and enqueues the layer.
+
+        `launches`: a range, to enqueue these launches only.
+        """
         layer = self.layer
         plan = self.plan(tokens)
         tensors = plan.tensors
@@ -133,12 +136,17 @@ class Device:
                 tensors[i].rank, tensors[i].dims, tensors[i].strides = array.dim(), dims, strides
             tensors[i].data = array.data_ptr() or None
         stream = self.stream()
-        workspace = self.workspace(plan.workspace) if plan.workspace else None
+        if workspace is None and plan.workspace:
+            workspace = self.workspace(plan.workspace)
         stats = _library.Stats(struct_size=ctypes.sizeof(_library.Stats))
-        _library.call("moec_run_on_stream", self.handle, tensors, len(layer.arguments), tokens,
+        name, part = "moec_run_on_stream", ()
+        if launches is not None:
+            name, part = "moec_run_part_on_stream", (launches.start, len(launches))
+        _library.call(name, self.handle, tensors, len(layer.arguments), tokens,
                       workspace.data_ptr() if workspace is not None else None,
-                      workspace.numel() if workspace is not None else 0, stream,
-                      self._real_tokens(device_tokens, tokens), byref(stats))
+                      workspace.numel() * workspace.element_size() if workspace is not None
+                      else 0, stream, self._real_tokens(device_tokens, tokens), *part,
+                      byref(stats))
         return stats
 
     def _result_type(self, index, arrays):

@@ -1,10 +1,11 @@
 # Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for licence information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Collects the GPU kit: build.py SOURCE BUILD KIT [ARTIFACT...]
+"""Collects the GPU kit: build.py SOURCE BUILD KIT [ARTIFACT...] [--kernels ARTIFACT...]
 
 The run time, the Python package, this folder's programs and the artifacts (folders with a
-manifest.json, or folders of such folders), in KIT, which may be copied to any Linux host.
+manifest.json, or folders of such folders), in KIT, which may be copied to any Linux host. Those
+behind --kernels are single products for `run kernels`.
 """
 
 import os
@@ -25,6 +26,16 @@ def artifacts(folder):
     return found
 
 
+def choose(given):
+    """The artifacts of some paths, each with a name of its own."""
+    chosen = [path for folder in given for path in artifacts(folder)]
+    names = [os.path.basename(os.path.abspath(path)) for path in chosen]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        sys.exit(f"gpu-kit: two artifacts are called {', '.join(twice)}")
+    return chosen
+
+
 def copy_python(source, target):
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
 
@@ -35,11 +46,9 @@ def size_of(folder):
 
 
 def main(source, build, kit, *given):
-    chosen = [path for folder in given for path in artifacts(folder)]
-    names = [os.path.basename(os.path.abspath(path)) for path in chosen]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        sys.exit(f"gpu-kit: two artifacts are called {', '.join(twice)}")
+    split = given.index("--kernels") if "--kernels" in given else len(given)
+    chosen = choose(given[:split])
+    kernels = choose(given[split + 1:])
     # Made beside it: a kit is whole or it is not there.
     part = kit + ".part"
     shutil.rmtree(part, ignore_errors=True)
@@ -52,16 +61,19 @@ def main(source, build, kit, *given):
                 os.path.join(part, "python", "moec", library))
     shutil.copy(os.path.join(here, "run"), part)
     shutil.copy(os.path.join(source, "LICENSE"), part)
-    for name, path in zip(names, chosen):
-        shutil.copytree(path, os.path.join(part, "artifacts", name))
+    for folder, paths in (("artifacts", chosen), ("kernels", kernels)):
+        for path in paths:
+            name = os.path.basename(os.path.abspath(path))
+            shutil.copytree(path, os.path.join(part, folder, name))
     size = size_of(part)
     if size > LIMIT:
         shutil.rmtree(part)
         sys.exit(f"gpu-kit: {size / 2 ** 20:.1f} MiB, more than {LIMIT >> 20} MiB")
     shutil.rmtree(kit, ignore_errors=True)
     os.rename(part, kit)
-    print(f"{kit}: {len(chosen)} artifacts, {size / 2 ** 20:.1f} MiB; {kit}/run check, "
-          f"{kit}/run bench")
+    more = f", {len(kernels)} kernels" if kernels else ""
+    print(f"{kit}: {len(chosen)} artifacts{more}, {size / 2 ** 20:.1f} MiB; {kit}/run check, "
+          f"{kit}/run bench" + (f", {kit}/run kernels" if kernels else ""))
 
 
 main(*sys.argv[1:])

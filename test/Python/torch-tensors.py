@@ -141,6 +141,22 @@ class GpuLayer(unittest.TestCase):
         with self.assertRaisesRegex(moec.Error, "device_tokens must be null"):
             self.layer(*tensors(20), device_tokens=count)
 
+    def test_some_launches(self):
+        workspace = torch.empty(self.layer.workspace_size(5), dtype=torch.uint8,
+                                device=torch.device("cuda", 0))
+        inputs = tensors(5)
+        out = self.layer(*inputs, workspace=workspace)
+        whole = self.calls()
+        self.assertEqual(len(whole), 3)
+        self.layer(*inputs, out=out, workspace=workspace, launches=range(1, 2))
+        self.assertEqual(self.calls(), whole[1:2])
+        self.assertEqual(self.layer.stats.launches, 1)
+        with self.assertRaisesRegex(moec.Error, r"launches \[1, 4\) are wanted, variant 0 has 3"):
+            self.layer(*inputs, workspace=workspace, launches=range(1, 4))
+        with self.assertRaisesRegex(moec.Error, "the workspace has 8 bytes"):
+            self.layer(*inputs, workspace=torch.empty(8, dtype=torch.uint8,
+                                                      device=torch.device("cuda", 0)))
+
     def test_refuses(self):
         x, ids, w, bias = tensors(5)
         layer = self.layer

@@ -258,6 +258,52 @@ TEST_F(CudaRun, NothingIsLaunchedWhenSomethingIsWrong) {
               {"stats.struct_size is 0"});
 }
 
+TEST_F(CudaRun, SomeOfTheLaunches) {
+  // A slice of each of the last two launches is to be zeroed as well.
+  write(replaced(gpuManifest(), R"("bytes": "512*T", "align": 128})",
+                 R"("bytes": "512*T", "align": 128, "init": "zero"})"));
+  mustOpen();
+  GpuRun run(5);
+  ASSERT_EQ(run.run(layer.get()), MOEC_OK) << moec_last_error();
+  Calls all = fake.callsOf("cuLaunch");
+  ASSERT_EQ(all.size(), 3u);
+  moec_run_stats stats = {};
+  stats.struct_size = sizeof(stats);
+  auto part = [&](int32_t first, int32_t count) {
+    fake.calls.clear();
+    run.first = first, run.count = count;
+    EXPECT_EQ(run.run(layer.get(), &stats), MOEC_OK) << moec_last_error();
+    EXPECT_EQ(stats.launches, count);
+    return fake.callsOf("cuLaunch");
+  };
+  EXPECT_EQ(part(0, 3), all);
+  EXPECT_EQ(part(2, 1), Calls{all[2]});
+  // What the second launch has filled is not zeroed before the third.
+  EXPECT_EQ(fake.callsOf("cuMemset"), Calls{});
+  EXPECT_EQ(part(0, 1), Calls{all[0]});
+  // Its counts only: nobody before the part uses the flags, nor does it.
+  EXPECT_EQ(fake.callsOf("cuMemset"),
+            (Calls{"cuMemsetD8Async 0x1000900000 value=0 bytes=36 "
+                   "stream=0x5000"}));
+  EXPECT_EQ(part(1, 0), Calls{});
+  EXPECT_EQ(part(3, 0), Calls{});
+  // The first of the part is not told to start early after a memset.
+  part(1, 2);
+  EXPECT_EQ(fake.callsOf("cuMemset").size(), 1u);
+  for (auto [first, count] :
+       {std::pair(0, 4), {2, 2}, {4, 0}, {-1, 1}, {1, INT32_MAX}}) {
+    fake.calls.clear();
+    run.first = first, run.count = count;
+    expectError(run.run(layer.get()), MOEC_ERR_INVALID_ARGUMENT,
+                {"are wanted, variant 0 has 3"});
+    EXPECT_EQ(fake.callsOf("cuLaunch"), Calls{});
+    EXPECT_EQ(fake.callsOf("cuMemset"), Calls{});
+  }
+  expectError(moec_run_part_on_stream(layer.get(), nullptr, 0, 0, nullptr, 0,
+                                      nullptr, nullptr, 0, -1, nullptr),
+              MOEC_ERR_INVALID_ARGUMENT, {"-1 launches are wanted"});
+}
+
 TEST_F(CudaRun, LayersOfTheCpu) {
   Directory toy(toyManifest());
   Layer cpu = moec::test::open(toy);

@@ -97,6 +97,12 @@ GpuRun::GpuRun(int64_t tokens)
 }
 
 moec_status GpuRun::run(const moec_layer *layer, moec_run_stats *stats) {
+  if (count >= 0)
+    return moec_run_part_on_stream(
+        layer, tensors.data(), static_cast<int32_t>(tensors.size()), tokens,
+        reinterpret_cast<void *>(workspace), workspaceBytes,
+        reinterpret_cast<void *>(stream),
+        reinterpret_cast<void *>(deviceTokens), first, count, stats);
   return moec_run_on_stream(layer, tensors.data(),
                             static_cast<int32_t>(tensors.size()), tokens,
                             reinterpret_cast<void *>(workspace), workspaceBytes,

@@ -53,6 +53,8 @@ struct GpuRun {
   uint64_t workspaceBytes = 1 << 24;
   uintptr_t stream = 0x5000;
   uint64_t deviceTokens = 0;
+  /// Launches to enqueue; all of them if `count` is negative.
+  int32_t first = 0, count = -1;
 };
 
 } // namespace moec::test

@@ -435,7 +435,12 @@ LogicalResult PlanBuilder::build() {
   // What the function returns must stand in its destinations.
   SmallVector<bool> isOutput(body.getNumArguments(), false);
   for (auto [i, v] : llvm::enumerate(body.getTerminator()->getOperands())) {
-    auto memory = dyn_cast_or_null<BlockArgument>(values.lookupOrNull(v));
+    Value whole = values.lookupOrNull(v);
+    while (Operation *view = whole ? whole.getDefiningOp() : nullptr)
+      whole = isa<memref::CollapseShapeOp, memref::ExpandShapeOp>(view)
+                  ? view->getOperand(0)
+                  : Value();
+    auto memory = dyn_cast_or_null<BlockArgument>(whole);
     if (!memory)
       return func.emitOpError("result ")
              << i << " must be written into a destination argument (`outs`)";
@@ -445,8 +450,10 @@ LogicalResult PlanBuilder::build() {
     auto name = func.getArgAttrOfType<StringAttr>(i, "moe.name");
     plan.setArgAttr(i, "moe.name",
                     name ? name : b.getStringAttr("arg" + Twine(i)));
-    plan.setArgAttr(i, "moe.role",
-                    b.getStringAttr(isOutput[i] ? "output" : "input"));
+    StringRef role = isOutput[i] ? "output" : "input";
+    if (func.getArgAttr(i, "moe.device_tokens"))
+      role = "device_tokens";
+    plan.setArgAttr(i, "moe.role", b.getStringAttr(role));
   }
   if (auto attrs = func->getDiscardableAttrDictionary())
     for (NamedAttribute attr : attrs)

@@ -1,9 +1,12 @@
 """The parts of the kit that need no PyTorch: units.py GPUKIT-PARENT TINY"""
 
+import json
+import os
 import sys
+import tempfile
 
 sys.path.insert(0, sys.argv[1])
-from gpukit import artifacts, check, report, shapes  # noqa: E402
+from gpukit import artifacts, check, kernels, report, shapes  # noqa: E402
 
 # The floors of the recorded table, which is rounded to four digits.
 recorded = shapes.recorded_peers()
@@ -39,6 +42,27 @@ assert check.huge_tokens(tiny) is None
 tiny.inputs.append("w1_scale")
 assert tiny.problem() == "its inputs are x, topk_ids, topk_weights, w1, w2, w1_scale"
 assert artifacts.find(["/nowhere"]) == ([], [("/nowhere", "no manifest.json in it or below it")])
+
+# Products for `run kernels`: by expert, spread over slots, few rows.
+sizes = {"tokens": [0, 256], "target": "sm_90a", "code": "few-sm_90a-t256-0.cubin", "config": [],
+         "launches": [{"kernel": "align", "args": [{"arg": 1}]},
+                      {"kernel": "gemm", "args": [{"arg": 0}, {"tensor_map": {"of": {"arg": 2}}}]}]}
+for k, E, expected in ((1, 8, [8, 16, 32, 64, 128, 256]), (1, 1, [256, 4096]), (2, 8, [256, 4096])):
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "manifest.json"), "w", encoding="utf-8") as file:
+            last = {**sizes, "tokens": [257, None], "code": "few-sm_90a-t4096-0.cubin"}
+            json.dump({"arguments": [
+                {"name": name, "shape": shape} for name, shape in (
+                    ("x", ["T", 64]), ("topk_ids", ["T", k]), ("w1", [E, 32, 64]),
+                    ("out", ["T", 32]))],
+                "variants": [sizes] if E == 8 and k == 1 else [sizes, last]}, file)
+        product = kernels.find([folder])[0]
+        assert product.tokens() == expected, product.tokens()
+        assert product.product_launch(10) == 1
+        assert product.flops(10) == 2 * 10 * k * 32 * 64
+        assert product.moved_bytes(10) == 2 * (E * 32 * 64 + 10 * 64 + 10 * k * 32)
+        assert product.out_shape(10) == ((10, 32) if k == 1 else (10, 2, 32))
+assert kernels.find(["/nowhere"]) == []
 
 assert report.verdict({"results": [], "limit_us": 1.0}) == "-"
 print("all right")

@@ -1,25 +1,30 @@
 # Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for licence information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""gpu-kit/run check | bench | report"""
+"""gpu-kit/run check | bench | kernels | report"""
 
 import argparse
 import json
 import os
 import sys
 
-from . import bench, check, report
+from . import bench, check, kernels, report
 
 HOME = os.environ.get("MOEC_GPU_KIT") or os.path.dirname(
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+# Where the kit keeps what a program runs, if not in artifacts.
+FOLDERS = {"kernels": "kernels"}
 
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="run", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, module in (("check", check), ("bench", bench)):
+    programs = {"check": check, "bench": bench, "kernels": kernels}
+    for name, module in programs.items():
         command = commands.add_parser(name, description=module.__doc__, help=module.__doc__)
-        command.add_argument("--artifacts", nargs="*", default=[os.path.join(HOME, "artifacts")],
+        command.add_argument("--artifacts", nargs="*", 
+                             default=[os.path.join(HOME, FOLDERS.get(name, "artifacts"))],
                              help="folders with a manifest.json, or folders of such folders")
         command.add_argument("--out", default="gpu-kit-results", help="folder for what is written")
         command.add_argument("--dry-run", action="store_true",
@@ -36,7 +41,7 @@ def main(arguments):
         for path in report.plots(document, options.out):
             print(f"wrote {path}", file=sys.stderr)
         return 0
-    return {"check": check, "bench": bench}[options.command].run(options)
+    return programs[options.command].run(options)
 
 
 sys.exit(main(sys.argv[1:]))

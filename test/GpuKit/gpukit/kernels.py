@@ -1,0 +1,294 @@
+# Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+# See LICENSE for licence information.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Times single matrix product kernels, alone, beside PyTorch's."""
+
+import json
+import os
+import statistics
+import time
+
+from .tally import Tally
+
+# Launches per burst.
+BURST = 10
+# A product may be this wrong: both round their results to bf16.
+TOLERANCE = 4e-3
+# Rows per expert where the time is that of reading the weights.
+FEW = (1, 2, 4, 8, 16, 32)
+
+
+def add_arguments(parser):
+    parser.add_argument("--tokens", help="comma-separated; default: the variants' largest")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each contender")
+    parser.add_argument("--idle", type=float, default=0.2, help="seconds of rest before each")
+    parser.add_argument("--no-reference", action="store_true", help="do not check results")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+class Product:
+    """An artifact of one grouped product: x [T, K], topk_ids [T, k], w1 [E, N, K]."""
+
+    def __init__(self, folder):
+        self.folder, self.name = folder, os.path.basename(os.path.abspath(folder))
+        with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as file:
+            self.manifest = json.load(file)
+        self.arguments = [argument["name"] for argument in self.manifest["arguments"]]
+        shapes = {argument["name"]: argument["shape"] for argument in self.manifest["arguments"]}
+        if not {"x", "topk_ids", "w1", "out"} <= set(shapes):
+            raise ValueError(f"{folder}: its arguments are {', '.join(shapes)}, not x, topk_ids, "
+                             "w1 and out")
+        self.E, self.N, self.K = shapes["w1"]
+        self.k = shapes["topk_ids"][1]
+        self.variants = [variant for variant in self.manifest["variants"]
+                         if variant["target"].startswith("sm_")]
+
+    def tokens(self):
+        """The largest count of each variant, which for the last one is in its file's name; from
+        one row per expert on if there are at most 32."""
+        counts = []
+        for variant in self.variants:
+            high = variant["tokens"][1]
+            if high is None:
+                name = variant["code"] or variant["ptx"]
+                high = int(name.split("-t")[-1].split("-")[0])
+            counts.append(high)
+        if self.k == 1 and counts[-1] <= FEW[-1] * self.E:
+            return [rows * self.E for rows in FEW]
+        return counts
+
+    def variant(self, tokens):
+        for variant in self.variants:
+            low, high = variant["tokens"]
+            if tokens >= low and (high is None or tokens <= high):
+                return variant
+        return None
+
+    def product_launch(self, tokens):
+        """The number of the launch that reads the weights."""
+        weights = self.arguments.index("w1")
+        for number, launch in enumerate(self.variant(tokens)["launches"]):
+            for argument in launch["args"]:
+                whole = argument.get("tensor_map", {}).get("of", argument)
+                if whole.get("arg") == weights:
+                    return number
+        raise ValueError(f"{self.name}: no launch reads the weights")
+
+    def out_shape(self, tokens):
+        """[T, N], or with several slots per token [T, k, N]."""
+        return (tokens, self.N) if self.k == 1 else (tokens, self.k, self.N)
+
+    def flops(self, tokens):
+        return 2.0 * tokens * self.k * self.N * self.K
+
+    def moved_bytes(self, tokens):
+        """All weights, the input once and the result once, in bf16."""
+        return 2.0 * (self.E * self.N * self.K + tokens * self.K + tokens * self.k * self.N)
+
+
+def find(folders):
+    """The products in these folders, or in what lies in them."""
+    found = []
+    for folder in folders:
+        inside = [folder] if os.path.exists(os.path.join(folder, "manifest.json")) else sorted(
+            os.path.join(folder, name) for name in (
+                os.listdir(folder) if os.path.isdir(folder) else ())
+            if os.path.exists(os.path.join(folder, name, "manifest.json")))
+        found += [Product(path) for path in inside]
+    return found
+
+
+class Case:
+    """One product with tensors: rows in expert order, or spread over the tokens by k slots."""
+
+    def __init__(self, torch, product, tokens, seed):
+        import moec
+        self.torch, self.product, self.tokens = torch, product, tokens
+        stream = torch.Generator(device="cuda").manual_seed(seed)
+
+        def normal(*sizes, scale=1.0):
+            whole = torch.empty(*sizes, dtype=torch.bfloat16, device="cuda")
+            for part in whole.split(max(1, len(whole) // 128)):
+                part.copy_(torch.randn(part.shape, generator=stream, device="cuda") * scale)
+            return whole
+        E, k = product.E, product.k
+        self.x = normal(tokens, product.K)
+        self.w = normal(E, product.N, product.K, scale=product.K ** -0.5)
+        rows = torch.arange(tokens * k, device="cuda")
+        if k == 1:
+            self.ids = (rows * E // tokens).to(torch.int32).view(tokens, 1)
+        else:
+            # Neighbouring slots go to different experts, all experts get the same.
+            order = torch.randperm(tokens, generator=stream, device="cuda")
+            self.ids = (rows % E).to(torch.int32).view(tokens, k)[order].contiguous()
+        self.out = torch.empty(product.out_shape(tokens), dtype=torch.bfloat16, device="cuda")
+        self.layer = moec.load(product.folder, target="cuda")
+        self.workspace = torch.empty(max(self.layer.workspace_size(tokens), 1), dtype=torch.uint8,
+                                     device="cuda")
+        self.launch = product.product_launch(tokens)
+
+    def run(self, launches=None):
+        return self.layer(x=self.x, topk_ids=self.ids, w1=self.w, out=self.out,
+                          workspace=self.workspace, launches=launches)
+
+    def alone(self):
+        return self.run(range(self.launch, self.launch + 1))
+
+    def error(self):
+        """Relative error of a complete run, then of the kernel alone, into poisoned memory."""
+        torch, product = self.torch, self.product
+        results = []
+        for work in (self.run, self.alone):
+            self.out.fill_(float("nan"))
+            work()
+            torch.cuda.synchronize()
+            results.append(self.out.view(-1, product.N).clone())
+        flat = self.ids.view(-1).long()
+        wrong, size = 0.0, 0.0
+        for expert in range(product.E):
+            slots = (flat == expert).nonzero().view(-1)
+            if not len(slots):
+                continue
+            expected = self.x[slots // product.k].float() @ self.w[expert].float().t()
+            size += float(expected.square().sum())
+            wrong = wrong + float((results[0][slots].float() - expected).square().sum())
+        same = bool((results[0].view(torch.int16) == results[1].view(torch.int16)).all())
+        return (wrong / size) ** 0.5, same
+
+    def peer(self):
+        """(name, callable) of PyTorch's product of the same tensors."""
+        torch, product = self.torch, self.product
+        if product.E == 1:
+            weights = self.w[0].t()
+            out = torch.empty_like(self.out).view(-1, product.N)
+            return "torch.mm (cuBLAS)", lambda: torch.mm(self.x, weights, out=out)
+        if product.k != 1 or not hasattr(torch, "_grouped_mm"):
+            return None, None
+        counts = torch.bincount(self.ids.view(-1).long(), minlength=product.E)
+        ends = counts.cumsum(0).to(torch.int32)
+        weights = self.w.transpose(1, 2)
+        return "torch._grouped_mm", lambda: torch._grouped_mm(self.x, weights, offs=ends)
+
+
+class Burst:
+    """Bursts of launches, contenders in turn, rested before each."""
+
+    def __init__(self, torch):
+        self.torch = torch
+        self.side = torch.cuda.Stream()
+
+    def capture(self, work, count=BURST):
+        torch = self.torch
+        self.side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.side):
+            for _ in range(3):
+                work()
+        torch.cuda.current_stream().wait_stream(self.side)
+        torch.cuda.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            for _ in range(count):
+                work()
+        torch.cuda.synchronize()
+        return graph
+
+    def once(self, graph):
+        """Microseconds per launch."""
+        begin, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        graph.replay()
+        end.record()
+        self.torch.cuda.synchronize()
+        return begin.elapsed_time(end) * 1e3 / BURST
+
+    def compare(self, graphs, rounds, idle):
+        """{name: medians in us}."""
+        samples = {name: [] for name in graphs}
+        for graph in graphs.values():
+            self.once(graph)
+        names = list(graphs)
+        for turn in range(rounds):
+            for name in names if turn % 2 == 0 else reversed(names):
+                time.sleep(idle)
+                samples[name].append(self.once(graphs[name]))
+        return {name: statistics.median(times) for name, times in samples.items()}
+
+
+def copy_work(torch, size=1 << 30):
+    """A copy that moves 2 * size bytes."""
+    source = torch.ones(size // 4, dtype=torch.float32, device="cuda")
+    target = torch.empty_like(source)
+    return (lambda: target.copy_(source)), 2.0 * size
+
+
+def line(row):
+    text = (f"{row['kernel']} T={row['tokens']}: {row['us']:.1f} us, {row['tflops']:.1f} TFLOP/s, "
+            f"{row['gigabytes_per_second']:.0f} GB/s = {row['of_copy']:.3f} of copy")
+    if row["relative_error"] is not None:
+        text += f", err {row['relative_error']:.1e}"
+    if row["peer"]:
+        text += f"; {row['peer']} {row['peer_us']:.1f} us, x{row['peer_us'] / row['us']:.3f}"
+    return text + f"; with routing {row['whole_us']:.1f} us; {' '.join(row['config'])}"
+
+
+def measure(torch, product, tokens, options, burst, copied):
+    case = Case(torch, product, tokens, options.seed)
+    error, same = None, True
+    case.run()
+    if not options.no_reference:
+        error, same = case.error()
+    graphs = {"alone": burst.capture(case.alone), "whole": burst.capture(case.run)}
+    name, work = case.peer()
+    if work:
+        graphs["peer"] = burst.capture(work)
+    graphs["copy"] = burst.capture(copied[0])
+    times = burst.compare(graphs, options.rounds, options.idle)
+    rate = product.moved_bytes(tokens) / times["alone"] * 1e6
+    row = {"kernel": product.name, "tokens": tokens, "rows_per_expert": tokens * product.k // product.E,
+           "us": times["alone"], "whole_us": times["whole"],
+           "tflops": product.flops(tokens) / times["alone"] * 1e-6,
+           "gigabytes_per_second": rate * 1e-9, "of_copy": rate / (copied[1] / times["copy"] * 1e6),
+           "copy_bytes_per_second": copied[1] / times["copy"] * 1e6,
+           "peer": name, "peer_us": times.get("peer"), "relative_error": error,
+           "same_alone": same, "config": product.variant(tokens)["config"]}
+    case.layer.close()
+    return row
+
+
+def run(options):
+    """Exit status: 0 if nothing failed."""
+    found = find(options.artifacts)
+    wanted = [int(tokens) for tokens in options.tokens.split(",")] if options.tokens else None
+    cases = [(product, tokens) for product in found for tokens in wanted or product.tokens()
+             if product.variant(tokens)]
+    if options.dry_run:
+        for product, tokens in cases:
+            launch = product.variant(tokens)["launches"][product.product_launch(tokens)]
+            print(f"{product.name} T={tokens}: E={product.E} k={product.k} N={product.N} "
+                  f"K={product.K} {launch['kernel']}")
+        print(f"{len(cases)} cases")
+        return 0
+    if not cases:
+        print("no kernel to time")
+        return 1
+    import torch
+    torch.backends.cuda.matmul.allow_tf32 = False
+    tally, burst, rows = Tally(), Burst(torch), []
+    copied = copy_work(torch)
+    for product, tokens in cases:
+        try:
+            row = measure(torch, product, tokens, options, burst, copied)
+        except Exception as error:
+            tally.add(product.name, "time", "failed", tokens=tokens,
+                      reason=f"{type(error).__name__}: {error}")
+            continue
+        rows.append(row)
+        print(line(row), flush=True)
+        error = row["relative_error"]
+        tally.check(product.name, "result", (error is None or error <= TOLERANCE)
+                    and row["same_alone"], tokens=tokens)
+        torch.cuda.empty_cache()
+    os.makedirs(options.out, exist_ok=True)
+    with open(os.path.join(options.out, "kernels.json"), "w", encoding="utf-8") as file:
+        json.dump(rows, file, indent=1)
+    return tally.finish(options.out, "kernels-check.json")

@@ -1,0 +1,19 @@
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// 128 experts of 512 rows each, in the experts' order.
+// tokens: 65536
+func.func @grouped(
+    %x: tensor<?x2048xbf16> {moe.name = "x"}, %ids: tensor<?x1xi32> {moe.name = "topk_ids"},
+    %w: tensor<128x1536x2048xbf16> {moe.name = "w1"},
+    %out: tensor<?x1536xbf16> {moe.name = "out"}) -> tensor<?x1536xbf16> {
+  %r = moe.align %ids : tensor<?x1xi32> -> <experts = 128, topk = 1>
+  %y = moe.grouped_gemm a(%x : tensor<?x2048xbf16>) b(%w : tensor<128x1536x2048xbf16>)
+      routing(%r : <experts = 128, topk = 1>) rows = slots a_layout = expert_sorted out = expert_sorted
+      outs(%out : tensor<?x1536xbf16>) {
+  ^bb0(%v: f32):
+    moe.yield %v : f32
+  } -> tensor<?x1536xbf16>
+  return %y : tensor<?x1536xbf16>
+}
