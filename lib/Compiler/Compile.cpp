@@ -10,6 +10,7 @@
 
 #include "NvidiaCompile.h"
 #include "NvidiaKernels.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Threading.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
@@ -69,16 +70,20 @@ struct Job {
 
 class Compilation {
 public:
-  Compilation(ModuleOp module, const CompileOptions &options)
-      : module(module), options(options) {}
+  Compilation(ModuleOp source, const CompileOptions &options)
+      : owner(source.clone()), module(*owner), options(options) {}
   FailureOr<CompiledLayer> run();
   LogicalResult emitForm(StringRef form, llvm::raw_ostream &os);
 
 private:
   LogicalResult runCpu();
+  FailureOr<TargetCode> makeCpu();
+  std::vector<std::string> getCpuDecisive();
+  LogicalResult add(StringRef target, TargetCode code);
   LogicalResult runNvidia(const NvidiaChip &chip);
   LogicalResult tryNvidia(const NvidiaChip &chip);
   LogicalResult checkOptions();
+  LogicalResult prepare();
   LogicalResult decide(const TokenBucket &bucket, TileLayer &tile);
   LogicalResult makeKernels(TileLayer &tile);
   LogicalResult readTile(TileLayer &tile);
@@ -87,8 +92,12 @@ private:
   LogicalResult emit(Job &job);
   void report(ArrayRef<Job> jobs);
 
+  OwningOpRef<ModuleOp> owner;
+  /// The layer as CPUs and people see it: all its tokens exist.
   ModuleOp module;
   const CompileOptions &options;
+  /// The layer as GPUs see it.
+  OwningOpRef<ModuleOp> counted;
   CompiledLayer result;
   /// Whether the target `cpu` is asked for, and the GPUs.
   bool cpu = false;
@@ -156,6 +165,74 @@ LogicalResult Compilation::checkOptions() {
     first = count + 1;
   }
   buckets.back().last = std::nullopt;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// The real token count
+//===----------------------------------------------------------------------===//
+
+static constexpr StringRef deviceTokensName = "moe.device_tokens";
+
+/// The argument's number, if there is one.
+static std::optional<unsigned> findDeviceTokens(func::FuncOp function) {
+  for (unsigned i = 0; i < function.getNumArguments(); ++i)
+    if (function.getArgAttr(i, deviceTokensName))
+      return i;
+  return std::nullopt;
+}
+
+void mlir::moe::addDeviceTokens(ModuleOp module) {
+  OpBuilder builder(module.getContext());
+  for (auto function : module.getOps<func::FuncOp>()) {
+    if (function.isDeclaration() || findDeviceTokens(function) ||
+        llvm::none_of(function.getOps(), [](Operation &op) {
+          return isa_and_nonnull<MoeDialect>(op.getDialect());
+        }))
+      continue;
+    auto attrs = builder.getDictionaryAttr(
+        {builder.getNamedAttr(deviceTokensName, builder.getUnitAttr()),
+         builder.getNamedAttr("moe.name",
+                              builder.getStringAttr("device_tokens"))});
+    (void)function.insertArgument(
+        function.getNumArguments(),
+        RankedTensorType::get({1}, builder.getI32Type()), attrs,
+        function.getLoc());
+  }
+}
+
+FailureOr<bool> mlir::moe::takeDeviceTokens(ModuleOp module) {
+  bool found = false;
+  for (auto function : module.getOps<func::FuncOp>())
+    while (std::optional<unsigned> number = findDeviceTokens(function)) {
+      Type type = function.getArgumentTypes()[*number];
+      if (found || type != RankedTensorType::get(
+                               {1}, Builder(type.getContext()).getI32Type()))
+        return function.emitOpError("argument ")
+               << *number
+               << " with moe.device_tokens must be the only one and "
+                  "tensor<1xi32>, got "
+               << type;
+      if (!function.isDeclaration() &&
+          !function.getArgument(*number).use_empty())
+        return function.emitOpError("argument ")
+               << *number
+               << " with moe.device_tokens is for the run time, no operation "
+                  "may use it";
+      if (failed(function.eraseArgument(*number)))
+        return failure();
+      found = true;
+    }
+  return found;
+}
+
+LogicalResult Compilation::prepare() {
+  FailureOr<bool> has = takeDeviceTokens(module);
+  if (failed(has) || failed(verify(module)))
+    return failure();
+  counted = module.clone();
+  if (*has || options.deviceTokens)
+    addDeviceTokens(*counted);
   return success();
 }
 
@@ -294,7 +371,7 @@ LogicalResult Compilation::emit(Job &job) {
   return success();
 }
 
-LogicalResult Compilation::runCpu() {
+FailureOr<TargetCode> Compilation::makeCpu() {
   // Ranges whose kernels came out equal share the code.
   double start = now();
   std::vector<TileLayer> tiles;
@@ -325,8 +402,9 @@ LogicalResult Compilation::runCpu() {
                                      [&](Job &job) { return emit(job); })))
     return failure();
 
-  result.manifest.layer = tiles.front().name;
-  result.manifest.arguments = tiles.front().plan.arguments;
+  TargetCode code;
+  code.layer = tiles.front().name;
+  code.arguments = tiles.front().plan.arguments;
   for (auto [i, job] : llvm::enumerate(jobs)) {
     const TileLayer &tile = tiles[i / isas.size()];
     // The hash keeps a reader that has opened the manifest of one artifact from
@@ -344,37 +422,98 @@ LogicalResult Compilation::runCpu() {
     variant.configs = tile.configs;
     variant.workspaces = job.plan.workspaces;
     variant.launches = job.plan.launches;
-    result.manifest.variants.push_back(std::move(variant));
+    code.variants.push_back(std::move(variant));
   }
   if (options.verbose)
     report(jobs);
   for (Job &job : jobs)
-    result.code.push_back(std::move(job.code));
-  return success();
+    code.objects.push_back(std::move(job.code));
+  return std::move(code);
 }
 
-LogicalResult Compilation::runNvidia(const NvidiaChip &chip) {
-  FailureOr<NvidiaLayer> layer =
-      compileNvidia(module, options, chip, buckets, result.notes);
-  if (failed(layer))
-    return failure();
+/// All numbers and names of a file of tile sizes.
+static std::string describeTiles(const std::optional<TileFile> &file) {
+  if (!file)
+    return "";
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << file->name << "\n"
+     << file->dtype << "\n"
+     << file->experts.value_or(-1) << " " << file->columns.value_or(-1) << "\n";
+  llvm::interleave(file->blockShape, os, " ");
+  for (const TileFile::Entry &entry : file->entries) {
+    os << "\n";
+    llvm::interleave(ArrayRef<int64_t>{entry.tokens, entry.blockM, entry.blockN,
+                                       entry.blockK, entry.groupM, entry.warps,
+                                       entry.stages, entry.splitK,
+                                       entry.wavesPerEu, entry.kpack},
+                     os, " ");
+  }
+  return text;
+}
+
+/// What decides the code for CPUs beside the module and the compiler.
+std::vector<std::string> Compilation::getCpuDecisive() {
+  std::vector<std::string> what = {"cpu", options.link ? "linked" : "object",
+                                   describeTiles(options.upTiles),
+                                   describeTiles(options.downTiles)};
+  for (const CpuIsa *isa : isas)
+    what.push_back(isa->name.str());
+  for (const TokenBucket &bucket : buckets)
+    what.push_back(std::to_string(bucket.tokens));
+  return what;
+}
+
+/// Adds what was made for a target to the result.
+LogicalResult Compilation::add(StringRef target, TargetCode code) {
   // One set of arguments stands in the manifest.
   if (result.manifest.variants.empty()) {
-    result.manifest.layer = layer->name;
-    result.manifest.arguments = layer->arguments;
-  } else if (result.manifest.arguments != layer->arguments) {
+    result.manifest.layer = std::move(code.layer);
+    result.manifest.arguments = std::move(code.arguments);
+  } else if (result.manifest.arguments != code.arguments) {
     return emitError(module.getLoc())
-           << "the plan for " << chip.name
+           << "the plan for " << target
            << " takes other arguments than the one for "
            << result.manifest.variants.front().target;
   }
-  llvm::append_range(result.manifest.variants, std::move(layer->variants));
-  for (ArtifactFile &file : layer->files)
+  llvm::append_range(result.manifest.variants, std::move(code.variants));
+  llvm::append_range(result.code, std::move(code.objects));
+  for (ArtifactFile &file : code.files)
     if (llvm::none_of(result.files, [&](const ArtifactFile &other) {
           return other.name == file.name;
         }))
       result.files.push_back(std::move(file));
   return success();
+}
+
+LogicalResult Compilation::runCpu() {
+  double start = now();
+  auto warn = [&](const Twine &text) { addWarning(result.notes, text); };
+  std::optional<FileCache> files;
+  if (options.cacheVariants)
+    files = findCache(options, result.notes);
+  CodeCache cache(module, std::move(files));
+  std::vector<std::string> texts = getCpuDecisive();
+  SmallVector<StringRef> what(texts.begin(), texts.end());
+  if (std::optional<TargetCode> known = cache.load(what, warn)) {
+    if (options.verbose)
+      *options.verbose << llvm::format("cpu: all from the cache %.3f s\n",
+                                       now() - start);
+    return add("cpu", std::move(*known));
+  }
+  SilenceObserver observer(module.getContext());
+  FailureOr<TargetCode> made = makeCpu();
+  if (failed(made))
+    return failure();
+  if (observer.isSilent())
+    cache.store(what, *made, warn);
+  return add("cpu", std::move(*made));
+}
+
+LogicalResult Compilation::runNvidia(const NvidiaChip &chip) {
+  FailureOr<TargetCode> code =
+      compileNvidia(*counted, options, chip, buckets, result.notes);
+  return failed(code) ? failure() : add(chip.name, std::move(*code));
 }
 
 /// As runNvidia, but a layer that cannot be built for the chip is listed as
@@ -404,7 +543,7 @@ LogicalResult Compilation::tryNvidia(const NvidiaChip &chip) {
 }
 
 FailureOr<CompiledLayer> Compilation::run() {
-  if (failed(checkOptions()) || failed(verify(module)) || failed(describe()))
+  if (failed(checkOptions()) || failed(prepare()) || failed(describe()))
     return failure();
   llvm::raw_string_ostream(result.source) << module << "\n";
   if (cpu && failed(runCpu()))
@@ -418,10 +557,10 @@ FailureOr<CompiledLayer> Compilation::run() {
 
 LogicalResult Compilation::emitForm(StringRef form, llvm::raw_ostream &os) {
   TileLayer tile;
-  if (failed(checkOptions()) || failed(verify(module)))
+  if (failed(checkOptions()) || failed(prepare()))
     return failure();
   if (!chips.empty() && options.targets.front() != "cpu")
-    return emitNvidiaForm(module, options, *chips.front(), buckets.front(),
+    return emitNvidiaForm(*counted, options, *chips.front(), buckets.front(),
                           form, os);
   if (llvm::is_contained({"nvvm", "ptx", "cubin"}, form))
     return emitError(module.getLoc())

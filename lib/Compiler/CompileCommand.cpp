@@ -44,6 +44,9 @@ What for:
   --tokens N[,N...]     token counts to choose tile sizes for (default
                         1,16,256); each ends a range of its own, the last one's
                         range has no end
+  --device-tokens       code for GPUs may be told in the GPU's memory how many
+                        of the tokens exist, so that a captured graph serves
+                        fewer; the others give rows of zeros
   --routing NAME        the routing to expect: balanced, uniform, zipf1, zipf2, hot16
   --topk-ids FILE.npy   recorded expert ids to expect
   --config FILE.json    tile sizes from a vLLM or SGLang file; those of the down
@@ -59,9 +62,11 @@ What comes out:
                         $MOEC_PTXAS, bin of $CUDA_HOME and $CUDA_PATH, PATH,
                         /usr/local/cuda/bin)
   --ptxas-timeout N     seconds after which a run of ptxas is ended (default 120)
-  --no-cache            assemble anew instead of taking machine code from
-                        $MOEC_CACHE_DIR, $XDG_CACHE_HOME/moec or ~/.cache/moec
-  --explain             the decisions with their reasons
+  --no-cache            make all anew instead of taking what was made before
+                        from $MOEC_CACHE_DIR, $XDG_CACHE_HOME/moec or
+                        ~/.cache/moec; the oldest go when there are more than
+                        $MOEC_CACHE_SIZE MiB (default 1024; 0: no cache)
+  --explain             the decisions with their reasons, made anew
   -v                    times of the phases, sizes of the code, registers and
                         shared memory of GPU kernels
   --version, --help
@@ -172,6 +177,7 @@ static bool parseFlag(CompileCommand &command, StringRef option) {
   bool *flag =
       llvm::StringSwitch<bool *>(option)
           .Case("--allow-missing-targets", &command.options.allowMissingTargets)
+          .Case("--device-tokens", &command.options.deviceTokens)
           .Case("--explain", &command.explain)
           .Case("--no-cache", &command.noCache)
           .Cases({"-v", "--verbose"}, &command.verbose)

@@ -133,7 +133,10 @@ static int compile(MLIRContext &context, ModuleOp module,
                emitForm(module, command.options, command.emit, llvm::outs()))
                ? 0
                : 1;
-  FailureOr<CompiledLayer> layer = compileLayer(module, command.options);
+  CompileOptions options = command.options;
+  // What was made before has nothing to explain.
+  options.cacheVariants = !command.explain;
+  FailureOr<CompiledLayer> layer = compileLayer(module, options);
   if (failed(layer) ||
       failed(writeArtifact(module.getLoc(), *layer, command.output)))
     return 1;

@@ -295,6 +295,8 @@ LogicalResult GpuLaunchReader::readMap(DictionaryAttr dict, Value memory) {
   FailureOr<ManifestLaunchArgument> whole = plan.memory(memory, launch);
   if (failed(whole))
     return failure();
+  if (whole->kind == Kind::DeviceTokens)
+    return parameterError() << "tensor map: of the token count";
   ManifestTensorMap map;
   map.ofWorkspace = whole->kind == Kind::Workspace;
   map.index = whole->index;

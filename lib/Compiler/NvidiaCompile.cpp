@@ -15,6 +15,7 @@
 #include "moec/Compiler/NvptxEmitter.h"
 #include "moec/Compiler/Ptxas.h"
 #include "moec/Pipelines/NvvmToLLVM.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/xxhash.h"
@@ -53,9 +54,9 @@ public:
   /// Whether to use what assemble has made. If not, drops the configurations
   /// that are to blame; fails, with diagnostics, if there are no others.
   FailureOr<bool> judge(const Ptxas &ptxas);
-  /// The manifest's words, without names of files.
-  ManifestVariant describe() const;
-  void report(llvm::raw_ostream &os) const;
+  /// What goes into the artifact.
+  TargetCode describe() const;
+  void reportTimes(llvm::raw_ostream &os) const;
 
   TokenBucket bucket;
   std::string name;
@@ -66,6 +67,9 @@ public:
   std::vector<std::string> warnings;
 
 private:
+  ManifestVariant describeVariant() const;
+  void printTable(llvm::raw_ostream &os, const ManifestVariant &variant) const;
+
   const NvidiaChip &chip;
   NvidiaRanking ranking;
   OwningOpRef<ModuleOp> kernels;
@@ -144,7 +148,7 @@ FailureOr<bool> Variant::judge(const Ptxas &ptxas) {
 // What is said of a variant
 //===----------------------------------------------------------------------===//
 
-ManifestVariant Variant::describe() const {
+ManifestVariant Variant::describeVariant() const {
   ManifestVariant variant;
   variant.target = chip.name.str();
   variant.firstTokens = bucket.first;
@@ -172,27 +176,14 @@ ManifestVariant Variant::describe() const {
   return variant;
 }
 
-void Variant::report(llvm::raw_ostream &os) const {
-  os << llvm::format(
-      "%s t%lld: decide %.3f s, lower %.3f s, translate %.3f s, optimise %.3f "
-      "s, generate %.3f s, ",
-      chip.name.str().c_str(), static_cast<long long>(bucket.tokens),
-      times.decide, times.lower, times.emit.translate, times.emit.optimize,
-      times.emit.generate);
-  if (!assembly) {
-    os << llvm::format("PTX %zu bytes\n", ptx.size());
-    return;
-  }
-  os << llvm::format("%s %.3f s, PTX %zu bytes, cubin %zu bytes\n",
-                     assembly->cached ? "cache" : "ptxas", times.assemble,
-                     ptx.size(), assembly->cubin.size());
+void Variant::printTable(llvm::raw_ostream &os,
+                         const ManifestVariant &variant) const {
   size_t width = 6;
   for (const std::string &kernel : plan.kernels())
     width = std::max(width, kernel.size());
   os << "  " << llvm::left_justify("kernel", width)
      << "  registers  shared bytes  spilled bytes  barriers     ptxas\n";
   llvm::StringSet<> seen;
-  ManifestVariant variant = describe();
   for (const ManifestLaunch &launch : variant.launches) {
     const KernelResources *kernel = assembly->report.find(launch.kernel);
     if (!kernel || !seen.insert(launch.kernel).second)
@@ -210,34 +201,80 @@ void Variant::report(llvm::raw_ostream &os) const {
     os << "  rejected " << rejection.config << ": " << rejection.reason << "\n";
 }
 
+TargetCode Variant::describe() const {
+  TargetCode code;
+  code.layer = name;
+  code.arguments = plan.arguments;
+  ManifestVariant variant = describeVariant();
+  std::string stem = name + "-" + chip.name.str() + "-t" +
+                     std::to_string(bucket.tokens) + "-" +
+                     llvm::utohexstr(llvm::xxh3_64bits(ptx), true, 16);
+  variant.ptx = stem + ".ptx";
+  code.files.push_back({variant.ptx, ptx});
+  if (assembly) {
+    variant.code = stem + ".cubin";
+    code.files.push_back({variant.code, assembly->cubin});
+    llvm::raw_string_ostream table(code.table);
+    printTable(table, variant);
+  }
+  code.variants.push_back(std::move(variant));
+  return code;
+}
+
+void Variant::reportTimes(llvm::raw_ostream &os) const {
+  os << llvm::format(
+      "decide %.3f s, lower %.3f s, translate %.3f s, optimise %.3f "
+      "s, generate %.3f s, ",
+      times.decide, times.lower, times.emit.translate, times.emit.optimize,
+      times.emit.generate);
+  if (!assembly) {
+    os << llvm::format("PTX %zu bytes\n", ptx.size());
+    return;
+  }
+  os << llvm::format("%s %.3f s, PTX %zu bytes, cubin %zu bytes\n",
+                     assembly->cached ? "cache" : "ptxas", times.assemble,
+                     ptx.size(), assembly->cubin.size());
+}
+
 //===----------------------------------------------------------------------===//
 // All variants
 //===----------------------------------------------------------------------===//
 
-/// The assembler and its cache, as the options say.
-static LogicalResult findAssembler(Location location,
-                                   const CompileOptions &options,
-                                   std::optional<Ptxas> &ptxas,
-                                   std::optional<CubinCache> &cache) {
+void mlir::moe::addWarning(std::vector<std::string> &notes, const Twine &text) {
+  std::string note = ("warning: " + text).str();
+  if (!llvm::is_contained(notes, note))
+    notes.push_back(std::move(note));
+}
+
+std::optional<FileCache> mlir::moe::findCache(const CompileOptions &options,
+                                              std::vector<std::string> &notes) {
+  if (!options.cache)
+    return std::nullopt;
+  return FileCache::getDefault(
+      [&](const Twine &text) { addWarning(notes, text); });
+}
+
+/// The assembler, as the options say; no value: there is none.
+static FailureOr<std::optional<Ptxas>>
+findAssembler(Location location, const CompileOptions &options) {
   llvm::Expected<std::optional<Ptxas>> found = Ptxas::find(options.ptxas);
   if (!found)
     return emitError(location) << llvm::toString(found.takeError());
-  ptxas = std::move(*found);
-  if (ptxas)
-    ptxas->timeoutSeconds = options.ptxasTimeout;
-  std::string directory = CubinCache::getDefaultDirectory();
-  if (options.cache && !directory.empty())
-    cache.emplace(directory);
-  return success();
+  if (*found)
+    (*found)->timeoutSeconds = options.ptxasTimeout;
+  return std::move(*found);
 }
 
 /// Two variants with the same text do the same, whatever their ranges.
-static std::string fingerprint(const Variant &variant) {
+static std::string fingerprint(const TargetCode &code) {
   Manifest manifest;
-  manifest.variants.push_back(variant.describe());
-  manifest.variants.back().firstTokens = 0;
-  manifest.variants.back().lastTokens = std::nullopt;
-  return printManifest(manifest) + variant.ptx;
+  manifest.variants = code.variants;
+  for (ManifestVariant &variant : manifest.variants) {
+    variant.firstTokens = 0;
+    variant.lastTokens = std::nullopt;
+    variant.code = variant.ptx = "";
+  }
+  return printManifest(manifest) + code.files.front().bytes;
 }
 
 /// Makes the code of all variants. Each round lowers in this thread, since pass
@@ -273,58 +310,96 @@ static LogicalResult makeCode(MLIRContext *context,
   return success();
 }
 
-FailureOr<NvidiaLayer>
+/// What decides the code for one range beside the module and the compiler.
+static std::vector<std::string> getDecisive(const NvidiaChip &chip,
+                                            const TokenBucket &bucket,
+                                            const std::optional<Ptxas> &ptxas) {
+  return {chip.name.str(), std::to_string(bucket.tokens),
+          ptxas ? ptxas->getVersion() : "none",
+          llvm::join(Ptxas::getFlags(chip), " ")};
+}
+
+FailureOr<TargetCode>
 mlir::moe::compileNvidia(ModuleOp module, const CompileOptions &options,
                          const NvidiaChip &chip, ArrayRef<TokenBucket> buckets,
                          std::vector<std::string> &notes) {
-  std::optional<Ptxas> ptxas;
-  std::optional<CubinCache> cache;
-  if (failed(findAssembler(module.getLoc(), options, ptxas, cache)))
+  FailureOr<std::optional<Ptxas>> ptxas =
+      findAssembler(module.getLoc(), options);
+  if (failed(ptxas))
     return failure();
-  std::vector<Variant> variants;
-  // Kernels that are given fit all token counts.
-  bool given = hasNvidiaKernels(module);
-  for (const TokenBucket &bucket : buckets) {
-    if (given && !variants.empty()) {
-      variants.back().bucket.last = bucket.last;
-      continue;
-    }
-    variants.emplace_back(chip, bucket);
-    if (failed(variants.back().decide(module)))
-      return failure();
-  }
-  if (failed(makeCode(module.getContext(), variants, ptxas, cache)))
-    return failure();
+  auto warn = [&](const Twine &text) { addWarning(notes, text); };
+  std::optional<FileCache> files = findCache(options, notes);
+  CodeCache cache(module, options.cacheVariants ? files : std::nullopt);
+  std::optional<CubinCache> cubins;
+  if (files)
+    cubins.emplace(*files);
 
-  NvidiaLayer layer;
-  layer.name = variants.front().name;
-  layer.arguments = variants.front().plan.arguments;
+  SmallVector<TokenBucket> ranges(buckets);
+  // Kernels that are given fit all token counts.
+  if (hasNvidiaKernels(module)) {
+    ranges.front().last = ranges.back().last;
+    ranges.resize(1, ranges.front());
+  }
+  std::vector<std::optional<TargetCode>> codes;
+  std::vector<Variant> missing;
+  for (const TokenBucket &bucket : ranges) {
+    double start = now();
+    std::vector<std::string> what = getDecisive(chip, bucket, *ptxas);
+    codes.push_back(
+        cache.load(SmallVector<StringRef>(what.begin(), what.end()), warn));
+    if (!codes.back())
+      missing.emplace_back(chip, bucket);
+    else if (options.verbose)
+      *options.verbose << chip.name << " t" << bucket.tokens
+                       << llvm::format(": all from the cache %.3f s\n",
+                                       now() - start)
+                       << codes.back()->table;
+  }
+
+  SilenceObserver observer(module.getContext());
+  for (Variant &variant : missing)
+    if (failed(variant.decide(module)))
+      return failure();
+  if (failed(makeCode(module.getContext(), missing, *ptxas, cubins)))
+    return failure();
+  const Variant *made = missing.data();
+  for (auto [bucket, code] : llvm::zip_equal(ranges, codes)) {
+    if (code)
+      continue;
+    for (const std::string &warning : made->warnings)
+      warn(warning);
+    code = made->describe();
+    if (options.verbose) {
+      *options.verbose << chip.name << " t" << bucket.tokens << ": ";
+      made->reportTimes(*options.verbose);
+      *options.verbose << code->table;
+    }
+    ++made;
+    std::vector<std::string> what = getDecisive(chip, bucket, *ptxas);
+    if (observer.isSilent())
+      cache.store(SmallVector<StringRef>(what.begin(), what.end()), *code,
+                  warn);
+  }
+
+  TargetCode layer;
   std::string former;
-  for (const Variant &variant : variants) {
-    for (const std::string &warning : variant.warnings)
-      notes.push_back("warning: " + warning);
-    std::string text = fingerprint(variant);
+  for (auto [bucket, code] : llvm::zip_equal(ranges, codes)) {
+    std::string text = fingerprint(*code);
     if (text == former) {
-      layer.variants.back().lastTokens = variant.bucket.last;
+      layer.variants.back().lastTokens = bucket.last;
       continue;
     }
     former = std::move(text);
-    ManifestVariant described = variant.describe();
-    std::string stem =
-        variant.name + "-" + chip.name.str() + "-t" +
-        std::to_string(variant.bucket.tokens) + "-" +
-        llvm::utohexstr(llvm::xxh3_64bits(variant.ptx), true, 16);
-    described.ptx = stem + ".ptx";
-    layer.files.push_back({described.ptx, variant.ptx});
-    if (variant.assembly) {
-      described.code = stem + ".cubin";
-      layer.files.push_back({described.code, variant.assembly->cubin});
+    if (layer.layer.empty()) {
+      layer.layer = std::move(code->layer);
+      layer.arguments = std::move(code->arguments);
     }
-    layer.variants.push_back(std::move(described));
-    if (options.verbose)
-      variant.report(*options.verbose);
+    layer.variants.push_back(std::move(code->variants.front()));
+    layer.variants.back().firstTokens = bucket.first;
+    layer.variants.back().lastTokens = bucket.last;
+    llvm::move(code->files, std::back_inserter(layer.files));
   }
-  if (!ptxas)
+  if (!*ptxas)
     notes.push_back("note: there is no ptxas, so the artifact holds only PTX "
                     "for " +
                     chip.name.str());
@@ -338,7 +413,7 @@ LogicalResult mlir::moe::emitNvidiaForm(ModuleOp module,
                                         StringRef form, llvm::raw_ostream &os) {
   if (form == "ptx" || form == "asm" || form == "cubin") {
     std::vector<std::string> notes;
-    FailureOr<NvidiaLayer> layer =
+    FailureOr<TargetCode> layer =
         compileNvidia(module, options, chip, bucket, notes);
     if (failed(layer))
       return failure();

@@ -9,7 +9,7 @@
 #ifndef MOEC_LIB_COMPILER_NVIDIACOMPILE_H
 #define MOEC_LIB_COMPILER_NVIDIACOMPILE_H
 
-#include "moec/Compiler/Compile.h"
+#include "CodeCache.h"
 
 #include <chrono>
 
@@ -23,23 +23,23 @@ struct TokenBucket {
   int64_t tokens;
 };
 
-/// What an NVIDIA target adds to an artifact.
-struct NvidiaLayer {
-  std::string name;
-  std::vector<ManifestArgument> arguments;
-  std::vector<ManifestVariant> variants;
-  std::vector<ArtifactFile> files;
-};
-
 /// Compiles the module for a chip, one variant per range; ranges that come out
 /// equal are joined. For each variant the ranked configurations are tried until
 /// ptxas has no complaint; without ptxas there is PTX only, and `notes` says
 /// so. Errors are diagnostics.
-FailureOr<NvidiaLayer> compileNvidia(ModuleOp module,
-                                     const CompileOptions &options,
-                                     const NvidiaChip &chip,
-                                     ArrayRef<TokenBucket> buckets,
-                                     std::vector<std::string> &notes);
+FailureOr<TargetCode> compileNvidia(ModuleOp module,
+                                    const CompileOptions &options,
+                                    const NvidiaChip &chip,
+                                    ArrayRef<TokenBucket> buckets,
+                                    std::vector<std::string> &notes);
+
+/// The cache of the options, if they want one; what is wrong with it goes to
+/// `notes`.
+std::optional<FileCache> findCache(const CompileOptions &options,
+                                   std::vector<std::string> &notes);
+
+/// Adds a warning to `notes` unless it is there already.
+void addWarning(std::vector<std::string> &notes, const Twine &text);
 
 /// As emitForm, for an NVIDIA GPU.
 LogicalResult emitNvidiaForm(ModuleOp module, const CompileOptions &options,

@@ -133,8 +133,18 @@ LogicalResult PlanEvaluator::readArgument(BlockArgument argument) {
   auto name = plan.getArgAttrOfType<StringAttr>(number, "moe.name");
   result.name = name ? name.str() : "arg" + std::to_string(number);
   auto role = plan.getArgAttrOfType<StringAttr>(number, "moe.role");
+  if (role && role.getValue() == "device_tokens") {
+    // The run time has a place of its own for it.
+    if (type.getShape() != ArrayRef<int64_t>{1} ||
+        !type.getElementType().isInteger(32))
+      return refuse(" with moe.role = \"device_tokens\" must be memref<1xi32>");
+    memories[argument] = {
+        ManifestLaunchArgument::Kind::DeviceTokens, 0, {}, "i32", std::nullopt};
+    return success();
+  }
   if (!role || (role.getValue() != "input" && role.getValue() != "output"))
-    return refuse(" needs moe.role = \"input\" or \"output\"");
+    return refuse(
+        " needs moe.role = \"input\", \"output\" or \"device_tokens\"");
   result.output = role.getValue() == "output";
   result.optional = static_cast<bool>(plan.getArgAttr(number, "moe.optional"));
   if (auto by = plan.getArgAttrOfType<StringAttr>(number, "moe.packed_by"))
@@ -156,7 +166,9 @@ LogicalResult PlanEvaluator::readArgument(BlockArgument argument) {
     result.shape.push_back(ShapedType::isDynamic(size) ? TokenSize{1, 0, 1}
                                                        : TokenSize{0, size, 1});
   }
-  memories[argument] = {ManifestLaunchArgument::Kind::Argument, number, {}};
+  memories[argument] = {ManifestLaunchArgument::Kind::Argument,
+                        static_cast<int64_t>(info.arguments.size()),
+                        {}};
   info.arguments.push_back(std::move(result));
   return success();
 }

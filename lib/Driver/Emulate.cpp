@@ -37,8 +37,9 @@ struct DeviceMemory {
 /// One run: the tensors of the plan and its launches for a token count.
 class EmulatedLayer {
 public:
-  EmulatedLayer(const PlanInfo &plan, const LayerSpec &spec, int64_t tokens)
-      : plan(plan), spec(spec), tokens(tokens) {}
+  EmulatedLayer(const PlanInfo &plan, const LayerSpec &spec, int64_t tokens,
+                int64_t existing)
+      : plan(plan), spec(spec), tokens(tokens), existing(existing) {}
 
   /// Finds the memory of each argument; outputs get memory of their own.
   Error bind(llvm::ArrayRef<HostTensor> inputs);
@@ -51,6 +52,7 @@ public:
   uint64_t getWorkspaceBytes() const;
 
 private:
+  bool isReadByBoxes(size_t slice) const;
   const HostTensor *findInput(const ManifestArgument &argument, size_t number,
                               llvm::ArrayRef<HostTensor> inputs,
                               size_t &next) const;
@@ -59,7 +61,7 @@ private:
 
   const PlanInfo &plan;
   const LayerSpec &spec;
-  int64_t tokens;
+  int64_t tokens, existing;
   std::vector<DeviceMemory> arguments, slices;
   /// Of outputs and of slices, in order.
   std::vector<GuardedBuffer> outputs, workspace;
@@ -153,15 +155,33 @@ Error EmulatedLayer::makeWorkspace() {
   return Error::success();
 }
 
+/// Whether the copy engine reads a slice, and some slots may be nobody's. It
+/// then reads whole tiles, rows among them that no kernel has computed and none
+/// uses: they stay poisoned, and whatever depends on one is not a number.
+bool EmulatedLayer::isReadByBoxes(size_t slice) const {
+  if (existing < 0 && llvm::none_of(
+                          spec.arguments,
+                          [](const ArgumentSpec &argument) {
+                            return argument.role == ArgumentRole::ExpertMap;
+                          }))
+    return false;
+  for (const ManifestLaunch &launch : plan.launches)
+    for (const ManifestLaunchArgument &argument : launch.args)
+      if (argument.kind == Kind::TensorMap && argument.map->ofWorkspace &&
+          argument.map->index == static_cast<int64_t>(slice))
+        return true;
+  return false;
+}
+
 void EmulatedLayer::registerMemory(emu::Emulator &emulator) const {
   for (auto [argument, memory] : llvm::zip_equal(plan.arguments, arguments))
     if (memory.bytes)
       emulator.registerBuffer(memory.data, memory.bytes, argument.name,
                               /*initialised=*/!argument.output);
-  for (auto [slice, memory] : llvm::zip_equal(plan.workspaces, slices))
-    if (memory.bytes)
+  for (auto [i, slice] : llvm::enumerate(plan.workspaces))
+    if (const DeviceMemory &memory = slices[i]; memory.bytes)
       emulator.registerBuffer(memory.data, memory.bytes, slice.name,
-                              /*initialised=*/slice.zero);
+                              /*initialised=*/slice.zero || isReadByBoxes(i));
   emulator.registerBuffer(const_cast<int64_t *>(&deviceTokens),
                           sizeof(deviceTokens), "device_tokens");
 }
@@ -267,7 +287,9 @@ EmulatedLayer::makeArgument(const ManifestLaunchArgument &argument) {
     return emu::Argument::value<int32_t>(static_cast<int32_t>(value));
   }
   case Kind::DeviceTokens:
-    deviceTokens = tokens;
+    if (existing < 0)
+      return emu::Argument::value<uint64_t>(0);
+    deviceTokens = existing;
     return emu::Argument::pointer(&deviceTokens);
   case Kind::TensorMap: {
     // That of a tensor without elements is never encoded.
@@ -338,12 +360,14 @@ Expected<EmulatedRun> mlir::moe::emulate(func::FuncOp function,
                                    "' cannot be emulated; sm_90a can");
   prepareContext(*function.getContext());
   OwningOpRef<ModuleOp> source = isolate(function);
+  if (options.deviceTokens >= 0)
+    addDeviceTokens(*source);
   FailureOr<NvidiaKernels> kernels =
       makeNvidiaKernels(*source, *chip, std::max<int64_t>(tokens, 1));
   if (failed(kernels))
     return llvm::createStringError("'" + function.getName() +
                                    "' does not compile for " + chip->name);
-  EmulatedLayer layer(kernels->plan, spec, tokens);
+  EmulatedLayer layer(kernels->plan, spec, tokens, options.deviceTokens);
   if (Error error = layer.bind(inputs))
     return std::move(error);
   if (Error error = layer.makeWorkspace())

@@ -32,6 +32,8 @@ Who computes:
   --multiprocessors N  of the emulated device (default 8)
   --schedule S         seed of the order in which it runs warps and completes
                        copies; 0: warps in order, copies late (default)
+  --device-tokens N    only N tokens exist, which the emulated device's memory
+                       says; the others are to give rows of zeros
   --isa NAME           use no instruction set above x86-64, avx2, avx512,
                        avx512bf16
   --workers N          threads, 0 = one per CPU (default)
@@ -153,6 +155,9 @@ static Expected<bool> parseValue(RunOptions &options, StringRef option,
   else if (option == "--schedule")
     error = parseInteger<uint64_t>(option, value, 0, UINT64_MAX,
                                    options.scheduleSeed);
+  else if (option == "--device-tokens")
+    error = parseInteger<int64_t>(option, value, 0, INT32_MAX,
+                                  options.deviceTokens);
   else if (option == "--function")
     options.function = value.str();
   else if (option == "--json")
@@ -205,6 +210,8 @@ static Error checkOptions(const RunOptions &options, bool bothModes) {
   if (!options.path.empty() && options.tokens.empty() &&
       options.idsFiles.empty())
     return makeError("--tokens is missing");
+  if (options.deviceTokens >= 0 && options.mode != RunMode::Emulate)
+    return makeError("--device-tokens is for --emulate");
   if (options.bench && options.mode != RunMode::Kernels)
     return makeError("--bench times compiled kernels only");
   return Error::success();

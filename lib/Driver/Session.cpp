@@ -9,6 +9,7 @@
 #include "moec/Driver/Session.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Support/FileUtilities.h"
+#include "moec/Compiler/Compile.h"
 #include "moec/Driver/Emulate.h"
 #include "moec/Driver/Jit.h"
 #include "moec/InitAll.h"
@@ -85,6 +86,9 @@ Error Session::readFunction() {
   SourceMgrDiagnosticHandler handler(sources, context.get());
   module = parseSourceFile<ModuleOp>(sources, context.get());
   if (!module)
+    return llvm::createStringError(path + ": no valid module");
+  // How many tokens exist is no argument here: --device-tokens says it.
+  if (failed(takeDeviceTokens(*module)))
     return llvm::createStringError(path + ": no valid module");
 
   SmallVector<func::FuncOp> functions;
@@ -401,6 +405,16 @@ Expected<SmallVector<HostTensor>> Session::runEmulated(CaseResult &result) {
   return std::move(run->outputs);
 }
 
+/// Sets rows of expert ids from `first` on to no expert.
+static void clearRows(HostTensor &ids, int64_t first) {
+  first = std::min(first, ids.getDim(0));
+  if (ids.getDim(0) == 0)
+    return;
+  size_t row = ids.getByteSize() / ids.getDim(0);
+  // All bits set are -1 in every signed integer.
+  std::memset(ids.getData() + first * row, 0xff, (ids.getDim(0) - first) * row);
+}
+
 static double median(std::vector<double> &values) {
   std::nth_element(values.begin(), values.begin() + values.size() / 2,
                    values.end());
@@ -473,6 +487,11 @@ Expected<CaseResult> Session::run(const RunCase &run) {
     result.seconds = watch.seconds();
   } else if (options.mode == RunMode::Emulate) {
     outputs = runEmulated(result);
+    // For the reference, a token that does not exist goes to no expert.
+    if (options.deviceTokens >= 0)
+      for (auto [argument, tensor] : llvm::zip_equal(spec.arguments, inputs))
+        if (argument.role == ArgumentRole::TopkIds)
+          clearRows(tensor, options.deviceTokens);
   } else {
     outputs = runKernels(result);
   }

@@ -274,7 +274,7 @@ protected:
 
 TEST_F(CacheTest, SecondTimeWithoutPtxas) {
   Ptxas ptxas = counting();
-  CubinCache cache(directory.file("deep/cache"));
+  CubinCache cache(FileCache(directory.file("deep/cache"), 1 << 20));
   Assembly first = assemble(cache, ptxas, "one");
   EXPECT_FALSE(first.cached);
   Assembly second = assemble(cache, ptxas, "one");
@@ -297,7 +297,7 @@ TEST_F(CacheTest, SecondTimeWithoutPtxas) {
 
 TEST_F(CacheTest, DamagedEntriesAreMadeAnew) {
   Ptxas ptxas = counting();
-  CubinCache cache(directory.file("cache"));
+  CubinCache cache(FileCache(directory.file("cache"), 1 << 20));
   assemble(cache, ptxas, "text of some length");
   std::string path =
       cache.getPath(ptxas, "text of some length", *findNvidiaChip("sm_90a"));
@@ -326,14 +326,14 @@ TEST_F(CacheTest, DamagedEntriesAreMadeAnew) {
 TEST_F(CacheTest, PlaceThatCannotBeWritten) {
   Ptxas ptxas = counting();
   overwrite(directory.file("file"), "");
-  CubinCache cache(directory.file("file"));
+  CubinCache cache(FileCache(directory.file("file"), 1 << 20));
   EXPECT_EQ(assemble(cache, ptxas, "one").cubin, "one");
   EXPECT_TRUE(has(warnings, "the cache cannot be written")) << warnings;
 }
 
 TEST_F(CacheTest, Failure) {
   Ptxas ptxas = find("refuse", "echo 'ptxas fatal   : no'; exit 1");
-  CubinCache cache(directory.file("cache"));
+  CubinCache cache(FileCache(directory.file("cache"), 1 << 20));
   auto made = cache.assemble(ptxas, "x", *findNvidiaChip("sm_90a"),
                              [](const llvm::Twine &) {});
   ASSERT_FALSE(bool(made));
@@ -343,7 +343,7 @@ TEST_F(CacheTest, Failure) {
 
 TEST_F(CacheTest, ManyThreadsAndOneEntry) {
   Ptxas ptxas = counting();
-  CubinCache cache(directory.file("cache"));
+  CubinCache cache(FileCache(directory.file("cache"), 1 << 20));
   std::vector<std::thread> threads;
   std::string codes[8];
   for (std::string &code : codes)

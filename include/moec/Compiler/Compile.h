@@ -44,12 +44,20 @@ struct CompileOptions {
   std::optional<TileFile> upTiles, downTiles;
   /// Link shared objects; an artifact needs them, the JIT does not.
   bool link = true;
+  /// Code for GPUs reads how many of the tokens exist from the GPU's memory,
+  /// where the caller says so. That of CPUs is told by the caller.
+  bool deviceTokens = false;
   /// Where ptxas is, as for Ptxas::find; "none": PTX only.
   std::string ptxas;
   /// Seconds after which a run of ptxas is ended.
   double ptxasTimeout = 120;
-  /// Keep machine code of PTX in the cache and look for it there.
+  /// Keep what is made in the cache of FileCache::getDefault, and look for it
+  /// there: whole variants by everything that decides them, and machine code by
+  /// its PTX.
   bool cache = true;
+  /// Of these, whole variants too. Without, passes run and say what they have
+  /// to.
+  bool cacheVariants = true;
   /// Gets the times of all phases and the sizes of the code, if not null.
   llvm::raw_ostream *verbose = nullptr;
 };
@@ -104,6 +112,15 @@ bool isTargetBuilt(StringRef target);
 /// Prepares a context for compileLayer: dialects, translations, loaded in
 /// advance. Not while several threads use the context.
 void prepareContext(MLIRContext &context);
+
+/// Gives the functions of the module with moe operations a last argument
+/// tensor<1xi32> with `moe.device_tokens`, the number of tokens that exist,
+/// unless they have one.
+void addDeviceTokens(ModuleOp module);
+
+/// Takes arguments with `moe.device_tokens` away, as if all tokens exist; true
+/// if there were any. A diagnostic if an operation uses one.
+FailureOr<bool> takeDeviceTokens(ModuleOp module);
 
 /// Compiles the one layer of the module: a function with a moe operation on
 /// tensors, or a `moe_tile.plan` with its kernels. The module is not changed.

@@ -30,7 +30,9 @@ struct PlanInfo {
 /// the dynamic dimension 0 of its arguments, as the only unknown.
 ///
 /// A launch passes, for each of its arguments in order: a memref as one
-/// pointer, then one number per dynamic dimension; an index as one number.
+/// pointer, then one number per dynamic dimension; an index as one number. The
+/// argument with `moe.role = "device_tokens"`, memref<1xi32>, is none of the
+/// layer's: launches on GPUs get what the caller gives as real token count.
 /// Slice sizes may be rounded up; numbers are exact.
 ///
 /// Errors are diagnostics on the op that breaks the rule: an argument that is

@@ -15,6 +15,7 @@
 #ifndef MOEC_COMPILER_PTXAS_H
 #define MOEC_COMPILER_PTXAS_H
 
+#include "moec/Compiler/FileCache.h"
 #include "moec/Compiler/NvidiaChip.h"
 #include "llvm/Support/Error.h"
 
@@ -99,30 +100,24 @@ private:
   std::string path, version;
 };
 
-/// Code by the hash of the PTX, the version of ptxas and its flags, in a
-/// directory that several processes may use and any may delete at any time.
+/// Code by the hash of the PTX, the version of ptxas and its flags.
 class CubinCache {
 public:
-  explicit CubinCache(std::string directory)
-      : directory(std::move(directory)) {}
-
-  /// $MOEC_CACHE_DIR, else $XDG_CACHE_HOME/moec, else ~/.cache/moec; "" if
-  /// there is no home either.
-  static std::string getDefaultDirectory();
+  explicit CubinCache(FileCache files) : files(std::move(files)) {}
 
   /// The entry's code from here, else from `ptxas`, which is then stored,
   /// complaints included. `warn` gets what does no harm but should be known: a
   /// damaged entry, which is replaced, or a directory that cannot be written.
-  llvm::Expected<Assembly>
-  assemble(const Ptxas &ptxas, llvm::StringRef ptx, const NvidiaChip &chip,
-           llvm::function_ref<void(const llvm::Twine &)> warn) const;
+  llvm::Expected<Assembly> assemble(const Ptxas &ptxas, llvm::StringRef ptx,
+                                    const NvidiaChip &chip,
+                                    FileCache::Warn warn) const;
 
   /// The file of an entry.
   std::string getPath(const Ptxas &ptxas, llvm::StringRef ptx,
                       const NvidiaChip &chip) const;
 
 private:
-  std::string directory;
+  FileCache files;
 };
 
 } // namespace mlir::moe

@@ -56,6 +56,9 @@ struct RunOptions {
   std::string target = "sm_90a";
   int64_t multiprocessors = 8;
   uint64_t scheduleSeed = 0;
+  /// How many of the tokens exist, as the emulated device's memory says; the
+  /// others are to give zeros. Negative: it does not say.
+  int64_t deviceTokens = -1;
   std::string json, output;
 };
 

@@ -423,10 +423,15 @@ void AlignEmitter::emit() {
   clearCounters();
   k.awaitEarlierLaunches();
   if (Value real = op.getDeviceTokens()) {
-    Value n = k.loadWord(k.pointer(real), k.c32(0));
+    // Without a count, which is a null pointer, all tokens exist.
+    Value all = k.div(slots, k.c32(topk)), count = k.pointer(real);
+    Value address =
+        LLVM::PtrToIntOp::create(k.b, k.loc, k.b.getI64Type(), count);
+    Value n = k.choose(
+        k.cmp(arith::CmpIPredicate::ne, address, k.c64(0)),
+        [&] { return k.loadWord(count, k.c32(0)); }, all);
     n = arith::MaxSIOp::create(k.b, k.loc, n, k.c32(0));
-    n = k.min(n, k.div(slots, k.c32(topk)));
-    present = k.mul(n, k.c32(topk));
+    present = k.mul(k.min(n, all), k.c32(topk));
   }
   k.barrier();
   count();

@@ -174,13 +174,30 @@ class Checker:
                                  dtype=kind_of[self.layer.device_tokens(tokens)])
         inputs = self.inputs(tokens, kind)
         rows, out = self.guarded(tokens)
-        self.run(inputs, out, device_tokens=real)
+
+        def work():
+            self.run(inputs, out, device_tokens=real)
+        work()
+        self.note_existing("device tokens", inputs, rows, out, tokens // 2)
+        # One graph for all counts, those below zero and above the rows included.
+        graph = self.clock.capture(work)
+        for count in sorted({0, 1, tokens // 3, tokens - 1, tokens}) + [-3, tokens + 5]:
+            real.fill_(count)
+            out.fill_(float("nan"))
+            graph.replay()
+            self.note_existing("device tokens, graph", inputs, rows, out, count)
+
+    def note_existing(self, test, inputs, rows, out, count):
+        """The rows of existing tokens are right, the others zeros."""
         self.torch.cuda.synchronize()
-        error = self.error(out[:tokens // 2], self.part(inputs, slice(0, tokens // 2)))
-        untouched = bool(out[tokens // 2:].isnan().all())
-        self.note("device tokens", error <= self.tolerance and untouched
-                  and self.guards_hold(rows, tokens), tokens=tokens, real=tokens // 2,
-                  relative_error=f"{error:.2e}", untouched=untouched)
+        tokens = inputs.tokens
+        existing = min(max(count, 0), tokens)
+        error = (self.error(out[:existing], self.part(inputs, slice(0, existing)))
+                 if existing else 0.0)
+        rest = out[existing:]
+        zero = bool((rest == 0).all())
+        self.note(test, error <= self.tolerance and zero and self.guards_hold(rows, tokens),
+                  tokens=tokens, real=count, relative_error=f"{error:.2e}", rest_is_zero=zero)
 
     def part(self, inputs, rows):
         """The inputs of some tokens, for the reference."""
