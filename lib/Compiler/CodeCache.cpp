@@ -45,7 +45,7 @@ static constexpr int64_t numKinds =
 template <typename Archive>
 static void visit(Archive &a, ManifestLaunchArgument &x) {
   int64_t kind = static_cast<int64_t>(x.kind);
-  a(kind), a(x.index), a(x.dim), a(x.type), a(x.map);
+  a(kind), a(x.index), a(x.dim), a(x.type), a(x.map), a(x.align);
   // What is no kind at all is left for Reader to refuse.
   x.kind = static_cast<ManifestLaunchArgument::Kind>(
       std::clamp<int64_t>(kind, -1, numKinds));

@@ -9,6 +9,7 @@
 #include "moec/Compiler/PlanReader.h"
 
 #include "PlanEvaluator.h"
+#include "PointerUse.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "moec-c/Runtime.h"
@@ -38,6 +39,7 @@ private:
   LogicalResult readGrid(Attribute attr, unsigned dim);
   LogicalResult readExtent(StringRef name, int64_t (&extent)[3]);
   LogicalResult readParameter(DictionaryAttr dict);
+  void setAlignment(ManifestLaunchArgument &argument);
   LogicalResult readMap(DictionaryAttr dict, Value memory);
   LogicalResult checkMap(const ManifestTensorMap &map, int64_t elementBytes);
   LogicalResult readNumber(DictionaryAttr dict, const TokenSize &size);
@@ -353,6 +355,19 @@ LogicalResult GpuLaunchReader::readMap(DictionaryAttr dict, Value memory) {
   return success();
 }
 
+/// Slices are aligned well; of the caller's tensors only their elements are.
+void GpuLaunchReader::setAlignment(ManifestLaunchArgument &argument) {
+  if (argument.kind != Kind::Argument)
+    return;
+  int64_t needed = getNeededAlignment(kernel, number), element = 1;
+  const std::string &dtype = plan.info.arguments[argument.index].dtype;
+  for (int32_t known = 0; moec_dtype_name(known); ++known)
+    if (dtype == moec_dtype_name(known))
+      element = moec_dtype_size(known);
+  if (needed > element)
+    argument.align = needed;
+}
+
 LogicalResult GpuLaunchReader::readParameter(DictionaryAttr dict) {
   if (dict.contains("map")) {
     FailureOr<Value> memory = operand(dict, "map");
@@ -404,6 +419,7 @@ LogicalResult GpuLaunchReader::readParameter(DictionaryAttr dict) {
   if (failed(memory) || failed(checkPointer()))
     return failure();
   result.args.push_back(*memory);
+  setAlignment(result.args.back());
   return success();
 }
 

@@ -69,6 +69,9 @@ static llvm::json::Value toJson(const ManifestLaunchArgument &argument) {
   switch (argument.kind) {
   case Kind::Argument:
   case Kind::Workspace:
+    if (argument.align > 1)
+      return llvm::json::Object{{"arg", argument.index},
+                                {"align", argument.align}};
     return toReference(argument.kind == Kind::Workspace, argument.index);
   case Kind::Dim: {
     llvm::json::Object object{{"dim", toJson(argument.dim)}};

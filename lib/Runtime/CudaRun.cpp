@@ -25,6 +25,14 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
+/// A tensor at an address that a variant does not take.
+struct BadAddress {
+  int32_t argument = -1;
+  int64_t align = 1;
+  /// Null: a tensor map.
+  const char *kernel = nullptr;
+};
+
 /// One call of moec_run_on_stream, on the stack.
 struct Run {
   // A constructor, lest the arrays below are zeroed.
@@ -56,6 +64,7 @@ struct Run {
   const char *name() const { return layer.manifest.name.c_str(); }
   const Variant &variant() const { return layer.manifest.variants[index]; }
 
+  BadAddress findBadAddress(const Variant &candidate) const;
   moec_status choose();
   moec_status checkReach(uint64_t address, const char *what,
                          int32_t argument = -1) const;
@@ -80,41 +89,57 @@ static uint64_t addressOf(const void *pointer) {
   return static_cast<uint64_t>(reinterpret_cast<uintptr_t>(pointer));
 }
 
-/// The first variant for the token count whose tensor maps can take the
-/// addresses.
+/// The first argument that the variant does not take where it is. Addresses of
+/// tensors without elements are not looked at by kernels.
+BadAddress Run::findBadAddress(const Variant &candidate) const {
+  auto isBad = [&](int32_t argument, int64_t align) {
+    return extents[argument].first != extents[argument].last &&
+           extents[argument].first % static_cast<uint64_t>(align) != 0;
+  };
+  for (const TensorMap &map : candidate.tensorMaps)
+    if (!map.ofWorkspace && isBad(map.index, map.align()))
+      return {map.index, map.align(), nullptr};
+  for (const Launch &launch : candidate.launches)
+    for (const LaunchArgument &argument : launch.arguments)
+      if (argument.kind == LaunchArgument::Tensor && argument.align > 1 &&
+          isBad(argument.index, argument.align))
+        return {argument.index, argument.align, launch.kernel.c_str()};
+  return {};
+}
+
+/// The first variant for the token count that can take the addresses.
 moec_status Run::choose() {
   if (tokens < 0)
     return fail(MOEC_ERR_INVALID_ARGUMENT,
                 "%s: the token count is %lld, must be >= 0", name(),
                 wide(tokens));
-  const TensorMap *refused = nullptr;
+  BadAddress refused;
   bool covered = false;
   for (size_t i = 0; i < layer.loaded.size(); ++i) {
     const Variant &candidate = layer.manifest.variants[i];
     if (!layer.loaded[i].runnable || !candidate.covers(tokens))
       continue;
     covered = true;
-    auto bad = std::find_if(
-        candidate.tensorMaps.begin(), candidate.tensorMaps.end(),
-        [&](const TensorMap &map) {
-          return !map.ofWorkspace &&
-                 addressOf(tensors[map.index].data) % map.align() != 0;
-        });
-    if (bad == candidate.tensorMaps.end()) {
+    BadAddress bad = findBadAddress(candidate);
+    if (bad.argument < 0) {
       index = static_cast<int32_t>(i);
       return MOEC_OK;
     }
-    if (!refused)
-      refused = &*bad;
+    if (refused.argument < 0)
+      refused = bad;
   }
-  if (refused)
-    return fail(MOEC_ERR_ALIGNMENT,
-                "%s: argument %d '%s' is at %p; tensor maps need a multiple of "
-                "%lld bytes, and no variant does without them for %lld tokens",
-                name(), refused->index,
-                layer.manifest.arguments[refused->index].name.c_str(),
-                tensors[refused->index].data, wide(refused->align()),
-                wide(tokens));
+  if (refused.argument >= 0) {
+    char who[160] = "tensor maps need";
+    if (refused.kernel)
+      std::snprintf(who, sizeof(who), "kernel '%s' needs", refused.kernel);
+    return fail(
+        MOEC_ERR_ALIGNMENT,
+        "%s: argument %d '%s' is at %p; %s a multiple of %lld bytes, and no "
+        "variant does without for %lld tokens",
+        name(), refused.argument,
+        layer.manifest.arguments[refused.argument].name.c_str(),
+        tensors[refused.argument].data, who, wide(refused.align), wide(tokens));
+  }
   return covered || tokens == 0 ? MOEC_OK : noVariant(layer, tokens);
 }
 

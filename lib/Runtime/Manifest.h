@@ -77,6 +77,8 @@ struct LaunchArgument {
   Affine dimension;
   /// A GPU kernel takes the dimension as 32 bits.
   bool narrow = false;
+  /// What a GPU kernel needs the tensor's address to be a multiple of.
+  int64_t align = 1;
 };
 
 /// What the copy engine of an NVIDIA GPU knows of a tensor. All lists have

@@ -130,7 +130,7 @@ bool Reader::launchArgument(const Json &json, const std::string &where,
               where + (tensor ? "/arg" : "/workspace"), 0, count - 1, index))
     return false;
   result.index = static_cast<int32_t>(index);
-  return true;
+  return !tensor || alignment(json, where, result.align);
 }
 
 bool Reader::launches(const Json &json, const std::string &where,

@@ -79,7 +79,7 @@ class Layer:
     Given PyTorch tensors on a GPU it runs there: it enqueues its kernels on the current stream,
     waits for nothing and may be captured by torch.cuda.graph. A further keyword is then
       device_tokens: a tensor with the real token count, at most `tokens`, read by the kernels.
-      workspace: a tensor of workspace_size(tokens) bytes to use instead of memory from PyTorch.
+      workspace: a torch.uint8 tensor of workspace_size(tokens) bytes to use instead of memory from PyTorch.
       launches: a range of the variant's launches, to enqueue these only and time kernels alone;
         a complete run with the same arguments and workspace must have gone before.
 

@@ -136,6 +136,8 @@ class Device:
                 tensors[i].rank, tensors[i].dims, tensors[i].strides = array.dim(), dims, strides
             tensors[i].data = array.data_ptr() or None
         stream = self.stream()
+        if workspace is not None and workspace.dtype != module().uint8:
+            raise TypeError(f"{layer.name}: workspace is {workspace.dtype}, must be torch.uint8")
         if workspace is None and plan.workspace:
             workspace = self.workspace(plan.workspace)
         stats = _library.Stats(struct_size=ctypes.sizeof(_library.Stats))
@@ -144,9 +146,8 @@ class Device:
             name, part = "moec_run_part_on_stream", (launches.start, len(launches))
         _library.call(name, self.handle, tensors, len(layer.arguments), tokens,
                       workspace.data_ptr() if workspace is not None else None,
-                      workspace.numel() * workspace.element_size() if workspace is not None
-                      else 0, stream, self._real_tokens(device_tokens, tokens), *part,
-                      byref(stats))
+                      workspace.numel() if workspace is not None else 0, stream,
+                      self._real_tokens(device_tokens, tokens), *part, byref(stats))
         return stats
 
     def _result_type(self, index, arrays):

@@ -153,6 +153,9 @@ class GpuLayer(unittest.TestCase):
         self.assertEqual(self.layer.stats.launches, 1)
         with self.assertRaisesRegex(moec.Error, r"launches \[1, 4\) are wanted, variant 0 has 3"):
             self.layer(*inputs, workspace=workspace, launches=range(1, 4))
+        with self.assertRaisesRegex(TypeError, "workspace is torch.int32, must be torch.uint8"):
+            self.layer(*inputs, workspace=torch.empty(8, dtype=torch.int32,
+                                                      device=torch.device("cuda", 0)))
         with self.assertRaisesRegex(moec.Error, "the workspace has 8 bytes"):
             self.layer(*inputs, workspace=torch.empty(8, dtype=torch.uint8,
                                                       device=torch.device("cuda", 0)))

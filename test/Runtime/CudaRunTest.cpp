@@ -184,6 +184,38 @@ TEST_F(CudaRun, NoVariantTakesTheAddress) {
   EXPECT_EQ(fake.calls, Calls{});
 }
 
+TEST_F(CudaRun, KernelsThatTakeFewAddresses) {
+  // "up" reads its bias 16 bytes at a time, "plain" the ids by 8.
+  std::string manifest =
+      replaced(gpuManifest(), R"({"arg": 3}, {"workspace": 2})",
+               R"({"arg": 3, "align": 16}, {"workspace": 2})");
+  write(replaced(manifest, R"("args": [{"arg": 0}, {"arg": 1}, {"arg": 2})",
+                 R"("args": [{"arg": 0}, {"arg": 1, "align": 8}, {"arg": 2})"));
+  mustOpen();
+  GpuRun run(4);
+  moec_run_stats stats = {};
+  stats.struct_size = sizeof(stats);
+  ASSERT_EQ(run.run(layer.get(), &stats), MOEC_OK) << moec_last_error();
+  EXPECT_EQ(stats.variant, 0);
+  // Another variant does without.
+  run.tensors[3].data = reinterpret_cast<void *>(0x1000400008);
+  ASSERT_EQ(run.run(layer.get(), &stats), MOEC_OK) << moec_last_error();
+  EXPECT_EQ(stats.variant, 2);
+  // None does; the first one's need is told.
+  fake.calls.clear();
+  run.tensors[1].data = reinterpret_cast<void *>(0x1000200004);
+  expectError(run.run(layer.get()), MOEC_ERR_ALIGNMENT,
+              {"gpu: argument 3 'bias' is at 0x1000400008; kernel 'up' needs a "
+               "multiple of 16 bytes, and no variant does without for 4 "
+               "tokens"});
+  EXPECT_EQ(fake.calls, Calls{});
+  // What is not there has no address.
+  run = GpuRun(4);
+  run.tensors[3].data = nullptr;
+  ASSERT_EQ(run.run(layer.get(), &stats), MOEC_OK) << moec_last_error();
+  EXPECT_EQ(stats.variant, 0);
+}
+
 TEST_F(CudaRun, NothingIsLaunchedWhenSomethingIsWrong) {
   mustOpen();
   auto expect = [&](GpuRun &run, moec_status status, const Calls &parts) {

@@ -92,6 +92,9 @@ struct ManifestLaunchArgument {
   /// "i32" or "i64" of a number on a GPU; "": a CPU kernel's.
   std::string type = {};
   std::optional<ManifestTensorMap> map = {};
+  /// What the address of an argument must be a multiple of beyond the size of
+  /// its elements; 1: no more.
+  int64_t align = 1;
 };
 
 /// What a kernel or all kernels of a variant take of a GPU.
