@@ -132,8 +132,12 @@ mlir::moe::rankHopperConfigs(const RuleTarget &target,
     // whole groups of 8 columns, gate and up apart.
     bool pairs = problem.gateRun != 1 && config.blockN >= 16 &&
                  problem.n % (problem.gateRun ? 16 : 8) == 0;
-    config.store = shape.swap || !pairs ? "vector" : "staged";
-    int64_t staging = config.store == "staged" ? 2 * blockM * rowBytes : 0;
+    // The copy engine writes rows side by side while the next tile's products
+    // run; threads write those by slot.
+    config.store = shape.swap || !pairs ? "vector"
+                   : problem.scatters   ? "staged"
+                                        : "desc";
+    int64_t staging = config.store != "vector" ? 2 * blockM * rowBytes : 0;
     int64_t slot = (blockM + shape.weightRows) * rowBytes;
     int64_t fit = (target.sharedBytes - barrierBytes - staging) / slot;
     bool narrow = shape.swap && blockM < hardwareRows;

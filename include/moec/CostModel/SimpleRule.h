@@ -61,6 +61,8 @@ struct GemmProblem {
   bool gateHalves = false;
   /// Rows are summed over top-k afterwards; the sum is rounded to bf16.
   bool sumsRows = false, roundsRows = false;
+  /// Rows of the result stand by slot, not by expert.
+  bool scatters = false;
   /// Mean rows per expert that is hit; the number that picks block m.
   double rowsPerExpert = 0;
   /// Experts that are hit, in the mean.

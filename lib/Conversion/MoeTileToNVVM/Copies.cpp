@@ -31,11 +31,11 @@ static int64_t bytesOf(Type element) {
   return element.getIntOrFloatBitWidth() / 8;
 }
 
-Value KernelEmitter::tensorMap(tile::CopyOp op, ArrayRef<int64_t> box) {
-  const Memory &memory = memories[op.getMemory()];
-  int64_t swizzle = op.getBuffer().getType().getSwizzle();
+Value KernelEmitter::tensorMap(Value of, int64_t swizzle,
+                               ArrayRef<int64_t> box) {
+  const Memory &memory = memories[of];
   for (MapKey &key : tensorMaps)
-    if (key.memory == op.getMemory() && key.swizzle == swizzle &&
+    if (key.memory == of && key.swizzle == swizzle &&
         ArrayRef<int64_t>(key.box) == box)
       return key.pointer;
   Value pointer = addParameter(
@@ -45,8 +45,7 @@ Value KernelEmitter::tensorMap(tile::CopyOp op, ArrayRef<int64_t> box) {
            b.getNamedAttr("box", b.getDenseI64ArrayAttr(box)),
            b.getNamedAttr("swizzle", b.getI64IntegerAttr(swizzle)),
            b.getNamedAttr("l2", b.getI64IntegerAttr(256))}));
-  tensorMaps.push_back(
-      {op.getMemory(), llvm::to_vector(box), swizzle, pointer});
+  tensorMaps.push_back({of, llvm::to_vector(box), swizzle, pointer});
   return pointer;
 }
 
@@ -145,7 +144,7 @@ LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
   if (rowDim >= 0)
     box[rank - 1 - rowDim] = pieceRows;
   box.resize(rank - added);
-  Value map = tensorMap(op, box);
+  Value map = tensorMap(op.getMemory(), buffer.getSwizzle(), box);
 
   SmallVector<Value> target = parts[op.getBuffer()]; // address, slot
   const RingPlace *ring = nullptr;

@@ -532,9 +532,11 @@ LogicalResult KernelEmitter::emitStore(tile::StoreOp op) {
     return op.emitOpError("writes memory that is no kernel argument");
   if (op.getMode() != tile::StoreMode::Plain)
     return op.emitOpError("adding stores have no lowering to NVVM");
-  if (isa<tile::BufType>(op.getValues()[0].getType()))
-    return op.getHow() == tile::How::Bulk ? storeRowsInBulk(op)
-                                          : storeBuffer(op);
+  if (auto buffer = dyn_cast<tile::BufType>(op.getValues()[0].getType())) {
+    if (op.getHow() != tile::How::Bulk)
+      return storeBuffer(op);
+    return buffer.getSwizzle() ? storeByDescriptor(op) : storeRowsInBulk(op);
+  }
   return storeFragment(op);
 }
 
@@ -729,6 +731,62 @@ LogicalResult KernelEmitter::storeBuffer(tile::StoreOp op) {
     });
   }
   return success();
+}
+
+LogicalResult KernelEmitter::storeByDescriptor(tile::StoreOp op) {
+  auto access = cast<tile::TileAccess>(op.getOperation());
+  const Memory &memory = memories[op.getMemory()];
+  auto buffer = cast<tile::BufType>(op.getValues()[0].getType());
+  auto it = buffers.find(op.getValues()[0]);
+  int64_t size = buffer.getElementType().getIntOrFloatBitWidth() / 8;
+  int64_t cols = memory.type.getDimSize(1);
+  if (op.getValues().size() != 1 || it == buffers.end() ||
+      !isStagedByWarps(buffer) ||
+      buffer.getSwizzle() != buffer.getCols() * size)
+    return op.emitOpError("a descriptor store takes one staged buffer of 16 "
+                          "rows per warp whose row is its swizzle, got ")
+           << buffer;
+  if (!memory.whole || memory.type.getRank() != 2 ||
+      access.getRowsPosition() >= 0 || op.getGranule() || access.getBoxes() ||
+      ShapedType::isDynamic(cols) || cols * size % 16)
+    return op.emitOpError("a descriptor store writes rows side by side of an "
+                          "argument of rank 2, of whole 16 bytes, got ")
+           << memory.type;
+  // Every warp writes its 16 rows, if they exist; threads those of a last tile.
+  Value map =
+      tensorMap(op.getMemory(), buffer.getSwizzle(), {buffer.getCols(), 16});
+  int64_t share = buffer.getRows() / team.role.getCopies();
+  Value first = add(mul(team.group, c32(share)), mul(team.warp, c32(16)));
+  Value whole;
+  if (op.getLimit())
+    whole = cmp(arith::CmpIPredicate::sle, add(first, c32(16)),
+                scalar(op.getLimit()));
+  LogicalResult result = success();
+  auto byEngine = [&] {
+    Value lane = arith::AndIOp::create(b, loc, team.thread, c32(31));
+    ifThen(cmp(arith::CmpIPredicate::eq, lane, c32(0)), [&] {
+      Value from = sharedAt(shared(it->second),
+                            mul(first, c32(buffer.getCols() * size)));
+      NVVM::CpAsyncBulkTensorSharedCTAToGlobalOp::create(
+          b, loc, map, from,
+          ValueRange{scalar(op.getIndices()[1]),
+                     add(scalar(op.getIndices()[0]), first)},
+          Value(), NVVM::TMAStoreMode::TILE, Value());
+    });
+  };
+  if (!whole) {
+    byEngine();
+  } else {
+    auto ifOp = scf::IfOp::create(b, loc, whole, /*else=*/true);
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(ifOp.thenBlock());
+    byEngine();
+    b.setInsertionPointToStart(ifOp.elseBlock());
+    result = storeBuffer(op);
+  }
+  // An empty group keeps the count of those that may be pending.
+  NVVM::CpAsyncBulkCommitGroupOp::create(b, loc);
+  return result;
 }
 
 LogicalResult KernelEmitter::storeRowsInBulk(tile::StoreOp op) {

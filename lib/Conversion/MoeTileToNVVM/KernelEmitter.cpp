@@ -19,6 +19,8 @@ using namespace mlir::moe::nvvm;
 /// The first shared memory byte of a tile: the XOR pattern of descriptors
 /// repeats after this many bytes.
 static constexpr int64_t kTileAlignment = 1024;
+/// Row blocks of one expert that share a sweep over the columns.
+static constexpr int64_t kRunBlocks = 16;
 
 //===----------------------------------------------------------------------===//
 // Small builders
@@ -541,6 +543,12 @@ SmallVector<Value> KernelEmitter::coordinates(tile::ForTilesOp op,
     Value length = arith::MaxUIOp::create(
         b, loc, arith::ShRUIOp::create(b, loc, run, c32(16)), c32(1));
     Value index = arith::AndIOp::create(b, loc, run, c32(0xFFFF));
+    // Long runs in pieces, whose rows and the weights of one wave fit into the
+    // second-level cache.
+    Value inPiece = arith::RemUIOp::create(b, loc, index, c32(kRunBlocks));
+    length = arith::MinUIOp::create(b, loc, c32(kRunBlocks),
+                                    add(sub(length, index), inPiece));
+    index = inPiece;
     Value first = sub(block, index);
     Value local = sub(entry, mul(first, c32(columns)));
     column = quotient(local, length);

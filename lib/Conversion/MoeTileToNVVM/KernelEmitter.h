@@ -165,7 +165,7 @@ private:
   LogicalResult emitBulkCopy(tile::CopyOp op);
   LogicalResult prepareGathers(Value rows);
   void prepareStores(Value rows);
-  Value tensorMap(tile::CopyOp op, ArrayRef<int64_t> box);
+  Value tensorMap(Value memory, int64_t swizzle, ArrayRef<int64_t> box);
 
   // Grid.cpp
   void gridProxyFence();
@@ -235,6 +235,7 @@ private:
   LogicalResult storeFragment(tile::StoreOp op);
   LogicalResult storeBuffer(tile::StoreOp op);
   LogicalResult storeRowsInBulk(tile::StoreOp op);
+  LogicalResult storeByDescriptor(tile::StoreOp op);
   LogicalResult emitBody(Block &block, DenseMap<Value, Value> &values,
                          SmallVectorImpl<Value> &yielded);
 

@@ -180,7 +180,7 @@ LogicalResult KernelEmitter::emitGroupSync(tile::GroupSyncOp op) {
     staged = dyn_cast<tile::BufType>(store.getValues()[0].getType());
   if (op.getScope() == tile::Scope::Block || !team.role)
     NVVM::BarrierOp::create(b, loc);
-  else if (staged && !op.getProxy() && isStagedByWarps(staged))
+  else if (staged && staged.getSwizzle() && isStagedByWarps(staged))
     NVVM::SyncWarpOp::create(b, loc, c32(-1));
   else
     teamBarrier();
@@ -194,11 +194,41 @@ void KernelEmitter::teamBarrier() {
                           NVVM::BarrierReductionAttr(), Value());
 }
 
+/// Stores that may still read their buffers when the next deposit comes: those
+/// behind the last one of the deposit's buffer.
+static int64_t storesPending(tile::StoreWaitOp op) {
+  Value next;
+  for (Operation *at = op->getNextNode(); at && !next; at = at->getNextNode())
+    if (auto deposit = dyn_cast<tile::DepositOp>(at))
+      next = deposit.getBuffer();
+  // Backwards from here, then from the end of the tile before.
+  SmallVector<Value> stored;
+  auto collect = [&](Operation *from, Operation *to) {
+    for (Operation *at = from; at && at != to; at = at->getPrevNode())
+      if (auto store = dyn_cast<tile::StoreOp>(at))
+        if (isa<tile::BufType>(store.getValues()[0].getType()))
+          stored.push_back(store.getValues()[0]);
+  };
+  collect(op->getPrevNode(), nullptr);
+  collect(&op->getBlock()->back(), op);
+  const auto *last = llvm::find(stored, next);
+  return last == stored.end() ? 0 : last - stored.begin();
+}
+
 LogicalResult KernelEmitter::emitStoreWait(tile::StoreWaitOp op) {
-  NVVM::CpAsyncBulkWaitGroupOp::create(
-      b, loc, uint32_t(0), op.getComplete() ? UnitAttr() : b.getUnitAttr());
+  int64_t pending = op.getComplete() ? 0 : storesPending(op);
+  NVVM::CpAsyncBulkWaitGroupOp::create(b, loc, uint32_t(pending),
+                                       op.getComplete() ? UnitAttr()
+                                                        : b.getUnitAttr());
+  if (op.getComplete())
+    return success();
   // A thread waits for the copies that it has started itself.
-  if (!op.getComplete())
+  tile::BufType next;
+  if (auto deposit = dyn_cast_or_null<tile::DepositOp>(op->getNextNode()))
+    next = deposit.getBuffer().getType();
+  if (next && next.getSwizzle() && isStagedByWarps(next))
+    NVVM::SyncWarpOp::create(b, loc, c32(-1));
+  else
     teamBarrier();
   return success();
 }

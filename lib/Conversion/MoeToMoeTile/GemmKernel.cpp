@@ -468,7 +468,8 @@ LogicalResult GemmKernel::build() {
       emitFreshQuant(builder, quant, ValueRange{result}, stored, scale);
     }
     Value where = row0;
-    if (toTokens || op.getOut() == RowLayout::FlatTopk)
+    bool sorts = sortsSummedRows(op);
+    if ((toTokens || op.getOut() == RowLayout::FlatTopk) && !sorts)
       where = flatRows;
     Value limit = isa<tile::RowsType>(where.getType()) ? Value() : rows;
     tile::StoreOp::create(kb, loc, stored, outMemory, ValueRange{where, n0},
@@ -491,7 +492,9 @@ LogicalResult GemmKernel::build() {
   plan.launch(builder);
   if (toTokens)
     return plan.emitCombine(flat, Value(), Value(), Value(), routing,
-                            RowLayout::FlatTopk, topk, out);
+                            sortsSummedRows(op) ? RowLayout::ExpertSorted
+                                                : RowLayout::FlatTopk,
+                            topk, out);
   return success();
 }
 

@@ -129,6 +129,19 @@ static MemRefType bufferType(RankedTensorType type) {
   return MemRefType::get(type.getShape(), type.getElementType());
 }
 
+/// Whether the rows of the result exist for their sum over top-k alone.
+static bool isOnlySummed(GroupedGemmOp op) {
+  Type element = cast<ShapedType>(op.getOuts()[0].getType()).getElementType();
+  return element.isF32() && !op.getQuantizeAttr() &&
+         op.getOuts()[0].getDefiningOp<tensor::EmptyOp>() &&
+         !op->getResult(0).use_empty() &&
+         llvm::all_of(op->getResult(0).getUses(), [](OpOperand &use) {
+           auto combine = dyn_cast<CombineOp>(use.getOwner());
+           return combine && combine.getD() == use.get() &&
+                  combine.getAdd() != use.get();
+         });
+}
+
 Type moe::partialElement(GroupedGemmOp op) {
   Type element = cast<ShapedType>(op.getOuts()[0].getType()).getElementType();
   ConfigAttr config = op.getChosenConfig();
@@ -137,16 +150,16 @@ Type moe::partialElement(GroupedGemmOp op) {
                      : Type(Float32Type::get(op.getContext()));
   if (op.getOut() == RowLayout::Token)
     return rows;
-  // Rows of f32 that exist for their sum alone.
-  bool summed = element.isF32() && !op.getQuantizeAttr() &&
-                op.getOuts()[0].getDefiningOp<tensor::EmptyOp>() &&
-                !op->getResult(0).use_empty() &&
-                llvm::all_of(op->getResult(0).getUses(), [](OpOperand &use) {
-                  auto combine = dyn_cast<CombineOp>(use.getOwner());
-                  return combine && combine.getD() == use.get() &&
-                         combine.getAdd() != use.get();
-                });
-  return summed ? rows : element;
+  return isOnlySummed(op) ? rows : element;
+}
+
+bool moe::sortsSummedRows(GroupedGemmOp op) {
+  ConfigAttr config = op.getChosenConfig();
+  return config && config.getString("store") == "desc" &&
+         op.getRouting().getDefiningOp<AlignOp>() &&
+         op.getALayout() != RowLayout::ExpertSortedPadded &&
+         (op.getOut() == RowLayout::Token ||
+          (op.getOut() == RowLayout::FlatTopk && isOnlySummed(op)));
 }
 
 Value PlanBuilder::buffer(Value tensor, Type element) {

@@ -162,6 +162,10 @@ Value mapToF32(KernelBuilder &k, Value fragment);
 /// configuration where only sums over top-k read them, else the result's own.
 Type partialElement(GroupedGemmOp op);
 
+/// Whether the rows of a GEMM that only sums over top-k read stand sorted by
+/// expert, whatever its layout says: its configuration stores by descriptor.
+bool sortsSummedRows(GroupedGemmOp op);
+
 /// Why a fresh quantisation has no tile form yet, or success.
 LogicalResult checkFreshQuant(Operation *op, QuantAttr quant);
 

@@ -272,9 +272,13 @@ LogicalResult PlanBuilder::convertCombine(CombineOp op) {
   bool padded = op.getLayout() == RowLayout::ExpertSortedPadded;
   const RoutingBuffers &routing = routingFor(op.getRouting(), padded, 0);
   auto lookup = [&](Value v) { return v ? buffer(v) : Value(); };
+  RowLayout layout = op.getLayout();
+  if (auto gemm = op.getD().getDefiningOp<GroupedGemmOp>())
+    if (layout == RowLayout::FlatTopk && sortsSummedRows(gemm))
+      layout = RowLayout::ExpertSorted;
   return emitCombine(buffer(op.getD()), lookup(op.getWeights()),
                      lookup(op.getAdd()), lookup(op.getAddGate()), routing,
-                     op.getLayout(), op.getRouting().getType().getTopk(),
+                     layout, op.getRouting().getType().getTopk(),
                      values.lookup(op->getResult(0)));
 }
 

@@ -51,7 +51,7 @@ def expect(what, got, want):
 
 def budget(config, gated):
     m, n, _ = config["block"]
-    staging = 2 * m * ROW if config["store"] == '"staged"' else 0
+    staging = 2 * m * ROW if config["store"] != '"vector"' else 0
     return config["stages"] * (m + n * (2 if gated else 1)) * ROW + staging + BARRIERS
 
 
@@ -64,7 +64,7 @@ def main():
         expect(f"{tokens} tokens: blocks", [c[0]["block"] for c in (first, second)],
                [[m, 64 if swap else 128, 64], [m, 128 if swap else 256, 64]])
         expect(f"{tokens} tokens: swap", [c[0].get("swap") for c in (first, second)], ["true" if swap else None] * 2)
-        expect(f"{tokens} tokens: store", first[0]["store"], '"vector"' if swap else '"staged"')
+        expect(f"{tokens} tokens: store", first[0]["store"], '"vector"' if swap else '"desc"')
         expect(f"{tokens} tokens: a", [c[0]["a"] for c in (first, second)], ['"gather"', '"desc"'])
         # The rows before the sum over top-k, never those between the products.
         expect(f"{tokens} tokens: partial", [c[0].get("partial") for c in (first, second)],

@@ -23,7 +23,7 @@
 
 // SM90-LABEL: func.func @layer
 // SM90: moe.align {{.*}} block_m = 128>
-// SM90: moe.grouped_gemm {{.*}} config [#moe.config<block = [128, 256, 64], stages = 4, a = "gather", b = "desc", order = "expert_major", store = "staged", load_regs = 40, compute_groups = 2, compute_regs = 232, claim = "stride", source = "rule">, #moe.config<block = [128, 256, 64], stages = 3, {{.*}}>, #moe.config<block = [128, 128, 64], stages = 6, {{.*}}>]
+// SM90: moe.grouped_gemm {{.*}} config [#moe.config<block = [128, 256, 64], stages = 4, a = "gather", b = "desc", order = "expert_major", store = "desc", load_regs = 40, compute_groups = 2, compute_regs = 232, claim = "stride", source = "rule">, #moe.config<block = [128, 256, 64], stages = 3, {{.*}}>, #moe.config<block = [128, 128, 64], stages = 6, {{.*}}>]
 // SM90: moe.grouped_gemm {{.*}} config [#moe.config<block = [128, 256, 64], stages = 4, a = "desc", b = "desc", order = "expert_major", store = "staged", load_regs = 40, compute_groups = 2, compute_regs = 232, claim = "stride", source = "rule">, #moe.config<block = [128, 256, 64], stages = 3, {{.*}}>, #moe.config<block = [128, 128, 64], stages = 6, {{.*}}>]
 
 // FEW-LABEL: func.func @layer

@@ -97,6 +97,10 @@ static GemmProblem describe(GroupedGemmOp gemm, double rowsPerExpert,
                           : 1;
   }
   std::tie(problem.sumsRows, problem.roundsRows) = describeSum(gemm);
+  // Rows for the sum alone may stand in either order.
+  problem.scatters = !problem.sumsRows &&
+                     gemm.getOut() != RowLayout::ExpertSorted &&
+                     gemm.getOut() != RowLayout::ExpertSortedPadded;
   return problem;
 }
 

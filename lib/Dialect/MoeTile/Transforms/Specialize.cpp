@@ -227,10 +227,15 @@ void Specializer::emitStore(IRMapping &map) {
     return;
   }
   int64_t columnDim = cast<TileAccess>(store.getOperation()).getMemoryDim(1);
+  bool described = gemm.isDescribed();
+  HowAttr how =
+      described ? HowAttr::get(b.getContext(), How::Bulk) : store.getHowAttr();
   for (auto [i, piece] : llvm::enumerate(pieces)) {
     Value buffer = buffers[i % buffers.size()];
+    if (described)
+      StoreWaitOp::create(b, loc, /*complete=*/false);
     DepositOp::create(b, loc, piece, buffer);
-    GroupSyncOp::create(b, loc, Scope::Team, /*proxy=*/false);
+    GroupSyncOp::create(b, loc, Scope::Team, /*proxy=*/described);
     SmallVector<Value> indices;
     for (auto [dim, v] : llvm::enumerate(store.getIndices())) {
       Value at = mapped(v);
@@ -241,12 +246,12 @@ void Specializer::emitStore(IRMapping &map) {
     }
     StoreOp::create(b, loc, ValueRange{buffer}, store.getMemory(), indices,
                     store.getLimit() ? mapped(store.getLimit()) : Value(),
-                    store.getDimsAttr(), store.getGranuleAttr(),
-                    store.getHowAttr(), store.getMode(), store.getWidthAttr());
+                    store.getDimsAttr(), store.getGranuleAttr(), how,
+                    store.getMode(), store.getWidthAttr());
   }
   // With two buffers the next deposit is two barriers away from the last read
   // of its buffer; with one it would overtake it.
-  if (pieces.size() % 2 != 0)
+  if (!described && pieces.size() % 2 != 0)
     GroupSyncOp::create(b, loc, Scope::Team, /*proxy=*/false);
 }
 
@@ -330,7 +335,7 @@ void Specializer::buildCompute(RoleOp role) {
     ends.insert(ends.begin(), at);
     return ends;
   });
-  if (gemm.isBulk()) {
+  if (gemm.isBulk() || gemm.isDescribed()) {
     b.setInsertionPointToEnd(&role.getBody().front());
     StoreWaitOp::create(b, loc, /*complete=*/true);
   }

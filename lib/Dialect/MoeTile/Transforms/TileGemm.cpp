@@ -196,6 +196,11 @@ FailureOr<Staging> moe::tile::stagingOf(const TileGemm &gemm) {
                                 type.getCols(), type.getElementType(), 0, 16);
     return staging;
   }
+  if (gemm.isDescribed() &&
+      cast<TileAccess>(store.getOperation()).getRowsPosition() >= 0)
+    return store.emitOpError("store = \"desc\" writes rows that lie side by "
+                             "side, this one scatters them by a row list; use "
+                             "store = \"staged\"");
   // One piece is a row of the swizzle, 128 bytes.
   int64_t cols = std::min<int64_t>(type.getCols(), 128 / bytes);
   staging.pieces = type.getCols() / cols;

@@ -81,8 +81,10 @@ struct TileGemm {
   }
   /// The result leaves by whole rows that are copied asynchronously.
   bool isBulk() const { return config.getString("store") == "bulk"; }
+  /// The result leaves by pieces of a tile that the copy engine writes.
+  bool isDescribed() const { return config.getString("store") == "desc"; }
   bool isStaged() const {
-    return isBulk() || config.getString("store") == "staged";
+    return isBulk() || isDescribed() || config.getString("store") == "staged";
   }
 };
 
