@@ -530,8 +530,12 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
 LogicalResult KernelEmitter::emitStore(tile::StoreOp op) {
   if (!memories.count(op.getMemory()))
     return op.emitOpError("writes memory that is no kernel argument");
-  if (op.getMode() != tile::StoreMode::Plain)
-    return op.emitOpError("adding stores have no lowering to NVVM");
+  if (op.getMode() != tile::StoreMode::Plain &&
+      (isa<tile::BufType>(op.getValues()[0].getType()) ||
+       !memories[op.getMemory()].type.getElementType().isF32()))
+    return op.emitOpError("adding stores to memory of f32 from fragments have "
+                          "a lowering to NVVM, got memory of ")
+           << memories[op.getMemory()].type.getElementType();
   if (auto buffer = dyn_cast<tile::BufType>(op.getValues()[0].getType())) {
     if (op.getHow() != tile::How::Bulk)
       return storeBuffer(op);
@@ -567,10 +571,17 @@ LogicalResult KernelEmitter::storeFragment(tile::StoreOp op) {
     bool inner = access.getMemoryDim(1) == rank - 1 &&
                  access.getGranuleOf(rank - 1) == 1;
     int64_t width = 1;
-    if (inner && !digits.empty() && digits[0].level == tile::Level::Reg &&
-        digits[0].dim == tile::Dim::N && digits[0].stride == 1 &&
-        digits[0].extent == 2 && memory.type.getDimSize(rank - 1) % 2 == 0 &&
-        column % 2 == 0)
+    bool adds = op.getMode() != tile::StoreMode::Plain;
+    if (adds && llvm::any_of(digits, [](const tile::Digit &digit) {
+          return digit.level != tile::Level::Reg && !digit.stride &&
+                 digit.extent > 1;
+        }))
+      return op.emitOpError("adds a fragment that several threads hold: ")
+             << type.getLayout();
+    if (!adds && inner && !digits.empty() &&
+        digits[0].level == tile::Level::Reg && digits[0].dim == tile::Dim::N &&
+        digits[0].stride == 1 && digits[0].extent == 2 &&
+        memory.type.getDimSize(rank - 1) % 2 == 0 && column % 2 == 0)
       width = 2;
     for (auto &entry : rows) {
       int64_t rowOffset = entry.first;
@@ -608,8 +619,14 @@ LogicalResult KernelEmitter::storeFragment(tile::StoreOp op) {
                                                   c32(1));
               }
             }
-            LLVM::StoreOp::create(b, loc, v, globalAt(memory, at),
-                                  /*alignment=*/pair ? 2 * size : size);
+            if (adds)
+              // Rows of one token meet here in any order.
+              LLVM::AtomicRMWOp::create(
+                  b, loc, LLVM::AtomicBinOp::fadd, globalAt(memory, at), v,
+                  LLVM::AtomicOrdering::monotonic, "device");
+            else
+              LLVM::StoreOp::create(b, loc, v, globalAt(memory, at),
+                                    /*alignment=*/pair ? 2 * size : size);
           });
           it = pair ? std::next(next) : next;
         }
