@@ -28,7 +28,7 @@ static const int64_t hardwareRows = 64;
 static const int64_t multiprocessors = 132;
 /// Two slots at least; more than these bring nothing.
 static const int64_t minStages = 2;
-static const int64_t maxStagesNarrow = 12, maxStages = 8;
+static const int64_t maxStages = 12;
 
 namespace {
 /// A candidate: rows of B per tile, and whether they take the row side.
@@ -140,8 +140,8 @@ mlir::moe::rankHopperConfigs(const RuleTarget &target,
     int64_t staging = config.store != "vector" ? 2 * blockM * rowBytes : 0;
     int64_t slot = (blockM + shape.weightRows) * rowBytes;
     int64_t fit = (target.sharedBytes - barrierBytes - staging) / slot;
-    bool narrow = shape.swap && blockM < hardwareRows;
-    config.stages = std::min(fit, narrow ? maxStagesNarrow : maxStages);
+
+    config.stages = std::min(fit, maxStages);
     if (!shape.swap && blockM >= 2 * hardwareRows) {
       config.computeGroups = 2;
       config.loadRegs = 40;

@@ -203,6 +203,8 @@ LogicalResult KernelEmitter::emitLoad(tile::LoadOp op) {
     if (type.getCols() == 1)
       offset.second = 0;
     Value &value = loaded[offset];
+    if (isTrimmedAway(type, offset.first))
+      value = zero;
     if (!value) {
       Value r = type.getRows() == 1 ? c32(0)
                 : offset.first      ? add(m, c32(offset.first))
@@ -366,6 +368,14 @@ LogicalResult KernelEmitter::emitMap(tile::MapOp op) {
   Block &body = op.getBody().front();
   SmallVector<SmallVector<Value>> results(op.getNumResults());
   for (Offset offset : registerOffsets(type.getLayout())) {
+    if (isTrimmedAway(type, offset.first)) {
+      for (auto [result, list] : llvm::zip(op.getResults(), results)) {
+        Type element = cast<tile::FragType>(result.getType()).getElementType();
+        list.push_back(
+            arith::ConstantOp::create(b, loc, b.getZeroAttr(element)));
+      }
+      continue;
+    }
     DenseMap<Value, Value> values;
     for (auto [i, input] : llvm::enumerate(op.getInputs())) {
       auto from = cast<tile::FragType>(input.getType());
@@ -585,6 +595,8 @@ LogicalResult KernelEmitter::storeFragment(tile::StoreOp op) {
       width = 2;
     for (auto &entry : rows) {
       int64_t rowOffset = entry.first;
+      if (isTrimmedAway(type, rowOffset))
+        continue;
       std::map<int64_t, Value> &registers = entry.second;
       Value r = type.getRows() == 1 ? c32(0)
                 : rowOffset         ? add(m, c32(rowOffset))

@@ -455,7 +455,7 @@ static tile::ReleaseOp laggingRelease(scf::ForOp op) {
   // With large tiles the products of the other team fill the gap, and a late
   // release costs more than it brings (1 % of the time, measured).
   for (tile::MmaOp product : op.getBody()->getOps<tile::MmaOp>())
-    if (product.getResult().getType().getNumElements() >= 64 * 128)
+    if (product.getResult().getType().getNumElements() > 64 * 128)
       return {};
   for (Value init : op.getInitArgs())
     if (auto first = init.getDefiningOp<tile::ReleaseOp>())
@@ -618,24 +618,16 @@ int64_t KernelEmitter::releaseLag(tile::ReleaseOp op) {
 }
 
 LogicalResult KernelEmitter::emitBlock(Block &block) {
-  Operation *emitted = nullptr; // skips what stands before it
   for (Operation &op : block) {
     loc = op.getLoc();
     if (op.hasTrait<OpTrait::IsTerminator>())
       continue;
-    if (emitted) {
-      if (emitted == &op)
-        emitted = nullptr;
-      continue;
-    }
     if (trim && !trim->now) {
-      FailureOr<Operation *> last = emitTrimmedProduct(op);
-      if (failed(last))
+      FailureOr<bool> done = emitTrimmed(op);
+      if (failed(done))
         return failure();
-      if (*last) {
-        emitted = *last == &op ? nullptr : *last;
-        continue;
-      }
+      if (*done)
+        break;
     }
     if (failed(emitOp(op)))
       return failure();

@@ -190,14 +190,14 @@ private:
   void findTrim();
   bool isTrimmed(tile::CopyOp op);
   void setTileWidth(Value rows);
-  FailureOr<SmallVector<Value>>
-  emitOfWidth(ArrayRef<Operation *> ops, ArrayRef<Value> live, int64_t width);
-  FailureOr<SmallVector<Value>> emitWidths(ArrayRef<Operation *> ops,
-                                           ArrayRef<Value> live,
+  FailureOr<SmallVector<Value>> emitOfWidth(Operation &first, int64_t width);
+  FailureOr<SmallVector<Value>> emitWidths(Operation &first,
                                            ArrayRef<int64_t> widths);
-  /// Emits the tile's product in all widths if `first` begins one; gives its
-  /// last op, or null.
-  FailureOr<Operation *> emitTrimmedProduct(Operation &first);
+  /// Emits the rest of the tile in all widths if its product begins here.
+  FailureOr<bool> emitTrimmed(Operation &first);
+  /// Whether the row of a fragment is beyond the width being emitted; `row` is
+  /// a register's offset, the same for all threads up to a multiple of 8.
+  bool isTrimmedAway(tile::FragType type, int64_t row);
 
   // Dequantize.cpp
   LogicalResult emitDequant(tile::DequantOp op);

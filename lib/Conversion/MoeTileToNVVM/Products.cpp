@@ -151,6 +151,10 @@ LogicalResult KernelEmitter::emitAccRead(tile::AccReadOp op) {
     int64_t count = cast<LLVM::LLVMStructType>(v.getType()).getBody().size();
     for (int64_t i = 0; i < count; ++i)
       values.push_back(LLVM::ExtractValueOp::create(b, loc, v, i));
+    // What was not computed is never stored.
+    if (trim && trim->now)
+      values.append(trim->rows / 2 - count,
+                    arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)));
   }
   if (int64_t(values.size()) != layout.getLevelSize(tile::Level::Reg))
     return op.emitOpError("the layout has ")

@@ -12,14 +12,12 @@
 // for each width, the tile takes the narrowest that holds its rows. So one tile
 // takes an expert with few rows or with many, and reads its weights once.
 //
-// Rows beyond the width are neither copied nor computed; their accumulators are
-// zeros, and the stores of such a kernel, all limited to the tile's rows, leave
-// them out.
+// Rows beyond the width are neither copied nor computed nor stored: the stores
+// of such a kernel are all limited to the tile's rows.
 //
 //===----------------------------------------------------------------------===//
 
 #include "KernelEmitter.h"
-#include "moec/Dialect/MoeNv/IR/MoeNv.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -90,87 +88,49 @@ void KernelEmitter::setTileWidth(Value rows) {
   trim->width = width;
 }
 
-/// The ops from the wait of a tile's first product to the end of its loop over
-/// k, if `op` is that wait.
-static SmallVector<Operation *> productOf(Operation &op) {
+/// Whether a tile's first product begins here: the rest of the tile is emitted
+/// for each width by itself. (One epilogue for all widths would meet
+/// accumulators of several products, for which the assembler finds registers
+/// or not as it happens.)
+static bool beginsProduct(Operation &op) {
   if (!isa<tile::WaitOp>(op) || !isa<tile::ForTilesOp>(op.getParentOp()))
-    return {};
-  SmallVector<Operation *> ops;
-  Operation *end = nullptr;
-  Value sum;
-  for (Operation *at = &op; at; at = at->getNextNode()) {
-    if (auto loop = dyn_cast<scf::ForOp>(at)) {
-      if (!sum || !llvm::is_contained(loop.getInitArgs(), sum))
-        return {};
-      end = at;
-    } else if (auto mma = dyn_cast<tile::MmaOp>(at)) {
-      sum = mma.getResult();
-      if (mma.getC())
-        return {};
-    } else if (isa<tile::ReleaseOp>(at)) {
-      end = at;
-    } else if (!isa<tile::WaitOp, tile::MmaWaitOp, tile::DequantOp>(at)) {
-      break;
-    }
-    ops.push_back(at);
-  }
-  while (!ops.empty() && ops.back() != end)
-    ops.pop_back();
-  return sum ? ops : SmallVector<Operation *>();
+    return false;
+  return llvm::any_of(op.getUsers(), [](Operation *user) {
+    auto mma = dyn_cast<tile::MmaOp>(user);
+    return mma && !mma.getC();
+  });
 }
 
-FailureOr<SmallVector<Value>>
-KernelEmitter::emitOfWidth(ArrayRef<Operation *> ops, ArrayRef<Value> live,
-                           int64_t width) {
+FailureOr<SmallVector<Value>> KernelEmitter::emitOfWidth(Operation &first,
+                                                         int64_t width) {
   trim->now = width;
-  for (Operation *op : ops) {
+  Operation *end = first.getBlock()->getTerminator();
+  for (Operation *op = &first; op != end; op = op->getNextNode()) {
     loc = op->getLoc();
     if (failed(emitOp(*op)))
       return failure();
   }
   trim->now = 0;
-  SmallVector<Value> flat;
-  for (Value v : live) {
-    if (!isa<tile::AccType>(v.getType())) {
-      llvm::append_range(flat, parts[v]);
-      continue;
-    }
-    // The wait ties the registers, so that no read of them moves above it.
-    auto wait =
-        nv::WgmmaWaitOp::create(b, loc, /*pending=*/0, ValueRange(parts[v]));
-    Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
-    for (Value sum : wait.getResults())
-      for (int64_t i = 0; i < trim->rows / 2; ++i)
-        flat.push_back(
-            i < width / 2
-                ? LLVM::ExtractValueOp::create(b, loc, sum, i).getResult()
-                : zero);
-  }
-  return flat;
+  return flatten(end->getOperands());
 }
 
 FailureOr<SmallVector<Value>>
-KernelEmitter::emitWidths(ArrayRef<Operation *> ops, ArrayRef<Value> live,
-                          ArrayRef<int64_t> widths) {
+KernelEmitter::emitWidths(Operation &first, ArrayRef<int64_t> widths) {
   if (widths.size() == 1)
-    return emitOfWidth(ops, live, widths[0]);
-  Value narrow = cmp(arith::CmpIPredicate::sle, trim->tileRows, c32(widths[0]));
-  SmallVector<Type> types;
-  for (Value v : live) {
-    auto acc = dyn_cast<tile::AccType>(v.getType());
-    if (acc)
-      types.append(acc.getCols() / 64 / team.role.getCopies() * trim->rows / 2,
-                   b.getF32Type());
-    else
-      types.append(2, b.getI32Type());
-  }
-  auto ifOp = scf::IfOp::create(b, loc, types, narrow, /*withElse=*/true);
+    return emitOfWidth(first, widths[0]);
+  // The loop carries cursors: slot and parity.
+  SmallVector<Type> types(
+      2 * first.getBlock()->getTerminator()->getNumOperands(), b.getI32Type());
+  auto ifOp = scf::IfOp::create(
+      b, loc, types,
+      cmp(arith::CmpIPredicate::sle, trim->tileRows, c32(widths[0])),
+      /*withElse=*/true);
   OpBuilder::InsertionGuard guard(b);
   for (bool then : {true, false}) {
     b.setInsertionPointToStart(then ? ifOp.thenBlock() : ifOp.elseBlock());
     FailureOr<SmallVector<Value>> flat =
-        then ? emitOfWidth(ops, live, widths[0])
-             : emitWidths(ops, live, widths.drop_front());
+        then ? emitOfWidth(first, widths[0])
+             : emitWidths(first, widths.drop_front());
     if (failed(flat))
       return failure();
     scf::YieldOp::create(b, loc, *flat);
@@ -178,40 +138,16 @@ KernelEmitter::emitWidths(ArrayRef<Operation *> ops, ArrayRef<Value> live,
   return SmallVector<Value>(ifOp.getResults());
 }
 
-FailureOr<Operation *> KernelEmitter::emitTrimmedProduct(Operation &first) {
-  SmallVector<Operation *> ops = productOf(first);
-  if (ops.empty())
-    return nullptr;
-  SmallVector<Value> live;
-  for (Operation *op : ops)
-    for (Value v : op->getResults())
-      if (llvm::any_of(v.getUsers(), [&](Operation *user) {
-            return llvm::none_of(
-                ops, [&](Operation *own) { return own->isAncestor(user); });
-          }))
-        live.push_back(v);
-  FailureOr<SmallVector<Value>> flat = emitWidths(ops, live, trim->widths);
+FailureOr<bool> KernelEmitter::emitTrimmed(Operation &first) {
+  if (!beginsProduct(first))
+    return false;
+  FailureOr<SmallVector<Value>> flat = emitWidths(first, trim->widths);
   if (failed(flat))
     return failure();
-  ArrayRef<Value> rest = *flat;
-  for (Value v : live) {
-    SmallVector<Value> values;
-    if (auto acc = dyn_cast<tile::AccType>(v.getType())) {
-      int64_t count = acc.getCols() / 64 / team.role.getCopies();
-      Type type = LLVM::LLVMStructType::getLiteral(
-          b.getContext(), SmallVector<Type>(trim->rows / 2, b.getF32Type()));
-      for (int64_t j = 0; j < count; ++j) {
-        Value sum = LLVM::UndefOp::create(b, loc, type);
-        for (int64_t i = 0; i < trim->rows / 2; ++i)
-          sum = LLVM::InsertValueOp::create(b, loc, sum, rest[i], i);
-        rest = rest.drop_front(trim->rows / 2);
-        values.push_back(sum);
-      }
-    } else {
-      values = llvm::to_vector(rest.take_front(2));
-      rest = rest.drop_front(2);
-    }
-    parts[v] = values;
-  }
-  return ops.back();
+  bindFlat(first.getBlock()->getTerminator()->getOperands(), *flat);
+  return true;
+}
+
+bool KernelEmitter::isTrimmedAway(tile::FragType type, int64_t row) {
+  return trim && trim->now && type.getRows() == trim->rows && row >= trim->now;
 }

@@ -76,7 +76,7 @@ def main():
                 expect(f"{tokens} tokens: fits", budget(config, gated) <= SMEM, True)
             one_more = dict(ranked[0], stages=ranked[0]["stages"] + 1)
             expect(f"{tokens} tokens: as many stages as fit", budget(one_more, gated) > SMEM or
-                   one_more["stages"] > (12 if m < 64 else 8), True)
+                   one_more["stages"] > 12, True)
             expect(f"{tokens} tokens: second choice", (ranked[1]["block"], ranked[1]["stages"]),
                    (ranked[0]["block"], ranked[0]["stages"] - 1))
     # Rows in f16 are not rounded to bf16.
