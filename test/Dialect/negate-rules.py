@@ -25,7 +25,7 @@ import shlex
 import subprocess
 import sys
 
-DIALECTS = {"Moe": "MoeIR", "MoeTile": "MoeTile"}  # folder, library
+DIALECTS = {"Moe": "MoeIR", "MoeTile": "MoeTile", "MoeNv": "MoeNv"}  # folder, library
 GUARD = 'extern "C" bool moecRuleIsOff(int rule);\n'
 GUARD_SOURCE = """#include <cstdlib>
 extern "C" bool moecRuleIsOff(int rule) {
