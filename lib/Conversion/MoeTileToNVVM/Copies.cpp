@@ -196,6 +196,23 @@ LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
 // Gather
 //===----------------------------------------------------------------------===//
 
+/// The rules of the tile that `threads` threads gather, 16 bytes at a time: the
+/// numbers below are divided by.
+static LogicalResult checkGather(tile::CopyOp op, int64_t threads) {
+  tile::BufType buffer = op.getBuffer().getType();
+  int64_t rowBytes = buffer.getCols() * bytesOf(buffer.getElementType());
+  if (buffer.getSwizzle() != rowBytes)
+    return op.emitOpError("a row of ")
+           << rowBytes << " bytes must equal the swizzle of "
+           << buffer.getSwizzle() << " bytes";
+  int64_t chunks = rowBytes / kChunk;
+  if (threads / chunks % 8 || threads % chunks)
+    return op.emitOpError("threads of the load role must fill groups of 8 "
+                          "rows, got ")
+           << threads << " threads for rows of " << chunks << " copies";
+  return success();
+}
+
 LogicalResult KernelEmitter::prepareGathers(Value rows) {
   const RowList list = rowLists[rows];
   for (Operation *user : rows.getUsers()) {
@@ -212,6 +229,8 @@ LogicalResult KernelEmitter::prepareGathers(Value rows) {
         !isa<tile::RowsType>(op.getIndices()[0].getType()))
       return op.emitOpError("a gather takes rows of a memory of rank 2, got ")
              << memory.type;
+    if (failed(checkGather(op, team.threads)))
+      return failure();
     int64_t size = bytesOf(memory.type.getElementType());
     int64_t pitch = memory.type.getDimSize(1) * size;
     if (pitch % kChunk)
@@ -251,10 +270,6 @@ LogicalResult KernelEmitter::emitGatherCopy(tile::CopyOp op) {
   int64_t panelCols = rowBytes / size;
   int64_t panels = buffer.getCols() / panelCols;
   int64_t rowsPerPass = team.threads / chunks;
-  if (rowsPerPass % 8 || team.threads % chunks)
-    return op.emitOpError("threads of the load role must fill groups of 8 "
-                          "rows, got ")
-           << team.threads << " threads for rows of " << chunks << " copies";
   Value row = arith::DivUIOp::create(b, loc, team.thread, c32(chunks));
   Value chunk = arith::RemUIOp::create(b, loc, team.thread, c32(chunks));
   // The XOR pattern of the swizzle: 16-byte pieces by the row's last bits.

@@ -72,3 +72,49 @@ moe_tile.kernel @narrow(%x: memref<64x128xbf16>)
   }
   moe_tile.return
 }
+
+// -----
+
+!A = !moe_tile.buf<64x1024xbf16>
+!RG = !moe_tile.ring<1 x (a: !A), sync = tx>
+!P = !moe_tile.cursor<producer>
+moe_tile.kernel @gather_wide(%x: memref<?x1024xbf16>, %slots: memref<?xi32>)
+    attributes {form = #moe_tile.form<explicit>, exec = #moe_tile.exec<threads = 32>} {
+  %c0 = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  %r = moe_tile.ring_alloc : !RG
+  moe_tile.roles {
+    moe_tile.role @load threads(32) {
+      %idx = moe_tile.row_index %slots[%c0] limit(%c64) div 8 : memref<?xi32> -> !moe_tile.rows<64>
+      %c = moe_tile.cursor %r : !RG -> !P
+      %a = moe_tile.acquire %r[%c] : !RG, !P -> !A
+      // expected-error @below {{a row of 2048 bytes must equal the swizzle of 0 bytes}}
+      moe_tile.copy %x[%idx : !moe_tile.rows<64>, %c0] how(gather) to %a : memref<?x1024xbf16>, !A
+      %n = moe_tile.publish %r[%c] : !RG, !P
+    }
+  }
+  moe_tile.return
+}
+
+// -----
+
+!A = !moe_tile.buf<64x4xbf16>
+!RG = !moe_tile.ring<1 x (a: !A), sync = tx>
+!P = !moe_tile.cursor<producer>
+moe_tile.kernel @gather_narrow(%x: memref<?x4xbf16>, %slots: memref<?xi32>)
+    attributes {form = #moe_tile.form<explicit>, exec = #moe_tile.exec<threads = 32>} {
+  %c0 = arith.constant 0 : index
+  %c64 = arith.constant 64 : index
+  %r = moe_tile.ring_alloc : !RG
+  moe_tile.roles {
+    moe_tile.role @load threads(32) {
+      %idx = moe_tile.row_index %slots[%c0] limit(%c64) div 8 : memref<?xi32> -> !moe_tile.rows<64>
+      %c = moe_tile.cursor %r : !RG -> !P
+      %a = moe_tile.acquire %r[%c] : !RG, !P -> !A
+      // expected-error @below {{a row of 8 bytes must equal the swizzle of 0 bytes}}
+      moe_tile.copy %x[%idx : !moe_tile.rows<64>, %c0] how(gather) to %a : memref<?x4xbf16>, !A
+      %n = moe_tile.publish %r[%c] : !RG, !P
+    }
+  }
+  moe_tile.return
+}
