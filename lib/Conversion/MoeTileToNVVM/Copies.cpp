@@ -49,13 +49,8 @@ Value KernelEmitter::tensorMap(Value of, int64_t swizzle,
   return pointer;
 }
 
-LogicalResult KernelEmitter::emitCopy(tile::CopyOp op) {
-  if (!memories.count(op.getMemory()))
-    return op.emitOpError("reads memory that is no kernel argument");
-  if (op.getHow() == tile::How::Bulk)
-    return emitBulkCopy(op);
-  if (op.getGranule())
-    return op.emitOpError("copies with granules have no lowering to NVVM");
+/// A row of the tile is one row of the swizzle's pattern, or of its panels.
+static LogicalResult checkRow(tile::CopyOp op) {
   tile::BufType buffer = op.getBuffer().getType();
   int64_t rowBytes = buffer.getCols() * bytesOf(buffer.getElementType());
   if (buffer.getSwizzle() != rowBytes &&
@@ -63,6 +58,18 @@ LogicalResult KernelEmitter::emitCopy(tile::CopyOp op) {
     return op.emitOpError("a row of ")
            << rowBytes << " bytes must equal the swizzle of "
            << buffer.getSwizzle() << " bytes";
+  return success();
+}
+
+LogicalResult KernelEmitter::emitCopy(tile::CopyOp op) {
+  if (!memories.count(op.getMemory()))
+    return op.emitOpError("reads memory that is no kernel argument");
+  if (op.getHow() == tile::How::Bulk)
+    return emitBulkCopy(op);
+  if (op.getGranule())
+    return op.emitOpError("copies with granules have no lowering to NVVM");
+  if (failed(checkRow(op)))
+    return failure();
   switch (op.getHow().value_or(tile::How::Element)) {
   case tile::How::Desc: {
     if (!copiedEarly || !isEarly(op))
@@ -199,13 +206,9 @@ LogicalResult KernelEmitter::emitDescCopy(tile::CopyOp op) {
 /// The rules of the tile that `threads` threads gather, 16 bytes at a time: the
 /// numbers below are divided by.
 static LogicalResult checkGather(tile::CopyOp op, int64_t threads) {
-  tile::BufType buffer = op.getBuffer().getType();
-  int64_t rowBytes = buffer.getCols() * bytesOf(buffer.getElementType());
-  if (buffer.getSwizzle() != rowBytes)
-    return op.emitOpError("a row of ")
-           << rowBytes << " bytes must equal the swizzle of "
-           << buffer.getSwizzle() << " bytes";
-  int64_t chunks = rowBytes / kChunk;
+  if (failed(checkRow(op)))
+    return failure();
+  int64_t chunks = op.getBuffer().getType().getSwizzle() / kChunk;
   if (threads / chunks % 8 || threads % chunks)
     return op.emitOpError("threads of the load role must fill groups of 8 "
                           "rows, got ")

@@ -58,6 +58,9 @@ static LogicalResult fill(HostBuffer &buffer, const ScalarType &type,
   return success();
 }
 
+/// More elements than this are a mistake of the test.
+static constexpr int64_t maxElements = int64_t(1) << 28;
+
 /// Copies the elements of a dense attribute.
 static LogicalResult fill(HostBuffer &buffer, DenseElementsAttr values) {
   buffer.data.clear();
@@ -128,10 +131,15 @@ static FailureOr<TileArgument> makeArgument(FunctionOpInterface function,
     buffer.shape.assign(values.getType().getShape().begin(),
                         values.getType().getShape().end());
   int64_t count = 1;
-  for (int64_t extent : buffer.shape) {
+  for (auto [dimension, extent] : llvm::enumerate(buffer.shape)) {
     if (ShapedType::isDynamic(extent))
       return error() << "needs a shape";
+    if (extent < 0 || extent > maxElements)
+      return error() << "extent " << extent << " of dimension " << dimension
+                     << " is not in [0, " << maxElements << "]";
     count *= extent;
+    if (count > maxElements)
+      return error() << "has more than " << maxElements << " elements";
   }
   std::optional<ScalarType> scalar = ScalarType::of(buffer.element);
   if (!scalar)

@@ -322,7 +322,8 @@ evaluateInt(ScalarOp::Code code, const ScalarType &type, int64_t a, int64_t b) {
                        code == C::CeilDivSI || code == C::FloorDivSI;
   bool divides = dividesSigned || code == C::DivUI || code == C::RemUI ||
                  code == C::CeilDivUI;
-  if ((divides && b == 0) || (dividesSigned && a == INT64_MIN && b == -1))
+  if ((divides && b == 0) ||
+      (dividesSigned && a == llvm::minIntN(type.width) && b == -1))
     return std::nullopt;
   switch (code) {
   case C::AddI:
