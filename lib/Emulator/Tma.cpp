@@ -177,6 +177,18 @@ static void fillRow(const Box &box, uint8_t *row) {
     std::memcpy(row + b, &nan, box.element);
 }
 
+/// Whether nobody has written any of these bytes. A box may hold rows that no
+/// token has; what stands there is copied like all else, and a result that
+/// depends on it shows it.
+static bool isUntouched(const Bytes &at, uint64_t bytes) {
+  if (!at.buffer || at.buffer->written.empty())
+    return false;
+  for (uint64_t b = at.bufferOffset; b < at.bufferOffset + bytes; ++b)
+    if (at.buffer->written[b / 8] >> (b % 8) & 1)
+      return false;
+  return true;
+}
+
 Step emu::execTmaLoad(Exec &x, const Instr &i) {
   const uint32_t *extra = x.grid.kernel->extra.data() + i.extra;
   x.each([&](unsigned l) {
@@ -197,7 +209,8 @@ Step emu::execTmaLoad(Exec &x, const Instr &i) {
       Bytes from = x.machine.resolveGlobal(x, i, l, address, end - begin, 1);
       if (!from.host)
         return;
-      x.machine.noteRead(x, i, l, from, end - begin);
+      if (!isUntouched(from, end - begin))
+        x.machine.noteRead(x, i, l, from, end - begin);
       rows->back() = from.host;
     });
     if (x.machine.stopped)
