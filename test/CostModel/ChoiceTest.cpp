@@ -70,7 +70,7 @@ std::vector<GemmProblem> allProblems() {
                        storage.bGranule, storage.outGranule);
           problem.aPromotes = problem.bPromotes = storage.promotes;
           problem.gather = !second;
-          problem.sumsRows = second;
+          problem.sumsRows = problem.scatters = second;
           problem.roundsRows = second && rows < 50;
           // Halves, alternating rows, alternating blocks of 64 and of 8.
           const int64_t runs[] = {0, model.intermediate, 1, 64, 8};
@@ -238,9 +238,14 @@ TEST(Hopper, ManyRowsTakeTwoTeams) {
   EXPECT_EQ(c.computeGroups, 2);
   EXPECT_EQ(c.loadRegs, 40);
   EXPECT_EQ(c.computeRegs, 232);
-  EXPECT_EQ(c.store, "staged");
+  EXPECT_EQ(c.store, "desc");
   // (128 + 256) rows of 128 bytes beside two stages of a result.
   EXPECT_EQ(c.stages, (232448 - 1024 - 2 * 128 * 128) / ((128 + 256) * 128));
+  // Rows that go to their slots are written by threads.
+  GemmProblem scattered = up(64);
+  scattered.scatters = true;
+  EXPECT_EQ(first("sm_90a", scattered, 128).store, "staged");
+  EXPECT_EQ(first("sm_90a", scattered, 128).stages, c.stages);
 }
 
 TEST(Hopper, SecondChoiceHasOneSlotLess) {
