@@ -453,6 +453,20 @@ static bool isMatrixLayout(tile::DigitsAttr layout) {
          is(i + 2, Level::Warp, Dim::M, 4, 16);
 }
 
+/// What is XORed into the number of a 16-byte piece of row `row`, where a row
+/// is as long as the swizzle: bits 7 to 9 of its address, as for the copy
+/// engine.
+static Value swizzlePattern(OpBuilder &b, Location loc, Value row,
+                            int64_t swizzle) {
+  auto c32 = [&](int64_t value) {
+    return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(value));
+  };
+  if (swizzle < 128)
+    row =
+        arith::ShRUIOp::create(b, loc, row, c32(llvm::Log2_64(128 / swizzle)));
+  return arith::AndIOp::create(b, loc, row, c32(swizzle / 16 - 1));
+}
+
 LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
   tile::BufType buffer = op.getBuffer().getType();
   Type element = buffer.getElementType();
@@ -488,9 +502,7 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
       Value chunk = arith::ShRUIOp::create(b, loc, byte, c32(4));
       if (swizzled)
         chunk = arith::XOrIOp::create(
-            b, loc, chunk,
-            arith::AndIOp::create(b, loc, r,
-                                  c32(buffer.getSwizzle() / 16 - 1)));
+            b, loc, chunk, swizzlePattern(b, loc, r, buffer.getSwizzle()));
       Value inner = arith::AndIOp::create(b, loc, byte, c32(15));
       Value at = add(mul(r, c32(pitch)), add(mul(chunk, c32(16)), inner));
       Value v = LLVM::PoisonOp::create(b, loc, pair);
@@ -513,8 +525,7 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
       add(add(mul(team.group, c32(share)), mul(team.warp, c32(16))), rowInWarp);
   Value pattern;
   if (swizzled)
-    pattern =
-        arith::AndIOp::create(b, loc, row, c32(buffer.getSwizzle() / 16 - 1));
+    pattern = swizzlePattern(b, loc, row, buffer.getSwizzle());
   Value half = arith::ShRUIOp::create(b, loc, matrix, c32(1));
   Value base = sharedAt(shared(it->second), mul(row, c32(pitch)));
   Type i32 = b.getI32Type();
@@ -734,8 +745,7 @@ LogicalResult KernelEmitter::storeBuffer(tile::StoreOp op) {
   auto vector = VectorType::get({4}, b.getI32Type());
   for (int64_t i = 0; i < staged.passes; ++i) {
     Value m = i ? add(staged.first, c32(i * staged.step)) : staged.first;
-    Value pattern =
-        arith::AndIOp::create(b, loc, m, c32(buffer.getSwizzle() / 16 - 1));
+    Value pattern = swizzlePattern(b, loc, m, buffer.getSwizzle());
     Value place = mul(arith::XOrIOp::create(b, loc, chunk, pattern), c32(16));
     Value valid, number;
     if (limit)

@@ -1,0 +1,41 @@
+"""Compiles layers for sm_90a and runs them on the emulated device against the reference.
+
+usage: run_emulated.py FOLDER GROUP native
+
+The groups are `features`, all that a layer of 16-bit types can have, and `some`
+of them. Token counts and expert ids are those of the CPU's execution tests up to
+33 tokens: none, one, all to one expert, ids of -1, experts without a token.
+"""
+
+from dataclasses import replace
+
+import batch
+import layers
+import run_layers
+import shapes
+
+SOME = ("interleaved", "swiglu_oai", "relu2", "bias", "map", "input")
+
+
+def group_layers(group):
+    for layer in shapes.feature_layers():
+        feature = layer.name.split("_", 1)[1]
+        # A dense formulation has no kernels for GPUs; f32 no products.
+        if layer.format.name != "bf16" or feature == "dense":
+            continue
+        if group == "features" or feature in SOME:
+            yield layer
+        if group == "features" and feature in SOME:
+            yield replace(layer, name=f"f16_{feature}", format=shapes.PLAIN[2])
+
+
+def generate(folder, group):
+    shapes.TOKENS = (0, 1, 2, 7, 33)
+    for layer in group_layers(group):
+        path = batch.write(folder, layer.name, layers.layer_mlir(layer))
+        ids = run_layers.write_ids(folder, layer)
+        yield f"{path} --emulate --target sm_90a --topk-ids {ids} --check"
+
+
+if __name__ == "__main__":
+    batch.main(generate)
