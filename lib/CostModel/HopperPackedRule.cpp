@@ -23,6 +23,8 @@ static const int64_t runRows = 8;
 /// Barriers of the rings.
 static const int64_t barrierBytes = 1024;
 static const int64_t minStages = 2, maxStages = 12;
+/// Columns of the shortest step, which may reach beyond K.
+static const int64_t shortestStep = 64;
 /// Slots of the ring of factors.
 static const int64_t factorSlots = 2;
 static const int64_t teams = 2;
@@ -87,6 +89,10 @@ static RuleVerdict checkShape(const GemmProblem &problem, const Shape &shape) {
     return {"width", "block n " + number(blockN) + " for " + number(columns) +
                          " columns, which must be as many and a multiple of " +
                          number(runRows)};
+  // A step beyond K would span a scale group that K does not have.
+  if (shape.step > std::max(problem.k, shortestStep))
+    return {"k_step", "k step " + number(shape.step) + " is longer than K of " +
+                          number(problem.k)};
   if (problem.bGranule != 0 &&
       (problem.bGranule % 16 != 0 || (problem.bGranule % shape.step != 0 &&
                                       shape.step % problem.bGranule != 0)))

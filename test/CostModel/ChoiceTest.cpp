@@ -381,6 +381,21 @@ TEST(Packed, Rejections) {
   rejects(packed(128), 12, "tokens: block m 12 is not 8, 16, ... 256 tokens");
 }
 
+/// One scale group covers a short K; a step must not reach into a second.
+TEST(Packed, StepsAreNoLongerThanK) {
+  for (auto [k, step] : {std::pair<int64_t, int64_t>{512, 256},
+                         {256, 256},
+                         {192, 128},
+                         {128, 128},
+                         {96, 64},
+                         {64, 64},
+                         {32, 64}}) {
+    GemmProblem p = packed(0);
+    p.k = k;
+    EXPECT_EQ(first("sm_90a", p, 8).blockK, step) << k;
+  }
+}
+
 TEST(Packed, ScalesTakeTheirPart) {
   // Scales of groups of 16 columns of a long K leave no room for the slots.
   GemmProblem p = packed(16);
