@@ -8,6 +8,27 @@ import os
 import re
 
 from .shapes import MODELS, Shape
+from .weights import STORAGE
+
+
+# How weights are stored, as the compiler's attribute says, by the name of the dtype.
+QUANT = {
+    "fp8-block": "f8E4M3FN, granule = [128, 128], scale = f32",
+    "w4a16-g128": "i4, granule = [1, 128], scale = bf16, zero = 8, packing = low_even",
+    "w4a16-g64": "i4, granule = [1, 64], scale = bf16, zero = 8, packing = low_even",
+    "w4a16-g32": "i4, granule = [1, 32], scale = bf16, zero = 8, packing = low_even",
+    "w4a16-g128-exllama": "i4, granule = [1, 128], scale = bf16, zero = 8, packing = exllama",
+    "w4a16-g128-zp": "i4, granule = [1, 128], scale = bf16, zero = operand, packing = low_even",
+}
+
+
+def dtype_of(dims):
+    """The name of a layer's dtype from its dims; the attribute itself if it has none here."""
+    quant = dims.get("w1_quant")
+    if quant is None:
+        return str(dims.get("dtype", "bf16"))
+    names = [name for name, text in QUANT.items() if f"#moe.quant<{text}>" == quant]
+    return names[0] if names and dims.get("w2_quant") == quant else str(quant)
 
 
 class Artifact:
@@ -20,7 +41,7 @@ class Artifact:
         facts = self.manifest["layer"]
         dims = facts.get("dims") or {}
         self.name = os.path.basename(self.folder)
-        self.dtype = str(dims.get("dtype", "bf16"))
+        self.dtype = dtype_of(dims)
         sizes = [dims.get(key) for key in ("E", "k", "H", "I")]
         self.shape = None
         if all(isinstance(size, int) for size in sizes):
@@ -37,12 +58,13 @@ class Artifact:
             return "no code for NVIDIA GPUs"
         if self.shape is None:
             return "its dims do not name E, k, H and I"
-        if self.dtype not in ("bf16", "f16", "f32"):
+        if self.dtype not in STORAGE:
             return f"{self.dtype} weights are not made by this kit"
-        missing = {"x", "topk_ids", "topk_weights", "w1", "w2"} - set(self.inputs)
+        wanted = {"x", "topk_ids", "topk_weights", *STORAGE[self.dtype].arguments}
+        missing = wanted - set(self.inputs)
         optional = {argument["name"] for argument in self.manifest["arguments"]
                     if argument.get("optional")}
-        extra = set(self.inputs) - {"x", "topk_ids", "topk_weights", "w1", "w2"} - optional
+        extra = set(self.inputs) - wanted - optional
         if missing or extra:
             return "its inputs are " + ", ".join(self.inputs)
         return None
@@ -89,12 +111,12 @@ def find(folders):
 
 
 def open_layer(artifact, weights):
-    """(moec.Layer, w1, w2), the weights in the layout its kernels want."""
+    """(moec.Layer, {name: tensor}), the weights in the layout its kernels want."""
     import moec
     layer = moec.load(artifact.folder, target="cuda")
-    packed = [getattr(weights, name) for name in ("w1", "w2")]
-    for i, name in enumerate(("w1", "w2")):
-        raw = next(a for a in artifact.manifest["arguments"] if a["name"] == name)
-        if raw.get("packed_by"):
-            packed[i] = layer.pack(name, packed[i])
-    return layer, packed[0], packed[1]
+    packed = dict(weights.tensors)
+    for argument in artifact.manifest["arguments"]:
+        name = argument["name"]
+        if name in packed and argument.get("packed_by"):
+            packed[name] = layer.pack(name, packed[name])
+    return layer, packed

@@ -10,11 +10,14 @@ import time
 from . import artifacts, report, shapes
 from .routing import KINDS
 
-TOLERANCE = {"bf16": 4e-3, "f16": 2e-3, "f32": 1e-5}
+TOLERANCE = {"bf16": 4e-3, "f16": 2e-3, "f32": 1e-5, "fp8-block": 1e-2,
+             "w4a16-g128": 5e-3, "w4a16-g128-exllama": 5e-3, "w4a16-g128-zp": 5e-3,
+             "w4a16-g64": 5e-3, "w4a16-g32": 5e-3}
 
 
 def add_arguments(parser):
     parser.add_argument("--models", help="comma-separated; default: what the artifacts are for")
+    parser.add_argument("--dtypes", help="comma-separated; default: what the artifacts have")
     parser.add_argument("--tokens", default=",".join(map(str, shapes.TOKENS)))
     parser.add_argument("--routing", default=",".join(shapes.ROUTINGS), help=", ".join(KINDS))
     parser.add_argument("--peers", default="all", help="all, none, or names, comma-separated")
@@ -52,6 +55,16 @@ def plan(options, found):
     return cells, by_shape
 
 
+def work_groups(options, cells, by_shape):
+    """[(shape, dtype)] to time; bf16 for a shape without artifacts."""
+    wanted = options.dtypes.split(",") if options.dtypes else None
+    groups = []
+    for shape in dict.fromkeys(shape for shape, _, _ in cells):
+        own = list(dict.fromkeys(artifact.dtype for artifact in by_shape.get(shape, ())))
+        groups += [(shape, dtype) for dtype in own or ["bf16"] if not wanted or dtype in wanted]
+    return groups
+
+
 class Bench:
     """One run of the benchmark: the machine, its ceilings, the cells so far."""
 
@@ -59,7 +72,6 @@ class Bench:
         from .timing import Clock
         self.torch, self.options = torch, options
         self.clock = Clock(torch)
-        self.recorded = shapes.recorded_peers()
         self.document = {"machine": machine(torch), "cells": []}
 
     def measure_ceilings(self):
@@ -84,25 +96,33 @@ class Bench:
         found = self.document["ceilings"]
         return max(found["read_bytes_per_second"], found.get("triton_read_bytes_per_second", 0.0))
 
-    def contenders(self, weights, inputs, layers):
+    def multiply_rate(self, dtype):
+        """Of dense products. That of 8 bits is a recorded one."""
+        if dtype.startswith("fp8"):
+            return report.recorded_ceilings()["fp8_flops_per_second"]
+        return self.document["ceilings"]["cublas_8192_flops_per_second"]
+
+    def contenders(self, weights, inputs, layers, dtype):
         """{name: callable}, {name: why not}."""
         from .peers import PEERS, Unavailable
         work, refused = {}, {}
-        for artifact, (layer, w1, w2) in layers.items():
+        for artifact, (layer, tensors) in layers.items():
             if not artifact.covers(inputs.tokens):
                 refused[artifact.name] = f"no variant covers {inputs.tokens} tokens"
                 continue
             out = self.torch.empty(inputs.tokens, weights.shape.H, dtype=inputs.x.dtype,
                                    device="cuda")
 
-            def run(layer=layer, w1=w1, w2=w2, out=out):
-                return layer(x=inputs.x, topk_ids=inputs.ids, topk_weights=inputs.router, w1=w1,
-                             w2=w2, out=out)
+            def run(layer=layer, tensors=tensors, out=out):
+                return layer(x=inputs.x, topk_ids=inputs.ids, topk_weights=inputs.router, out=out,
+                             **tensors)
             work[artifact.name] = run
         chosen = PEERS if self.options.peers == "all" else [
             name for name in PEERS if name in self.options.peers.split(",")]
         for name in chosen:
             try:
+                if dtype != "bf16":
+                    raise Unavailable("for bf16 only")
                 work[name] = PEERS[name](self.torch, weights, inputs)
             except Unavailable as error:
                 refused[name] = str(error)
@@ -129,9 +149,9 @@ class Bench:
                 del work[name]
         return errors
 
-    def cell(self, weights, inputs, layers):
+    def cell(self, weights, inputs, layers, dtype):
         from .timing import summary
-        work, refused = self.contenders(weights, inputs, layers)
+        work, refused = self.contenders(weights, inputs, layers, dtype)
         errors = self.prove(work, refused, weights, inputs)
         replays = {}
         for name in list(work):
@@ -143,13 +163,13 @@ class Bench:
                                      seconds=self.options.seconds)
         shape = weights.shape
         bound = shapes.floor(shape, inputs.tokens, inputs.active, self.read_rate(),
-                             self.document["ceilings"]["cublas_8192_flops_per_second"])
-        peer = self.recorded.get((shape.name, inputs.tokens, inputs.kind))
-        cell = {"model": shape.name, "tokens": inputs.tokens, "routing": inputs.kind,
+                             self.multiply_rate(dtype), dtype)
+        peer = shapes.recorded_peers(dtype).get((shape.name, inputs.tokens, inputs.kind))
+        cell = {"model": shape.name, "dtype": dtype, "tokens": inputs.tokens, "routing": inputs.kind,
                 "active": inputs.active, "rows": inputs.rows, "floor_us": bound.microseconds,
                 "bound": bound.bound,
                 "limit_us": shapes.limit(shape, inputs.tokens, inputs.kind, bound.microseconds,
-                                         peer["us"] if peer else None),
+                                         peer["us"] if peer else None, dtype),
                 "recorded_peer": peer and {"name": peer["peer"], "us": peer["us"]},
                 "results": [], "unavailable": refused}
         blocks = {artifact.name: artifact.block_rows(inputs.tokens) for artifact in layers}
@@ -160,8 +180,8 @@ class Bench:
             result.update(
                 useful_tflops=shapes.flops(shape, inputs.rows) / seconds * 1e-12,
                 padded_tflops=shapes.flops(shape, padded) / seconds * 1e-12,
-                gigabytes_per_second=shapes.moved_bytes(shape, inputs.tokens, inputs.active)
-                / seconds * 1e-9,
+                gigabytes_per_second=shapes.moved_bytes(shape, inputs.tokens, inputs.active,
+                                                        dtype) / seconds * 1e-9,
                 ratio=result["us"] / bound.microseconds, relative_error=errors.get(name))
             cell["results"].append(result)
         return cell
@@ -205,23 +225,24 @@ def run(options):
         print(f"{len(cells)} cells")
         return 0
     import torch
-    from .inputs import Inputs, Weights
+    from .inputs import Inputs
+    from .weights import STORAGE
     bench = Bench(torch, options)
     bench.measure_ceilings()
     wrong = 0
-    for shape in dict.fromkeys(shape for shape, _, _ in cells):
-        weights = Weights(torch, shape, torch.bfloat16, options.seed)
+    for shape, dtype in work_groups(options, cells, by_shape):
+        weights = STORAGE[dtype](torch, shape, options.seed)
         layers = {artifact: artifacts.open_layer(artifact, weights)
-                  for artifact in by_shape.get(shape, ()) if artifact.dtype == "bf16"}
+                  for artifact in by_shape.get(shape, ()) if artifact.dtype == dtype}
         for tokens, routing in [(t, r) for s, t, r in cells if s == shape]:
             begin = time.monotonic()
             inputs = Inputs(torch, weights, tokens, routing, options.seed)
-            cell = bench.cell(weights, inputs, layers)
+            cell = bench.cell(weights, inputs, layers, dtype)
             cell["spent_seconds"] = time.monotonic() - begin
             bench.document["cells"].append(cell)
             wrong += sum(1 for result in cell["results"] if result["ours"]
                          and result["relative_error"] is not None
-                         and not result["relative_error"] <= TOLERANCE["bf16"])
+                         and not result["relative_error"] <= TOLERANCE[dtype])
             print(report.line(cell), flush=True)
             save(bench.document, options.out)
             del inputs

@@ -56,14 +56,13 @@ class Checker:
     """One artifact with weights, and the tally."""
 
     def __init__(self, torch, artifact, options, tally):
-        from .inputs import Weights
         from .timing import Clock
+        from .weights import STORAGE
         self.torch, self.artifact, self.options, self.tally = torch, artifact, options, tally
-        dtype = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}
-        self.dtype = dtype[artifact.dtype]
+        self.weights = STORAGE[artifact.dtype](torch, artifact.shape, options.seed)
+        self.dtype = getattr(torch, self.weights.activations)
         self.tolerance = TOLERANCE[artifact.dtype]
-        self.weights = Weights(torch, artifact.shape, self.dtype, options.seed)
-        self.layer, self.w1, self.w2 = artifacts.open_layer(artifact, self.weights)
+        self.layer, self.tensors = artifacts.open_layer(artifact, self.weights)
         self.clock = Clock(torch)
         self.pair = [torch.cuda.Stream(), torch.cuda.Stream()]
 
@@ -84,8 +83,8 @@ class Checker:
         return rows, rows[GUARD:GUARD + tokens]
 
     def run(self, inputs, out, **more):
-        return self.layer(x=inputs.x, topk_ids=inputs.ids, topk_weights=inputs.router, w1=self.w1,
-                          w2=self.w2, out=out, **more)
+        return self.layer(x=inputs.x, topk_ids=inputs.ids, topk_weights=inputs.router, out=out,
+                          **self.tensors, **more)
 
     def poison_workspace(self, tokens):
         """PyTorch hands freed memory of a size to the next who asks for it on this stream."""
@@ -158,7 +157,7 @@ class Checker:
             self.skip("deterministic", "the artifact does not say that it is")
             return
         inputs = self.inputs(tokens, kind)
-        bits = {2: self.torch.int16, 4: self.torch.int32}[self.w1.element_size()]
+        bits = {2: self.torch.int16, 4: self.torch.int32}[inputs.x.element_size()]
         results = [self.run(inputs, self.guarded(tokens)[1]).view(bits).clone() for _ in range(5)]
         same = all(bool((result == results[0]).all()) for result in results)
         self.note("deterministic", same, tokens=tokens, routing=kind)

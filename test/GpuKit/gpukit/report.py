@@ -33,12 +33,18 @@ def verdict(cell):
     return "reached" if result["us"] <= cell["limit_us"] else "missed"
 
 
+def title(cell):
+    """The model, and how its weights are stored if not as usual."""
+    dtype = cell.get("dtype", "bf16")
+    return cell["model"] if dtype == "bf16" else f"{cell['model']} {dtype}"
+
+
 def line(cell):
     """One cell on one line."""
     parts = [f"{result['name']} {result['us']:.1f} us (x{result['ratio']:.2f}"
              + (f", err {result['relative_error']:.1e}" if result["relative_error"] is not None
                 else "") + ")" for result in cell["results"]]
-    text = (f"{cell['model']} T={cell['tokens']} {cell['routing']}: floor {cell['floor_us']:.1f}, "
+    text = (f"{title(cell)} T={cell['tokens']} {cell['routing']}: floor {cell['floor_us']:.1f}, "
             f"limit {cell['limit_us']:.1f} us, {verdict(cell)}; " + ", ".join(parts))
     for name, reason in cell["unavailable"].items():
         text += f"; no {name}: {reason}"
@@ -59,7 +65,7 @@ def row(cell):
         own = (f"{result['us']:.1f}", f"{result['ratio']:.2f}", verdict(cell),
                f"{result['useful_tflops']:.0f}", f"{result['padded_tflops']:.0f}",
                f"{result['gigabytes_per_second']:.0f}", "-" if error is None else f"{error:.1e}")
-    return (cell["model"], str(cell["tokens"]), cell["routing"], str(cell["active"]), own[0],
+    return (title(cell), str(cell["tokens"]), cell["routing"], str(cell["active"]), own[0],
             f"{cell['floor_us']:.1f}{mark}", own[1], f"{cell['limit_us']:.1f}", own[2], own[3],
             own[4], own[5], own[6], peer["name"] if peer else "-",
             f"{peer['us']:.1f}" if peer else "-", recorded["name"] if recorded else "-",
@@ -93,14 +99,14 @@ def plots(document, folder):
     except ImportError:
         return []
     written = []
-    for model in dict.fromkeys(cell["model"] for cell in document["cells"]):
+    for model in dict.fromkeys(title(cell) for cell in document["cells"]):
         routings = list(dict.fromkeys(cell["routing"] for cell in document["cells"]
-                                      if cell["model"] == model))
+                                      if title(cell) == model))
         figure, axes = pyplot.subplots(1, len(routings), figsize=(6 * len(routings), 4.5),
                                        squeeze=False)
         for axis, routing in zip(axes[0], routings):
             cells = [cell for cell in document["cells"]
-                     if (cell["model"], cell["routing"]) == (model, routing)]
+                     if (title(cell), cell["routing"]) == (model, routing)]
             curves = {}
             for cell in cells:
                 for result in cell["results"]:
@@ -117,7 +123,7 @@ def plots(document, folder):
                      title=f"{model}, {routing}")
             axis.legend(fontsize=7)
         figure.tight_layout()
-        path = os.path.join(folder, f"{model}.png")
+        path = os.path.join(folder, f"{model.replace(' ', '-')}.png")
         figure.savefig(path, dpi=120)
         pyplot.close(figure)
         written.append(path)

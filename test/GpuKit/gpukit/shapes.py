@@ -26,7 +26,11 @@ MODELS = {shape.name: shape for shape in (
 )}
 TOKENS = (1, 16, 64, 256, 1024, 4096, 16384)
 ROUTINGS = ("balanced", "zipf1")
-ELEMENT = {"bf16": 2, "f16": 2, "f32": 4}
+# Bytes of a weight, its part of a scale among them, and of an element of input and output.
+ELEMENT = {"bf16": (2, 2), "f16": (2, 2), "f32": (4, 4), "fp8-block": (1 + 4 / 128 ** 2, 2),
+           "w4a16-g128": (0.5 + 2 / 128, 2), "w4a16-g128-exllama": (0.5 + 2 / 128, 2),
+           "w4a16-g128-zp": (0.5 + 3 / 128, 2), "w4a16-g64": (0.5 + 2 / 64, 2),
+           "w4a16-g32": (0.5 + 2 / 32, 2)}
 
 
 def flops(shape, rows):
@@ -36,8 +40,9 @@ def flops(shape, rows):
 
 def moved_bytes(shape, tokens, active, dtype="bf16"):
     """What must be read or written at least: the weights of active experts once, input, output."""
-    element = ELEMENT[dtype]
-    return element * (3 * shape.H * shape.I * active + 2 * tokens * shape.H) + 8 * tokens * shape.k
+    weight, element = ELEMENT[dtype]
+    return (weight * 3 * shape.H * shape.I * active + element * 2 * tokens * shape.H
+            + 8 * tokens * shape.k)
 
 
 class Floor(NamedTuple):
@@ -58,13 +63,25 @@ def padded_rows(counts, block):
     return sum((int(count) + block - 1) // block * block for count in counts)
 
 
-def limit(shape, tokens, routing, microseconds, peer=None):
-    """The time in us that a bf16 layer should not exceed, given its floor; see peers-h100.json.
+def limit(shape, tokens, routing, microseconds, peer=None, dtype="bf16"):
+    """The time in us that a layer should not exceed, given its floor; see peers-h100.json.
 
     Where the best peer is faster than that, the peer's time is the limit.
     """
     if tokens == 1:
         bound = microseconds / 0.97 + 12
+    elif dtype.startswith("fp8"):
+        if tokens <= 256:
+            bound = max(1.10 * microseconds, microseconds / 0.97 + 10)
+        elif tokens <= 4096:
+            bound = microseconds * (1.35 if tokens <= 1024 else 1.70)
+        else:
+            bound = microseconds * (2.2 if shape.name == "deepseek-v3-tp8" else 1.5)
+    elif dtype.startswith("w4a16"):
+        if tokens <= 256:
+            bound = max(1.20 * microseconds, microseconds / 0.97 + 10)
+        else:
+            bound = microseconds * (1.80 if 1024 < tokens <= 4096 else 1.60)
     elif tokens <= 256:
         ratio = 1.09 if tokens == 256 else 1.06
         bound = max(ratio * microseconds, microseconds / 0.97 + 10)
@@ -79,9 +96,10 @@ def limit(shape, tokens, routing, microseconds, peer=None):
     return bound if peer is None else min(bound, peer)
 
 
-def recorded_peers():
+def recorded_peers(dtype="bf16"):
     """{(model, tokens, routing): {"peer", "us"}} of the recorded table."""
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers-h100.json")
     with open(path, encoding="utf-8") as file:
         table = json.load(file)
-    return {(cell["model"], cell["tokens"], cell["routing"]): cell for cell in table["cells"]}
+    return {(cell["model"], cell["tokens"], cell["routing"]): cell for cell in table["cells"]
+            if cell.get("dtype", "bf16") == dtype}
