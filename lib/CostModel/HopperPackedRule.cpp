@@ -22,7 +22,7 @@ using namespace mlir::moe;
 static const int64_t runRows = 8;
 /// Barriers of the rings.
 static const int64_t barrierBytes = 1024;
-static const int64_t minStages = 2, maxStages = 12;
+static const int64_t minStages = 4, maxStages = 12;
 /// Columns of the shortest step, which may reach beyond K.
 static const int64_t shortestStep = 64;
 /// Slots of the ring of factors.
@@ -124,7 +124,7 @@ std::vector<RuleConfig> mlir::moe::rankHopperPackedConfigs(
     config.computeSplit = "n";
     if (problem.sumsRows && problem.roundsRows && blockM >= 32)
       config.partial = "bf16";
-    if (blockM >= 128) {
+    if (blockM >= 64) {
       config.loadRegs = 56;
       config.computeRegs = 224;
     }
@@ -146,7 +146,8 @@ std::vector<RuleConfig> mlir::moe::rankHopperPackedConfigs(
     if (verdict.ok() && fit < minStages)
       verdict = {"shared_memory",
                  "slots of " + std::to_string(slot) + " bytes beside " +
-                     std::to_string(factors) + " of scales do not fit twice"};
+                     std::to_string(factors) + " of scales fit " +
+                     std::to_string(std::max<int64_t>(fit, 0)) + " times"};
     if (verdict.ok())
       ranked.push_back(config);
     else

@@ -344,9 +344,9 @@ LogicalResult KernelEmitter::emitBulkCopy(tile::CopyOp op) {
   const Memory &memory = memories[op.getMemory()];
   tile::BufType buffer = op.getBuffer().getType();
   auto access = cast<tile::TileAccess>(op.getOperation());
-  if (memory.type.getRank() != 3 || !memory.whole ||
-      access.getMemoryDim(0) != 1 || access.getMemoryDim(1) != 2 ||
-      access.getGranuleOf(1) != 1 || buffer.getSwizzle() || buffer.getPad() ||
+  if (memory.type.getRank() != 3 || access.getMemoryDim(0) != 1 ||
+      access.getMemoryDim(1) != 2 || access.getGranuleOf(1) != 1 ||
+      buffer.getSwizzle() || buffer.getPad() ||
       buffer.getCols() != memory.type.getDimSize(2) ||
       (op.getBoxes() && op.getBoxDim() != 0))
     return op.emitOpError("a copy of runs takes whole rows of a memory of rank "

@@ -41,7 +41,7 @@ static bool isLimited(tile::StoreOp op) {
 
 void KernelEmitter::findTrim() {
   Trim found;
-  bool legal = true;
+  bool legal = true, decodes = false;
   kernel.walk([&](Operation *op) {
     if (auto mma = dyn_cast<tile::MmaOp>(op)) {
       tile::AtomAttr atom = mma.getResult().getType().getAtom();
@@ -57,8 +57,13 @@ void KernelEmitter::findTrim() {
       legal &= isLimited(store);
     } else if (isa<tile::StoreWaitOp, tile::DepositOp>(op)) {
       legal = false;
+    } else if (isa<tile::DequantOp>(op)) {
+      decodes = true;
     }
   });
+  // Accumulators of several widths beside decoded weights do not fit the
+  // registers of wide tiles.
+  legal &= !decodes || found.rows <= 64;
   if (!legal || found.rows <= 8 || found.rows % 8)
     return;
   for (int64_t width = 8; width < found.rows; width *= 2)

@@ -67,3 +67,30 @@ llvm.func @space(%s: !llvm.ptr<3>, %n: i32) {
   moe_nv.signal %s, %n : !llvm.ptr<3>
   llvm.return
 }
+
+// -----
+
+// wgmma_registers_c1
+llvm.func @fields(%c: !llvm.struct<(f32, f32)>, %a: i32, %d: i64) {
+  // expected-error @+1 {{wgmma_registers_c1: takes accumulators of 4, 8, ..., 128 f32 fields, got '!llvm.struct<(f32, f32)>'}}
+  %r = moe_nv.wgmma_registers %c, [%a, %a, %a, %a], %d of bf16 : !llvm.struct<(f32, f32)>
+  llvm.return
+}
+
+// -----
+
+// wgmma_registers_c2
+llvm.func @registers(%c: !llvm.struct<(f32, f32, f32, f32)>, %a: i32, %d: i64) {
+  // expected-error @+1 {{wgmma_registers_c2: takes 4, 8, 12 or 16 registers of a, got 3}}
+  %r = moe_nv.wgmma_registers %c, [%a, %a, %a], %d of bf16 : !llvm.struct<(f32, f32, f32, f32)>
+  llvm.return
+}
+
+// -----
+
+// wgmma_registers_c2
+llvm.func @element(%c: !llvm.struct<(f32, f32, f32, f32)>, %a: i32, %d: i64) {
+  // expected-error @+1 {{wgmma_registers_c2: multiplies bf16 or f16, got 'f32'}}
+  %r = moe_nv.wgmma_registers %c, [%a, %a, %a, %a], %d of f32 : !llvm.struct<(f32, f32, f32, f32)>
+  llvm.return
+}
