@@ -337,12 +337,22 @@ TEST(Packed, WeightsAlwaysTakeTheRowSide) {
     RuleConfig c = first("sm_90a", packed(128), blockM);
     EXPECT_TRUE(c.swap) << blockM;
     EXPECT_EQ(c.bPlace, "compute") << blockM;
-    EXPECT_EQ(c.computeGroups, 2) << blockM;
+    // Four teams where they fit; of one token there are too few tiles.
+    bool four = blockM >= 16 && blockM <= 64;
+    EXPECT_EQ(c.computeGroups, four ? 4 : 2) << blockM;
     EXPECT_EQ(c.computeSplit, "n") << blockM;
-    EXPECT_EQ(c.loadRegs != 0, blockM >= 128) << blockM;
+    EXPECT_EQ(c.loadRegs != 0, blockM >= 16) << blockM;
     // Whole 16-byte runs of a column's scales.
     EXPECT_EQ(c.blockN % 8, 0) << blockM;
   }
+}
+
+TEST(Packed, FewTilesAreForTwoTeams) {
+  GemmProblem p = packed(128);
+  EXPECT_EQ(first("sm_90a", p, 16).blockN, 128);
+  p.hitExperts = 16;
+  EXPECT_EQ(first("sm_90a", p, 16).blockN, 64);
+  EXPECT_EQ(first("sm_90a", p, 16).computeGroups, 2);
 }
 
 TEST(Packed, Rejections) {
@@ -405,8 +415,8 @@ TEST(Packed, ScalesTakeTheirPart) {
   ASSERT_FALSE(rejected.empty());
   EXPECT_EQ(rejected[0].rule, "shared_memory") << rejected[0].text;
   // Slots fit beside coarser ones, and there are not more of them.
-  RuleConfig fine = first("sm_90a", packed(32), 64);
-  RuleConfig coarse = first("sm_90a", packed(128), 64);
+  RuleConfig fine = first("sm_90a", packed(32), 8);
+  RuleConfig coarse = first("sm_90a", packed(128), 8);
   EXPECT_LE(fine.stages, coarse.stages);
 }
 

@@ -170,47 +170,68 @@ Value KernelEmitter::decodePair(tile::DequantOp op, Value word) {
       b, loc, arith::AndIOp::create(b, loc, bits, c32(0x000F000F)), c32(magic));
 }
 
-/// Registers of A for the 64 columns of a panel and the team's 64 rows number
-/// `atom`, in the order of moe_nv.wgmma_registers.
-SmallVector<Value> KernelEmitter::decodeRows(tile::DequantOp op, int64_t atom,
-                                             int64_t panel,
-                                             FactorCache &known) {
-  auto type = cast<tile::FragType>(op.getType());
-  auto source = cast<tile::BufType>(op.getSource().getType());
-  int64_t rowBytes = source.getSwizzle();
+/// The tile's row that is the thread's first (half 0) or second (half 1) one of
+/// the team's 64 rows number `atom`.
+Value KernelEmitter::decodedRow(tile::DequantOp op, int64_t atom,
+                                int64_t half) {
   // Registers of the layout: two columns, two rows, groups of eight columns,
   // then the instructions side by side.
-  tile::DigitsAttr layout = type.getLayout();
+  auto type = cast<tile::FragType>(op.getType());
   int64_t perAtom = type.getCols() / 2;
-  Value first = threadPosition(layout).first;
+  Value first = threadPosition(type.getLayout()).first;
+  int64_t offset = type.getLayout().map({atom * perAtom + 2 * half}).first;
+  return offset ? add(first, c32(offset)) : first;
+}
+
+/// The packed words of a panel's 64 columns: of both rows two vectors of four,
+/// 32 columns each.
+SmallVector<Value> KernelEmitter::loadPacked(tile::DequantOp op, int64_t atom,
+                                             int64_t panel) {
+  int64_t rowBytes = cast<tile::BufType>(op.getSource().getType()).getSwizzle();
   // XOR pattern of 16-byte pieces: the address bits from 7 on.
   int64_t period = rowBytes / 16;
-  SmallVector<Value> registers(16);
-  int64_t granule = op.getScaleGranule().second;
   auto words = VectorType::get(4, b.getI32Type());
+  SmallVector<Value> loaded;
   for (int64_t half = 0; half < 2; ++half) {
-    int64_t offset = layout.map({atom * perAtom + 2 * half}).first;
-    Value row = offset ? add(first, c32(offset)) : first;
+    Value row = decodedRow(op, atom, half);
     Value base = sharedAt(parts[op.getSource()][0], mul(row, c32(rowBytes)));
     Value pattern =
         mul(arith::AndIOp::create(
                 b, loc, arith::DivUIOp::create(b, loc, row, c32(8 / period)),
                 c32(period - 1)),
             c32(16));
-    // 16 bytes are 32 columns, two instructions' worth.
     for (int64_t chunk = 0; chunk < 2; ++chunk) {
       Value at =
           arith::XOrIOp::create(b, loc, pattern, c32((2 * panel + chunk) * 16));
-      Value loaded = LLVM::LoadOp::create(b, loc, words, sharedAt(base, at),
-                                          /*alignment=*/16);
+      loaded.push_back(LLVM::LoadOp::create(b, loc, words, sharedAt(base, at),
+                                            /*alignment=*/16));
+    }
+  }
+  return loaded;
+}
+
+/// Registers of A for the 64 columns of a panel and the team's 64 rows number
+/// `atom`, in the order of moe_nv.wgmma_registers.
+SmallVector<Value> KernelEmitter::decodeRows(tile::DequantOp op, int64_t atom,
+                                             int64_t panel,
+                                             ArrayRef<Value> packed,
+                                             FactorCache &known) {
+  Type element = cast<tile::FragType>(op.getType()).getElementType();
+  int64_t granule = op.getScaleGranule().second;
+  SmallVector<Value> registers(16);
+  for (int64_t half = 0; half < 2; ++half)
+    for (int64_t chunk = 0; chunk < 2; ++chunk)
       for (int64_t w = 0; w < 4; ++w) {
-        Value word = LLVM::ExtractElementOp::create(b, loc, loaded, c32(w));
+        Value word = LLVM::ExtractElementOp::create(
+            b, loc, packed[2 * half + chunk], c32(w));
+        // 32 columns are two instructions' worth.
         int64_t column = panel * kPanel + chunk * 32 + w / 2 * 16;
         auto &[scale, shift] = known[{atom, half, column / granule}];
         if (!shift)
-          std::tie(scale, shift) = factorsOf(op, row, column);
-        Value pair = LLVM::BitcastOp::create(
-            b, loc, pairOf(type.getElementType()), decodePair(op, word));
+          std::tie(scale, shift) =
+              factorsOf(op, decodedRow(op, atom, half), column);
+        Value pair = LLVM::BitcastOp::create(b, loc, pairOf(element),
+                                             decodePair(op, word));
         pair = arith::SubFOp::create(b, loc, pair, shift);
         if (scale)
           pair = arith::MulFOp::create(b, loc, pair, scale);
@@ -218,8 +239,6 @@ SmallVector<Value> KernelEmitter::decodeRows(tile::DequantOp op, int64_t atom,
         registers[4 * step + half + 2 * (w % 2)] =
             LLVM::BitcastOp::create(b, loc, b.getI32Type(), pair);
       }
-    }
-  }
   return registers;
 }
 
@@ -259,9 +278,15 @@ LogicalResult KernelEmitter::emitRegisterMma(tile::MmaOp op,
     acc = parts[op.getC()];
   int64_t panels = aType.getCols() / kPanel;
   FactorCache known;
+  SmallVector<Value> packed = loadPacked(weights, 0, 0);
   for (int64_t p = 0; p < panels; ++p)
     for (int64_t j = 0; j < repeatN; ++j) {
-      SmallVector<Value> registers = decodeRows(weights, j, p, known);
+      SmallVector<Value> registers = decodeRows(weights, j, p, packed, known);
+      // The next words are on their way while these are multiplied.
+      bool last = p + 1 == panels && j + 1 == repeatN;
+      if (!last)
+        packed = loadPacked(weights, (j + 1) % repeatN,
+                            p + (j + 1 == repeatN ? 1 : 0));
       for (int64_t i = 0; i < repeatM; ++i) {
         Value at =
             sharedAt(parts[op.getA()][0], c32((p * m + i * atom.getM()) * 128));
@@ -278,7 +303,7 @@ LogicalResult KernelEmitter::emitRegisterMma(tile::MmaOp op,
       }
       NVVM::WgmmaGroupSyncAlignedOp::create(b, loc);
       // Registers of the batch before are free again.
-      if (p + 1 < panels || j + 1 < repeatN)
+      if (!last)
         NVVM::WgmmaWaitGroupSyncOp::create(b, loc, uint64_t(1));
     }
   parts[op.getResult()] = acc;

@@ -317,9 +317,11 @@ LogicalResult KernelEmitter::emitRole(tile::RoleOp role, int64_t firstThread,
   team.role = role;
   team.firstId = firstId;
   team.threads = role.getThreads();
+  // All threads start with an equal share of the registers.
+  int64_t share = 65536 / kernel.getExecAttr().getThreads();
   if (std::optional<int64_t> regs = role.getRegs())
     NVVM::SetMaxRegisterOp::create(b, loc, uint32_t(*regs),
-                                   *regs < 128
+                                   *regs <= share
                                        ? NVVM::SetMaxRegisterAction::decrease
                                        : NVVM::SetMaxRegisterAction::increase);
   Value inRole = sub(thread, c32(firstThread));
@@ -446,7 +448,7 @@ static tile::ReleaseOp laggingRelease(scf::ForOp op) {
       ++products;
     else if (auto r = dyn_cast<tile::ReleaseOp>(inner))
       release = release ? tile::ReleaseOp() : r;
-    else if (!isa<tile::MmaWaitOp>(inner))
+    else if (!isa<tile::MmaWaitOp, tile::DequantOp>(inner))
       ++others;
   }
   if (!release || waits != 1 || products != 1 || others ||

@@ -205,8 +205,11 @@ private:
   /// Scale and shift as pairs by 64 rows, half of them and column group.
   using FactorCache =
       std::map<std::tuple<int64_t, int64_t, int64_t>, std::pair<Value, Value>>;
+  Value decodedRow(tile::DequantOp op, int64_t atom, int64_t half);
+  SmallVector<Value> loadPacked(tile::DequantOp op, int64_t atom,
+                                int64_t panel);
   SmallVector<Value> decodeRows(tile::DequantOp op, int64_t atom, int64_t panel,
-                                FactorCache &known);
+                                ArrayRef<Value> packed, FactorCache &known);
   Value decodePair(tile::DequantOp op, Value word);
   std::pair<Value, Value> factorsOf(tile::DequantOp op, Value row,
                                     int64_t column);
