@@ -26,8 +26,8 @@ static const int64_t minStages = 4, maxStages = 12;
 static const int64_t shortestStep = 64;
 /// Slots of the ring of factors.
 static const int64_t factorSlots = 2;
-/// One copy each; fewer tiles than this many leave some without work.
-static const int64_t multiprocessors = 132;
+/// Four would issue in more cycles, but had no run on a GPU.
+static const int64_t teams = 2;
 
 /// Tokens of a tile by mean rows per expert, as `BlockMRow` of the simple rule:
 /// room for experts with more than the mean, whose weights would be read twice.
@@ -37,9 +37,9 @@ static const struct {
 } blockRows[] = {{1.25, 8}, {6, 16}, {14, 32}, {36, 64}, {0, 128}};
 
 namespace {
-/// A candidate: rows of B per tile, the k step and the teams that share it.
+/// A candidate: rows of B per tile and the k step.
 struct Shape {
-  int64_t weightRows, step, teams;
+  int64_t weightRows, step;
 };
 } // namespace
 
@@ -57,19 +57,16 @@ int64_t mlir::moe::pickPackedBlockM(double rowsPerExpert) {
 }
 
 /// Candidates for tiles of `blockM` tokens, best first. Rows of weights are
-/// read in runs of 128 bytes (256 columns) while the tokens leave room. Two
-/// teams decode at two thirds of the speed of memory, four keep up with it; of
-/// one token per expert there are too few tiles of theirs.
+/// read in runs of 128 bytes (256 columns) while the tokens leave room; from 32
+/// tokens on wider tiles read the activations less often.
 static std::vector<Shape> shapesFor(int64_t blockM) {
-  if (blockM <= 8)
-    return {{128, 256, 2}, {128, 128, 2}, {128, 64, 2}};
   if (blockM <= 16)
-    return {{256, 256, 4}, {128, 256, 2}, {128, 128, 2}, {128, 64, 2}};
-  if (blockM <= 64)
-    return {{256, 128, 4}, {256, 64, 2}, {128, 128, 2}, {128, 64, 2}};
+    return {{128, 256}, {128, 128}, {128, 64}};
+  if (blockM <= 32)
+    return {{256, 128}, {128, 128}, {128, 64}};
   if (blockM <= 128)
-    return {{256, 64, 2}, {128, 64, 2}};
-  return {{128, 64, 2}};
+    return {{256, 64}, {128, 64}};
+  return {{128, 64}};
 }
 
 static RuleVerdict checkShape(const GemmProblem &problem, const Shape &shape) {
@@ -96,12 +93,6 @@ static RuleVerdict checkShape(const GemmProblem &problem, const Shape &shape) {
   if (shape.step > std::max(problem.k, shortestStep))
     return {"k_step", "k step " + number(shape.step) + " is longer than K of " +
                           number(problem.k)};
-  if (shape.teams > 2 && problem.hitExperts > 0 &&
-      problem.hitExperts * double(columns / blockN) < double(multiprocessors))
-    return {"few_tiles",
-            "block n " + number(blockN) + " leaves " +
-                number(int64_t(problem.hitExperts * double(columns / blockN))) +
-                " tiles for " + number(multiprocessors) + " multiprocessors"};
   if (problem.bGranule != 0 &&
       (problem.bGranule % 16 != 0 || (problem.bGranule % shape.step != 0 &&
                                       shape.step % problem.bGranule != 0)))
@@ -129,14 +120,11 @@ std::vector<RuleConfig> mlir::moe::rankHopperPackedConfigs(
     config.order = "expert_major";
     config.claim = "stride";
     config.store = "vector";
-    config.computeGroups = shape.teams;
+    config.computeGroups = teams;
     config.computeSplit = "n";
     if (problem.sumsRows && problem.roundsRows && blockM >= 32)
       config.partial = "bf16";
-    if (shape.teams > 2) {
-      config.loadRegs = 40;
-      config.computeRegs = 112;
-    } else if (blockM >= 64) {
+    if (blockM >= 64) {
       config.loadRegs = 56;
       config.computeRegs = 224;
     }

@@ -337,22 +337,12 @@ TEST(Packed, WeightsAlwaysTakeTheRowSide) {
     RuleConfig c = first("sm_90a", packed(128), blockM);
     EXPECT_TRUE(c.swap) << blockM;
     EXPECT_EQ(c.bPlace, "compute") << blockM;
-    // Four teams where they fit; of one token there are too few tiles.
-    bool four = blockM >= 16 && blockM <= 64;
-    EXPECT_EQ(c.computeGroups, four ? 4 : 2) << blockM;
+    EXPECT_EQ(c.computeGroups, 2) << blockM;
     EXPECT_EQ(c.computeSplit, "n") << blockM;
-    EXPECT_EQ(c.loadRegs != 0, blockM >= 16) << blockM;
+    EXPECT_EQ(c.loadRegs != 0, blockM >= 64) << blockM;
     // Whole 16-byte runs of a column's scales.
     EXPECT_EQ(c.blockN % 8, 0) << blockM;
   }
-}
-
-TEST(Packed, FewTilesAreForTwoTeams) {
-  GemmProblem p = packed(128);
-  EXPECT_EQ(first("sm_90a", p, 16).blockN, 128);
-  p.hitExperts = 16;
-  EXPECT_EQ(first("sm_90a", p, 16).blockN, 64);
-  EXPECT_EQ(first("sm_90a", p, 16).computeGroups, 2);
 }
 
 TEST(Packed, Rejections) {

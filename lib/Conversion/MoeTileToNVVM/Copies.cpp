@@ -364,10 +364,12 @@ LogicalResult KernelEmitter::emitBulkCopy(tile::CopyOp op) {
   int64_t boxRows =
       buffer.getRows() / std::max<int64_t>(1, int64_t(boxes.size()));
   bool whole = boxesAreWhole(op, tileColumns);
-  int64_t rows = memory.type.getDimSize(1), cols = memory.type.getDimSize(2);
+  int64_t rows = memory.type.getDimSize(1);
   Type cluster = LLVM::LLVMPointerType::get(b.getContext(), 7);
   auto copy = [&](Value offset, Value row, Value bytes) {
-    Value from = globalAt(memory, mul(row, c64(cols)));
+    Value from = LLVM::GEPOp::create(
+        b, loc, LLVM::LLVMPointerType::get(b.getContext(), 1), b.getI8Type(),
+        memory.pointer, ArrayRef<LLVM::GEPArg>{mul(row, c64(pitch))});
     Value to = LLVM::AddrSpaceCastOp::create(b, loc, cluster,
                                              sharedAt(target[0], offset));
     NVVM::CpAsyncBulkGlobalToSharedClusterOp::create(b, loc, to, from, full,

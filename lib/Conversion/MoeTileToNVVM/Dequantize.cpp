@@ -14,7 +14,8 @@
 //
 // A nibble v becomes a 16-bit float by its place in a mantissa: 0x4300 | v is
 // 128 + v in bf16, 0x6400 | v is 1024 + v in f16. Subtracting that and the zero
-// point is exact, and so the product with the scale is rounded once.
+// point is exact, and so the product with the scale is rounded once. The four
+// bits of an mx float are bf16's but for the exponent's offset.
 //
 // The decoding of 64 columns runs beside the products of the 64 before.
 //
@@ -63,11 +64,15 @@ LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
   if (!element.isBF16() && !element.isF16())
     return op.emitOpError("the NVVM lowering decodes to bf16 or f16, got ")
            << element;
-  if (op.getFormat() != tile::DequantFormat::LowEven &&
-      op.getFormat() != tile::DequantFormat::Exllama)
-    return op.emitOpError("the NVVM lowering decodes low_even and exllama, "
+  bool mx = op.getFormat() == tile::DequantFormat::Mx;
+  if (op.getFormat() == tile::DequantFormat::Plain)
+    return op.emitOpError("the NVVM lowering decodes low_even, exllama and mx, "
                           "got ")
            << stringifyDequantFormat(op.getFormat());
+  if (mx && (!element.isBF16() || op.getZero() || op.getZeroValue()))
+    return op.emitOpError("the NVVM lowering decodes mx to bf16, without zero "
+                          "points, got ")
+           << type;
   tile::DigitsAttr layout = type.getLayout();
   if (!layout || layout.getLevelSize(tile::Level::Reg) % (type.getCols() / 2))
     return op.emitOpError("the NVVM lowering needs the layout of a product's "
@@ -93,10 +98,10 @@ LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
            << granuleRows << "x" << granuleCols << " for steps of " << cols;
   if (op.getScale()) {
     Type scale = cast<tile::BufType>(op.getScale().getType()).getElementType();
-    if (scale != element)
+    if (scale != element && !(mx && isa<Float8E8M0FNUType>(scale)))
       return op.emitOpError("the NVVM lowering takes scales of the operand's "
                             "type ")
-             << element << ", got " << scale;
+             << element << ", beside mx also powers of two, got " << scale;
   }
   if (op.getZero() && !cast<tile::BufType>(op.getZero().getType())
                            .getElementType()
@@ -126,16 +131,32 @@ std::pair<Value, Value> KernelEmitter::factorsOf(tile::DequantOp op, Value row,
     if (step > granule && count * granule % step != 0)
       group = arith::MinUIOp::create(b, loc, group, c32(count - 1));
     Value index = add(mul(row, c32(count)), group);
+    bool power = isa<Float8E8M0FNUType>(stored);
+    if (power)
+      stored = b.getI8Type();
     Type ptr = LLVM::LLVMPointerType::get(b.getContext(), 3);
     Value from = LLVM::GEPOp::create(b, loc, ptr, stored, parts[buffer][0],
                                      ArrayRef<LLVM::GEPArg>{index});
-    return LLVM::LoadOp::create(b, loc, stored, from);
+    Value value = LLVM::LoadOp::create(b, loc, stored, from);
+    if (!power)
+      return value;
+    // 2^(x - 127): the exponent, but for the denormal end and for NaN.
+    Value x = arith::ExtUIOp::create(b, loc, b.getI32Type(), value);
+    Value bits = arith::ShLIOp::create(b, loc, x, c32(7));
+    for (auto [code, to] : {std::pair{0, 0x0040}, {255, 0x7FC0}})
+      bits = arith::SelectOp::create(
+          b, loc, cmp(arith::CmpIPredicate::eq, x, c32(code)), c32(to), bits);
+    bits = arith::TruncIOp::create(b, loc, b.getI16Type(), bits);
+    return LLVM::BitcastOp::create(b, loc, element, bits);
   };
   double bias = element.isBF16() ? 128 : 1024;
   Value scale, shift;
   if (op.getScale())
     scale = twice(b, loc, read(op.getScale()));
-  if (op.getZero()) {
+  if (op.getFormat() == tile::DequantFormat::Mx) {
+    // What brings the exponent of four bits to that of bf16.
+    shift = splat(b, loc, element, 0x1p126);
+  } else if (op.getZero()) {
     // Exact: integers up to 255 have eight bits.
     Value z =
         arith::ExtSIOp::create(b, loc, b.getI32Type(), read(op.getZero()));
@@ -163,6 +184,16 @@ Value KernelEmitter::decodePair(tile::DequantOp op, Value word) {
     Value byte = NVVM::PermuteOp::create(b, loc, b.getI32Type(), word, c32(0),
                                          selector, NVVM::PermuteMode::DEFAULT);
     bits = mul(byte, c32(0x1001));
+  }
+  if (op.getFormat() == tile::DequantFormat::Mx) {
+    // Sign, then two bits of exponent and one of mantissa at the border of
+    // those of bf16: a number that is 2^-126 times too small.
+    Value magnitude = arith::ShLIOp::create(
+        b, loc, arith::AndIOp::create(b, loc, bits, c32(0x00070007)), c32(6));
+    Value sign = arith::AndIOp::create(
+        b, loc, arith::ShLIOp::create(b, loc, bits, c32(12)),
+        c32(int32_t(0x80008000)));
+    return arith::OrIOp::create(b, loc, magnitude, sign);
   }
   Type element = cast<tile::FragType>(op.getType()).getElementType();
   int64_t magic = element.isBF16() ? 0x43004300 : 0x64006400;
@@ -232,7 +263,10 @@ SmallVector<Value> KernelEmitter::decodeRows(tile::DequantOp op, int64_t atom,
               factorsOf(op, decodedRow(op, atom, half), column);
         Value pair = LLVM::BitcastOp::create(b, loc, pairOf(element),
                                              decodePair(op, word));
-        pair = arith::SubFOp::create(b, loc, pair, shift);
+        if (op.getFormat() == tile::DequantFormat::Mx)
+          pair = arith::MulFOp::create(b, loc, pair, shift);
+        else
+          pair = arith::SubFOp::create(b, loc, pair, shift);
         if (scale)
           pair = arith::MulFOp::create(b, loc, pair, scale);
         int64_t step = chunk * 2 + w / 2;

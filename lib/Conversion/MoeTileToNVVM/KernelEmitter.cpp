@@ -366,6 +366,17 @@ LogicalResult KernelEmitter::emitRoles(tile::RolesOp roles) {
                            c32(0), c32(31), NVVM::ShflKind::idx, UnitAttr());
   SmallVector<tile::RoleOp> list(
       roles.getBody().front().getOps<tile::RoleOp>());
+  // A block gets an equal share for each thread at its launch, whole groups of
+  // eight. Who asks for more than is given back waits for ever.
+  int64_t threads = kernel.getExecAttr().getThreads(), wanted = 0;
+  int64_t given = threads * (65536 / threads / 8 * 8);
+  for (tile::RoleOp role : list)
+    wanted += role.getThreads() * role.getCopies() *
+              role.getRegs().value_or(65536 / threads / 8 * 8);
+  if (wanted > given)
+    return roles.emitOpError("roles ask for ")
+           << wanted << " registers, a block of " << threads
+           << " threads is given " << given;
   OpBuilder::InsertionGuard guard(b);
   int64_t first = 0, id = 1;
   for (auto [i, role] : llvm::enumerate(list)) {
@@ -448,7 +459,7 @@ static tile::ReleaseOp laggingRelease(scf::ForOp op) {
       ++products;
     else if (auto r = dyn_cast<tile::ReleaseOp>(inner))
       release = release ? tile::ReleaseOp() : r;
-    else if (!isa<tile::MmaWaitOp, tile::DequantOp>(inner))
+    else if (!isa<tile::MmaWaitOp>(inner))
       ++others;
   }
   if (!release || waits != 1 || products != 1 || others ||
