@@ -2,8 +2,8 @@
 
 usage: run_emulated.py FOLDER GROUP native
 
-The groups are `features`, all that a layer of 16-bit types can have, and `some`
-of them. Token counts and expert ids are those of the CPU's execution tests up to
+The groups are `features`, all that a layer of 16-bit types or of packed weights
+can have, and `some` of them. Token counts and expert ids are those of the CPU's execution tests up to
 33 tokens: none, one, all to one expert, ids of -1, experts without a token.
 """
 
@@ -15,6 +15,9 @@ import run_layers
 import shapes
 
 SOME = ("interleaved", "swiglu_oai", "relu2", "bias", "map", "input")
+PACKED = ("w4a16_g128_even", "w4a16_g128_interleaved")
+MORE_PACKED = ("w4a16_g128_wide", "w4a16_g128_exllama_even", "w4a16_g128_exllama_wide",
+               "w4a16_g128_exllama_interleaved")
 
 
 def group_layers(group):
@@ -27,6 +30,9 @@ def group_layers(group):
             yield layer
         if group == "features" and feature in SOME:
             yield replace(layer, name=f"f16_{feature}", format=shapes.PLAIN[2])
+    for layer in shapes.quantised_layers():
+        if layer.name in PACKED or (group == "features" and layer.name in MORE_PACKED):
+            yield layer
 
 
 def generate(folder, group):

@@ -161,6 +161,18 @@ void Specializer::buildLoad(RoleOp role) {
     for (Operation &op : body)
       if (needed.contains(&op))
         b.clone(op, map);
+    Block &load = gemm.loop.getLoad().front();
+    // Addresses of the factors are those of every step.
+    SmallPtrSet<Operation *, 8> steady;
+    for (Operation &op : load)
+      if (factorRing && needed.contains(&op) && isPure(&op) &&
+          llvm::all_of(op.getOperands(), [&](Value v) {
+            return v.getParentBlock() != &load ||
+                   steady.contains(v.getDefiningOp());
+          })) {
+        b.clone(op, map);
+        steady.insert(&op);
+      }
     SmallVector<Value> ends;
     if (factorRing)
       ends.push_back(fillFactors(carried[1], map));
@@ -168,10 +180,9 @@ void Specializer::buildLoad(RoleOp role) {
         scf::ForOp::create(b, loc, lower, upper, step, ValueRange{carried[0]});
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    Block &load = gemm.loop.getLoad().front();
     map.map(load.getArgument(0), loop.getInductionVar());
     for (Operation &op : load)
-      if (needed.contains(&op))
+      if (needed.contains(&op) && !steady.contains(&op))
         b.clone(op, map);
     Value at = loop.getRegionIterArg(0);
     auto slots = cast<RingType>(ring.getType()).getBuffers();
