@@ -116,6 +116,12 @@ FailureOr<SmallVector<Value>> KernelEmitter::emitOfWidth(Operation &first,
       return failure();
   }
   trim->now = 0;
+  // LLVM would merge equal ends of two widths, and with the stores in them the
+  // accumulators. So the ends differ: in convergent operations, which it merges
+  // only one with one.
+  for (int64_t other : trim->widths)
+    if (other <= width)
+      NVVM::SyncWarpOp::create(b, loc, c32(-1));
   return flatten(end->getOperands());
 }
 
