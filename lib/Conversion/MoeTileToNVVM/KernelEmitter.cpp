@@ -485,10 +485,11 @@ LogicalResult KernelEmitter::emitFor(scf::ForOp op) {
   auto loop = scf::ForOp::create(b, loc, scalar(op.getLowerBound()),
                                  scalar(op.getUpperBound()),
                                  scalar(op.getStep()), inits);
+  // Copies: an insertion moves what the map holds.
   for (auto [from, to] : llvm::zip(op.getRegionIterArgs(), op.getInitArgs()))
-    parts[from] = parts.find(to)->second;
+    parts[from] = parts.lookup(to);
   for (auto [from, to] : llvm::zip(op.getResults(), op.getInitArgs()))
-    parts[from] = parts.find(to)->second;
+    parts[from] = parts.lookup(to);
   bindFlat(op.getRegionIterArgs(), ValueRange(loop.getRegionIterArgs()));
   parts[op.getInductionVar()] = {loop.getInductionVar()};
   {
@@ -596,9 +597,9 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
     return failure();
   auto loop = scf::ForOp::create(b, loc, first, end, stride, inits);
   for (auto [from, to] : llvm::zip(op.getCarried(), op.getInits()))
-    parts[from] = parts.find(to)->second;
+    parts[from] = parts.lookup(to);
   for (auto [from, to] : llvm::zip(op.getResults(), op.getInits()))
-    parts[from] = parts.find(to)->second;
+    parts[from] = parts.lookup(to);
   bindFlat(ValueRange(op.getCarried()), ValueRange(loop.getRegionIterArgs()));
   {
     OpBuilder::InsertionGuard guard(b);

@@ -15,9 +15,10 @@ import run_layers
 import shapes
 
 SOME = ("interleaved", "swiglu_oai", "relu2", "bias", "map", "input")
-PACKED = ("w4a16_g128_even", "w4a16_g128_interleaved")
-MORE_PACKED = ("w4a16_g128_wide", "w4a16_g128_exllama_even", "w4a16_g128_exllama_wide",
-               "w4a16_g128_exllama_interleaved")
+PACKED = ("w4a16_g128_bias", "w4a16_g128_interleaved")
+MORE_PACKED = ("w4a16_g128_even", "w4a16_g128_wide", "w4a16_g128_exllama_even",
+               "w4a16_g128_exllama_wide", "w4a16_g128_exllama_interleaved",
+               "w4a16_g128_exllama_bias")
 
 
 def group_layers(group):
