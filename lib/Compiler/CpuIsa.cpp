@@ -18,7 +18,7 @@ llvm::ArrayRef<CpuIsa> mlir::moe::getCpuIsas() {
       {"x86-64", "x86-64", "", 128},
       {"avx2", "x86-64-v3", "", 256},
       {"avx512", "x86-64-v4", "", 512},
-      {"avx512bf16", "x86-64-v4", "+avx512bf16", 512},
+      {"avx512bf16", "x86-64-v4", "+avx512bf16,+avx512vbmi", 512},
   };
   return isas;
 }

@@ -456,6 +456,8 @@ Expected<BenchResult> Session::measure() {
       total += *seconds;
     }
     bench.repetitions = static_cast<int64_t>(times.size());
+    if (cold)
+      bench.best = *llvm::min_element(times);
     (cold ? bench.cold : bench.warm) = median(times);
   }
   bench.readBandwidth = readBandwidth;

@@ -50,8 +50,10 @@ Isa moec::classify(const CpuidWords &words) {
   if (!hasBits(words.leaf7Ebx, {16, 17, 28, 30, 31}) ||
       !hasBits(words.xcr0, {5, 6, 7}))
     return Isa::Avx2;
-  // Leaf 7 sub-leaf 1 EAX: AVX512_BF16 5.
-  return hasBits(words.leaf7Sub1Eax, {5}) ? Isa::Avx512Bf16 : Isa::Avx512;
+  // Leaf 7 ECX: VBMI 1. Its sub-leaf 1 EAX: AVX512_BF16 5.
+  return hasBits(words.leaf7Ecx, {1}) && hasBits(words.leaf7Sub1Eax, {5})
+             ? Isa::Avx512Bf16
+             : Isa::Avx512;
 }
 
 #if defined(__x86_64__)
@@ -62,6 +64,7 @@ static CpuidWords readCpuid() {
     words.leaf1Ecx = ecx;
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
     words.leaf7Ebx = ebx;
+    words.leaf7Ecx = ecx;
     // EAX of sub-leaf 0 is the number of the last sub-leaf.
     if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx))
       words.leaf7Sub1Eax = eax;

@@ -17,7 +17,7 @@ namespace moec {
 ///   x86-64      the baseline of the architecture
 ///   avx2        x86-64-v3: AVX2, FMA, F16C, BMI1, BMI2, LZCNT, MOVBE
 ///   avx512      x86-64-v4: AVX-512 F, BW, CD, DQ, VL
-///   avx512bf16  avx512 and AVX512-BF16
+///   avx512bf16  avx512, AVX512-VBMI and AVX512-BF16
 enum class Isa { None = -1, X86_64 = 0, Avx2, Avx512, Avx512Bf16 };
 
 /// The manifest's name of an instruction set; "" for None.
@@ -29,6 +29,7 @@ Isa isaFromName(const char *name);
 struct CpuidWords {
   uint32_t leaf1Ecx = 0;
   uint32_t leaf7Ebx = 0;
+  uint32_t leaf7Ecx = 0;
   uint32_t leaf7Sub1Eax = 0;
   uint32_t extended1Ecx = 0;
   /// Which register state the operating system saves; 0 without OSXSAVE.

@@ -50,9 +50,10 @@ def bits_to_float(bits):
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
-def run(tool, folder, isa, name, fmt, values, one, pack):
-    """values: what code i means, NaN to leave a code out; one: the code of 1."""
-    layer = shapes.Layer(name, fmt, experts=2, topk=1, hidden=SIZE, inner=SIZE,
+def run(tool, folder, isa, experts, name, fmt, values, one, pack):
+    """values: what code i means, NaN to leave a code out; one: the code of 1.
+    Few tokens per expert and many are decoded in different ways."""
+    layer = shapes.Layer(name, fmt, experts=experts, topk=1, hidden=SIZE, inner=SIZE,
                          activation="identity", gate_up="")
     random = np.random.default_rng(len(values))
     legal = np.flatnonzero(np.isfinite(values))
@@ -61,11 +62,11 @@ def run(tool, folder, isa, name, fmt, values, one, pack):
     zero = int(np.flatnonzero(values == 0)[0])
     unit = np.where(np.eye(SIZE, dtype=bool), one, zero)
     scales = fmt.granule
-    scale = np.ones((2, -(-SIZE // scales[0]), -(-SIZE // scales[1])), np.float32)
+    scale = np.ones((experts, -(-SIZE // scales[0]), -(-SIZE // scales[1])), np.float32)
     if fmt.scale == "bf16":
         scale = (scale.view(np.uint32) >> 16).astype(np.uint16)
     data = {"x": (np.eye(SIZE, dtype=np.float32).view(np.uint32) >> 16).astype(np.uint16),
-            "w1": np.stack([pack(codes)] * 2), "w2": np.stack([pack(unit)] * 2), "w1_scale": scale,
+            "w1": np.stack([pack(codes)] * experts), "w2": np.stack([pack(unit)] * experts), "w1_scale": scale,
             "w2_scale": scale, "topk_weights": np.ones((SIZE, 1), np.float32)}
     os.makedirs(folder, exist_ok=True)
     path = lambda file: os.path.join(folder, file)
@@ -91,12 +92,24 @@ def main(tool, folder, isa):
     e4m3 = np.array([np.nan if c & 0x7F == 0x7F else float8(c, 4, 7) for c in range(256)])
     e5m2 = np.array([np.nan if c & 0x7F >= 0x7C else float8(c, 5, 15) for c in range(256)])
     int4 = np.arange(16) - 8.0
+    fp4 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6] * 2) * np.repeat([1, -1], 8)
+    stored = lambda quant, per, cols=128: shapes.Format(
+        "stored", "bf16", "i8", quant, "", per, (1, cols), "bf16")
     fp8 = shapes.replace(shapes.FP8_BLOCK, act_quant="")
     fp8_e5 = shapes.replace(fp8, weight="f8E5M2", quant=fp8.quant.replace("E4M3FN", "E5M2"))
     cases = [("e4m3", fp8, e4m3, 0x38, plain), ("e5m2", fp8_e5, e5m2, 0x3C, plain),
              ("low_even", shapes.W4A16, int4, 9, pack_low_even),
-             ("exllama", shapes.W4A16_EXLLAMA, int4, 9, pack_exllama)]
-    passed = [run(tool, os.path.join(folder, isa, case[0]), isa, *case) for case in cases]
+             ("exllama", shapes.W4A16_EXLLAMA, int4, 9, pack_exllama),
+             ("signed", stored("i4, granule = [1, 128], scale = bf16, packing = low_even", 2),
+              (np.arange(16) ^ 8) - 8.0, 1, pack_low_even),
+             ("mx", stored("f4E2M1FN, granule = [1, 32], scale = bf16, packing = mx", 2, 32),
+              fp4, 2, pack_low_even),
+             ("int8", stored("i8, granule = [1, 128], scale = bf16", 1),
+              np.arange(256).astype(np.int8).astype(float), 1, plain),
+             ("byte", stored("i8, granule = [1, 128], scale = bf16, zero = 131", 1),
+              np.arange(256) - 131.0, 132, plain)]
+    passed = [run(tool, os.path.join(folder, isa, case[0]), isa, experts, *case)
+              for experts in (2, 64) for case in cases]
     return 0 if all(passed) else 1
 
 

@@ -20,6 +20,7 @@ static CpuidWords full() {
   CpuidWords words;
   words.leaf1Ecx = ~0u;
   words.leaf7Ebx = ~0u;
+  words.leaf7Ecx = ~0u;
   words.leaf7Sub1Eax = ~0u;
   words.extended1Ecx = ~0u;
   words.xcr0 = 0xe7;
@@ -58,6 +59,7 @@ TEST(Isa, EveryBitCounts) {
                {&CpuidWords::leaf7Ebx, 28, Isa::Avx2},       // AVX512CD
                {&CpuidWords::leaf7Ebx, 30, Isa::Avx2},       // AVX512BW
                {&CpuidWords::leaf7Ebx, 31, Isa::Avx2},       // AVX512VL
+               {&CpuidWords::leaf7Ecx, 1, Isa::Avx512},      // AVX512_VBMI
                {&CpuidWords::leaf7Sub1Eax, 5, Isa::Avx512}}; // AVX512_BF16
   for (const auto &test : cases) {
     CpuidWords words = full();

@@ -22,7 +22,7 @@ def MoeToTile : Pass<"moe-to-tile", "ModuleOp"> {
 
     Expects decomposed layers with a config on every GEMM (first entry is
     used). Not handled, with a diagnostic: `out = token` with `reduce_by` other
-    than rows, f64.
+    than rows and add_f32, f64.
 
     The router and align become scalar loops (`routing = loops`), or one
     `moe_tile.topk` and one `moe_tile.align` (`op`), whose `exec` suits `tokens`: one block for up to 8192 slots, clusters
@@ -55,7 +55,7 @@ def ConvertMoeTileToCPU : Pass<"convert-moe-tile-to-cpu", "ModuleOp"> {
     `moec.scratch_bytes` of the function (bytes, a multiple of 64).
 
     Limits: constant reduction ranges from 0 with a k step of at least 128 or
-    all of K; no explicit form; no adding stores.
+    all of K; no explicit form.
   }];
   let options = [
     Option<"isa", "isa", "std::string", "\"avx2\"",

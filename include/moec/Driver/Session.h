@@ -30,6 +30,8 @@ struct CheckResult {
 struct BenchResult {
   /// Medians with caches flushed before each run, and run back to back.
   double cold = 0, warm = 0;
+  /// The shortest with caches flushed: what a busy machine took least from.
+  double best = 0;
   int64_t repetitions = 0;
   /// Bytes of the weights of all experts that are hit, and the best rate at
   /// which all workers together read memory.

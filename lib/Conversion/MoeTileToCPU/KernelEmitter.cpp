@@ -513,6 +513,19 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
                      exprs.lookup(join.getSecond()), join.getBlock());
     return success();
   }
+  if (auto dequant = dyn_cast<tile::DequantOp>(op)) {
+    if (dequant.getAt())
+      return op.emitOpError("the CPU lowering takes scales of the tile's own "
+                            "columns only, not from a column on");
+    if (!llvm::isa<tile::FragType>(dequant.getResult().getType()))
+      return op.emitOpError("the CPU lowering dequantises buffers inside of a "
+                            "k_loop only");
+    auto operand = [&](Value v) { return v ? exprs.lookup(v) : TileExprPtr(); };
+    exprs[dequant.getResult()] = makeDequantExpr(
+        dequant, operand(dequant.getSource()), operand(dequant.getScale()),
+        operand(dequant.getZero()));
+    return success();
+  }
   if (auto map = dyn_cast<tile::MapOp>(op)) {
     SmallVector<TileExprPtr> inputs;
     for (Value input : map.getInputs())
@@ -533,6 +546,14 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
           return llvm::isa<tile::MoeTileDialect>(user->getDialect());
         }))
       return success();
+  }
+  if (auto dim = dyn_cast<memref::DimOp>(op)) {
+    auto it = memories.find(dim.getSource());
+    if (std::optional<int64_t> at = dim.getConstantIndex();
+        at && it != memories.end()) {
+      mapping.map(dim.getResult(), it->second.extents[*at]);
+      return success();
+    }
   }
   if (op.getNumRegions() != 0)
     return emitStructured(op);
@@ -666,8 +687,7 @@ Value KernelEmitter::validRows(tile::TileAccess access, int64_t rows) {
 LogicalResult KernelEmitter::emitStore(tile::StoreOp op) {
   auto access = cast<tile::TileAccess>(op.getOperation());
   const Memory &mem = memory(op.getMemory());
-  if (op.getMode() != tile::StoreMode::Plain)
-    return op.emitOpError("the CPU lowering has no adding store");
+  bool adds = op.getMode() != tile::StoreMode::Plain;
   auto [rows, cols] = op.getTileShape();
   Value rowsEnd = validRows(access, rows);
   if (op.getLimit())
@@ -681,7 +701,8 @@ LogicalResult KernelEmitter::emitStore(tile::StoreOp op) {
     colsEnd = minimum(colsEnd,
                       arith::SubIOp::create(b, loc, mem.extents[colDim], at));
   }
-  int64_t lanes = colDim == int64_t(mem.extents.size()) - 1 ? isa.lanes : 1;
+  bool contiguous = colDim == int64_t(mem.extents.size()) - 1;
+  int64_t lanes = contiguous && !adds ? isa.lanes : 1;
   int64_t rowsAt = access.getRowsPosition();
   RowList *list = rowsAt < 0 ? nullptr : rowList(op.getIndices()[rowsAt]);
 
@@ -711,7 +732,14 @@ LogicalResult KernelEmitter::emitStore(tile::StoreOp op) {
                   arith::SubIOp::create(b, loc, colsEnd, index(start))));
       columns(end, lanes, [&](Value n, int64_t count) {
         Value at = position(access, m, add(n, index(start)), row);
-        storeVector(evalAt(*value, m, n, count), mem.flat, at);
+        Value stored = evalAt(*value, m, n, count);
+        if (adds)
+          memref::AtomicRMWOp::create(
+              b, loc, arith::AtomicRMWKind::addf,
+              vector::ExtractOp::create(b, loc, stored, 0), mem.flat,
+              ValueRange{at});
+        else
+          storeVector(stored, mem.flat, at);
       });
       start += value->cols;
     }

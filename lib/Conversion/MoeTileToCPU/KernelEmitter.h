@@ -56,7 +56,10 @@ public:
   virtual ~TileExpr() = default;
   /// Stored vector of `count` elements of row `m` from column `n` on. The
   /// extents of a repeated dimension are 1 and its coordinate is 0.
+  /// `n` is a multiple of `count` unless startsAnywhere().
   virtual Value eval(KernelEmitter &e, Value m, Value n, int64_t count) = 0;
+  /// Whether eval takes any column for vectors.
+  virtual bool startsAnywhere() const { return true; }
   const int64_t rows, cols;
   const Type element;
 };
@@ -168,6 +171,9 @@ TileExprPtr makeLoadExpr(tile::LoadOp op);
 TileExprPtr makeSplatExpr(tile::FragType type, Value scalar);
 TileExprPtr makeSplitExpr(TileExprPtr source, int64_t block, unsigned which);
 TileExprPtr makeJoinExpr(TileExprPtr first, TileExprPtr second, int64_t block);
+/// `scale` and `zero` may be null.
+TileExprPtr makeDequantExpr(tile::DequantOp op, TileExprPtr source,
+                            TileExprPtr scale, TileExprPtr zero);
 /// One result of a map; `inputs` in the order of the op.
 TileExprPtr makeMapExpr(tile::MapOp op, unsigned result,
                         ArrayRef<TileExprPtr> inputs);

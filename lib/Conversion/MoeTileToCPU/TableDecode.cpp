@@ -97,12 +97,14 @@ Value cpu::decodeFloat8(OpBuilder &b, Location loc, Value stored, Type type) {
 // 4-bit codes
 //===----------------------------------------------------------------------===//
 
-SmallVector<uint16_t> cpu::nibbleTable(bool mx, int64_t zero) {
+SmallVector<uint16_t> cpu::nibbleTable(bool mx, std::optional<int64_t> zero) {
   SmallVector<uint16_t> table;
-  for (int64_t code = 0; code < 16; ++code)
+  for (int64_t code = 0; code < 16; ++code) {
+    int64_t integer = zero ? code - *zero : (code ^ 8) - 8;
     table.push_back(
         bf16Bits(mx ? APFloat(APFloat::Float4E2M1FN(), APInt(4, code))
-                    : APFloat(static_cast<float>(code - zero))));
+                    : APFloat(static_cast<float>(integer))));
+  }
   return table;
 }
 
@@ -139,4 +141,59 @@ Value cpu::decodeExllama(OpBuilder &b, Location loc, Value words,
   Value by = arith::ConstantOp::create(
       b, loc, DenseElementsAttr::get(i32, ArrayRef<int32_t>(shifts)));
   return lookUpPairs(b, loc, arith::ShRUIOp::create(b, loc, spread, by), table);
+}
+
+//===----------------------------------------------------------------------===//
+// Whole cache lines
+//===----------------------------------------------------------------------===//
+
+Value cpu::decodeNibblesAt(OpBuilder &b, Location loc, Value packed,
+                           int64_t place, ArrayRef<uint16_t> table) {
+  // The look-up takes five bits: one of the next nibble, which the repeated
+  // table ignores.
+  if (place)
+    packed = arith::ShRUIOp::create(
+        b, loc, packed,
+        splatInt(b, loc, cast<VectorType>(packed.getType()), 4 * place));
+  return asBf16(b, loc, lookUp32(b, loc, packed, table));
+}
+
+std::pair<Value, Value> cpu::decodeFloat8Pair(OpBuilder &b, Location loc,
+                                              Value stored, Type type) {
+  const llvm::fltSemantics &semantics =
+      cast<FloatType>(type).getFloatSemantics();
+  auto i8 = VectorType::get(2 * tableDecodeCount, b.getI8Type());
+  // A register of 64 entries: one byte of the bf16 values from `first` on.
+  auto half = [&](int64_t first, unsigned shift) -> Value {
+    SmallVector<int8_t> bytes;
+    for (int64_t i = 0; i < 2 * tableDecodeCount; ++i) {
+      uint16_t bits = bf16Bits(APFloat(semantics, APInt(8, first + i)));
+      bytes.push_back(static_cast<int8_t>(bits >> shift));
+    }
+    return arith::ConstantOp::create(
+        b, loc, DenseElementsAttr::get(i8, ArrayRef<int8_t>(bytes)));
+  };
+  // The look-up takes seven bits; the eighth is the sign.
+  auto lookUp = [&](unsigned shift) {
+    return LLVM::CallIntrinsicOp::create(
+               b, loc, i8, b.getStringAttr("llvm.x86.avx512.vpermi2var.qi.512"),
+               ValueRange{half(0, shift), stored, half(64, shift)})
+        .getResult(0);
+  };
+  Value low = lookUp(0), high = lookUp(8);
+  Value sign =
+      arith::AndIOp::create(b, loc, stored, splatInt(b, loc, i8, -128));
+  high = arith::OrIOp::create(b, loc, high, sign);
+  auto interleave = [&](int64_t from) -> Value {
+    SmallVector<int64_t> order;
+    for (int64_t lane = 0; lane < 4; ++lane)
+      for (int64_t i = 0; i < 8; ++i) {
+        order.push_back(16 * lane + from + i);
+        order.push_back(16 * lane + from + i + 2 * tableDecodeCount);
+      }
+    Value both = vector::ShuffleOp::create(b, loc, low, high, order);
+    return vector::BitCastOp::create(
+        b, loc, VectorType::get(tableDecodeCount, b.getBF16Type()), both);
+  };
+  return {interleave(0), interleave(8)};
 }

@@ -31,9 +31,10 @@ bool hasFloat8Table(Type type);
 /// vector<32xbf16> of the vector<32xi8> `stored`, whose elements mean `type`.
 Value decodeFloat8(OpBuilder &b, Location loc, Value stored, Type type);
 
-/// bf16 bits of the 16 values that a 4-bit code means: the integer less `zero`,
-/// or, for `mx`, f4E2M1.
-SmallVector<uint16_t> nibbleTable(bool mx, int64_t zero);
+/// bf16 bits of the 16 values that a 4-bit code means: for `mx` f4E2M1, else
+/// the unsigned integer less `zero`; without zero point an integer in two's
+/// complement.
+SmallVector<uint16_t> nibbleTable(bool mx, std::optional<int64_t> zero);
 
 /// vector<32xbf16> of the vector<16xi8> `packed`: the low nibble comes first.
 Value decodeNibbles(OpBuilder &b, Location loc, Value packed,
@@ -43,6 +44,17 @@ Value decodeNibbles(OpBuilder &b, Location loc, Value packed,
 /// are the values 2 i and 2 i + 1.
 Value decodeExllama(OpBuilder &b, Location loc, Value words,
                     ArrayRef<uint16_t> table);
+
+/// vector<32xbf16> pairs of the vector<64xi8> `stored`, whose elements mean
+/// `type`: values 16 i to 16 i + 7 (i = 0..3) in the first, the others in the
+/// second. Needs AVX512-VBMI.
+std::pair<Value, Value> decodeFloat8Pair(OpBuilder &b, Location loc,
+                                         Value stored, Type type);
+
+/// vector<32xbf16> of nibble `place` of every 16 bits of the vector<32xi16>
+/// `packed`.
+Value decodeNibblesAt(OpBuilder &b, Location loc, Value packed, int64_t place,
+                      ArrayRef<uint16_t> table);
 
 } // namespace mlir::moe::cpu
 

@@ -8,6 +8,7 @@
 
 #include "Codec.h"
 #include "KernelEmitter.h"
+#include "PackedCodes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -20,6 +21,18 @@ using namespace mlir::moe;
 using namespace mlir::moe::cpu;
 
 namespace {
+
+/// A vector of elements that are evaluated alone.
+Value oneByOne(KernelEmitter &e, TileExpr &expr, Value m, Value n,
+               int64_t count) {
+  SmallVector<Value> elements;
+  for (int64_t i = 0; i < count; ++i) {
+    Value one = expr.eval(e, m, e.add(n, e.index(i)), 1);
+    elements.push_back(vector::ExtractOp::create(e.b, e.loc, one, 0));
+  }
+  return vector::FromElementsOp::create(
+      e.b, e.loc, e.vec(count, elements[0].getType()), elements);
+}
 
 /// A rectangle of per-worker memory.
 struct ScratchExpr : TileExpr {
@@ -98,7 +111,7 @@ struct SplitExpr : TileExpr {
         source(std::move(source)), block(block), which(which) {}
 
   Value eval(KernelEmitter &e, Value m, Value n, int64_t count) override {
-    if (block == cols)
+    if (block == cols && (block % count == 0 || source->startsAnywhere()))
       return e.evalAt(*source, m, e.add(n, e.index(which * block)), count);
     if (block % count == 0) {
       // Column n stands in block n / block of the source's pairs of blocks.
@@ -113,15 +126,10 @@ struct SplitExpr : TileExpr {
       auto parts = vector::DeinterleaveOp::create(e.b, e.loc, both);
       return parts->getResult(which);
     }
-    // Odd block sizes: one element at a time.
-    SmallVector<Value> elements;
-    for (int64_t i = 0; i < count; ++i) {
-      Value one = eval(e, m, e.add(n, e.index(i)), 1);
-      elements.push_back(vector::ExtractOp::create(e.b, e.loc, one, 0));
-    }
-    return vector::FromElementsOp::create(
-        e.b, e.loc, e.vec(count, elements[0].getType()), elements);
+    // Odd block sizes.
+    return oneByOne(e, *this, m, n, count);
   }
+  bool startsAnywhere() const override { return source->startsAnywhere(); }
   TileExprPtr source;
   int64_t block;
   unsigned which;
@@ -134,15 +142,14 @@ struct JoinExpr : TileExpr {
         first(std::move(first)), second(std::move(second)), block(block) {}
 
   Value eval(KernelEmitter &e, Value m, Value n, int64_t count) override {
-    if (count > 1 && block % count != 0) {
-      SmallVector<Value> elements;
-      for (int64_t i = 0; i < count; ++i) {
-        Value one = eval(e, m, e.add(n, e.index(i)), 1);
-        elements.push_back(vector::ExtractOp::create(e.b, e.loc, one, 0));
-      }
-      return vector::FromElementsOp::create(
-          e.b, e.loc, e.vec(count, elements[0].getType()), elements);
+    if (block == 1 && count % 2 == 0) {
+      Value half = arith::DivUIOp::create(e.b, e.loc, n, e.index(2));
+      return vector::InterleaveOp::create(
+          e.b, e.loc, e.evalAt(*first, m, half, count / 2),
+          e.evalAt(*second, m, half, count / 2));
     }
+    if (count > 1 && block % count != 0)
+      return oneByOne(e, *this, m, n, count);
     Value blockSize = e.index(block), pairSize = e.index(2 * block);
     Value pair = arith::DivUIOp::create(e.b, e.loc, n, pairSize);
     Value inPair = arith::RemUIOp::create(e.b, e.loc, n, pairSize);
@@ -154,8 +161,81 @@ struct JoinExpr : TileExpr {
     Value y = e.evalAt(*second, m, at, count);
     return arith::SelectOp::create(e.b, e.loc, isFirst, x, y);
   }
+  bool startsAnywhere() const override { return false; }
   TileExprPtr first, second;
   int64_t block;
+};
+
+/// Stored codes as values: packed ones in groups that fill stored elements,
+/// one scale for a vector.
+struct DequantExpr : TileExpr {
+  DequantExpr(tile::DequantOp op, TileExprPtr source, TileExprPtr scale,
+              TileExprPtr zero)
+      : TileExpr(
+            cast<tile::FragType>(op.getResult().getType()).getRows(),
+            cast<tile::FragType>(op.getResult().getType()).getCols(),
+            cast<tile::FragType>(op.getResult().getType()).getElementType()),
+        op(op), source(std::move(source)), scale(std::move(scale)),
+        zero(std::move(zero)) {}
+
+  Value eval(KernelEmitter &e, Value m, Value n, int64_t count) override {
+    int64_t per = op.getValuesPerElement();
+    // exllama in four bytes.
+    bool bytes = per == 8 && source->element.isInteger(8);
+    auto [granuleRows, granuleCols] = op.getScaleGranule();
+    bool oneScale =
+        (!scale && !zero) || granuleCols % count == 0 || granuleCols >= cols;
+    if (count > 1 && (count % per != 0 || !oneScale))
+      return oneByOne(e, *this, m, n, count);
+    bool isUnsigned = zero || op.getZeroValue();
+    Value value;
+    if (per == 1) {
+      value = codesToF32(e.b, e.loc, e.evalAt(*source, m, n, count),
+                         source->element, isUnsigned, e.isa);
+    } else {
+      Value at = arith::DivUIOp::create(e.b, e.loc, n, e.index(per));
+      int64_t stored = std::max<int64_t>(1, count / per);
+      if (bytes) {
+        at = e.mul(at, e.index(4));
+        stored *= 4;
+      }
+      Value packed = e.evalAt(*source, m, at, stored);
+      Value codes = unpackCodes(e.b, e.loc, packed, op.getFormat());
+      if (count == 1)
+        codes = pickCode(e, codes,
+                         arith::RemUIOp::create(e.b, e.loc, n, e.index(per)));
+      value = nibblesToF32(e.b, e.loc, codes, op.getFormat(), isUnsigned);
+    }
+    VectorType f32 = e.vec(count, e.b.getF32Type());
+    // The factor's one value for this vector.
+    auto factor = [&](TileExprPtr &expr, bool isZero) -> Value {
+      Value row = arith::DivUIOp::create(e.b, e.loc, m, e.index(granuleRows));
+      Value col = arith::DivUIOp::create(e.b, e.loc, n, e.index(granuleCols));
+      Value one = e.evalAt(*expr, row, col, 1);
+      one = codesToF32(e.b, e.loc, one, expr->element, isZero, e.isa);
+      return vector::BroadcastOp::create(
+          e.b, e.loc, f32, vector::ExtractOp::create(e.b, e.loc, one, 0));
+    };
+    if (zero)
+      value = arith::SubFOp::create(e.b, e.loc, value, factor(zero, true));
+    else if (auto constant = op.getZeroValue(); constant && *constant)
+      value = arith::SubFOp::create(e.b, e.loc, value,
+                                    splat(e.b, e.loc, f32, double(*constant)));
+    if (scale)
+      value = arith::MulFOp::create(e.b, e.loc, value, factor(scale, false));
+    return fromF32(e.b, e.loc, value, element, e.isa);
+  }
+  bool startsAnywhere() const override { return false; }
+
+  /// Element `at` of a vector, as a vector of one.
+  static Value pickCode(KernelEmitter &e, Value codes, Value at) {
+    Value one = vector::ExtractOp::create(e.b, e.loc, codes, at);
+    return vector::BroadcastOp::create(e.b, e.loc, e.vec(1, one.getType()),
+                                       one);
+  }
+
+  tile::DequantOp op;
+  TileExprPtr source, scale, zero;
 };
 
 /// One result of a map: its scalar body, cloned on vectors.
@@ -209,15 +289,24 @@ struct MapExpr : TileExpr {
       out = toF32(e.b, e.loc, operands[0], ext.getIn().getType(), e.isa);
       if (v.getType().isF64())
         out = arith::ExtFOp::create(e.b, e.loc, e.vec(count, v.getType()), out);
+    } else if (llvm::isa<arith::BitcastOp>(def) &&
+               storedType(v.getType()) != v.getType()) {
+      out = operands[0]; // bits of a small float are what is stored
     } else {
       OperationState state(e.loc, def->getName());
       state.addOperands(operands);
-      state.addTypes(e.vec(count, v.getType()));
+      state.addTypes(e.vec(count, storedType(v.getType())));
       state.addAttributes(def->getAttrs());
       out = e.b.create(state)->getResult(0);
     }
     values.map(v, out);
     return out;
+  }
+
+  bool startsAnywhere() const override {
+    return llvm::all_of(inputs, [](const TileExprPtr &input) {
+      return input->startsAnywhere();
+    });
   }
 
   tile::MapOp op;
@@ -243,6 +332,11 @@ TileExprPtr cpu::makeSplitExpr(TileExprPtr source, int64_t block,
 TileExprPtr cpu::makeJoinExpr(TileExprPtr first, TileExprPtr second,
                               int64_t block) {
   return std::make_shared<JoinExpr>(std::move(first), std::move(second), block);
+}
+TileExprPtr cpu::makeDequantExpr(tile::DequantOp op, TileExprPtr source,
+                                 TileExprPtr scale, TileExprPtr zero) {
+  return std::make_shared<DequantExpr>(op, std::move(source), std::move(scale),
+                                       std::move(zero));
 }
 TileExprPtr cpu::makeMapExpr(tile::MapOp op, unsigned result,
                              ArrayRef<TileExprPtr> inputs) {

@@ -73,6 +73,9 @@ LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
     return op.emitOpError("the NVVM lowering decodes mx to bf16, without zero "
                           "points, got ")
            << type;
+  if (!mx && !op.getZero() && !op.getZeroValue())
+    return op.emitOpError("the NVVM lowering decodes unsigned codes, which "
+                          "have a zero point, not two's complement");
   tile::DigitsAttr layout = type.getLayout();
   if (!layout || layout.getLevelSize(tile::Level::Reg) % (type.getCols() / 2))
     return op.emitOpError("the NVVM lowering needs the layout of a product's "

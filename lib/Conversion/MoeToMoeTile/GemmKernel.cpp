@@ -34,9 +34,7 @@ LogicalResult GemmKernel::decideScales() {
   };
   aPlace = place(aq, given ? given.getA() : ScalePlace::None);
   bPlace = place(bq, given ? given.getB() : ScalePlace::None);
-  if (given && given.getZero() == ZeroPlace::RowSum)
-    return op.emitOpError("zero points by row sums have no tile form yet, use "
-                          "zero = element");
+  rowSums = given && given.getZero() == ZeroPlace::RowSum;
   int64_t blockK = op.getChosenConfig().getBlockK();
   step = blockK == 0 ? k : copied ? blockK : std::min(blockK, k);
   for (auto [quant, where, name] :
@@ -54,6 +52,8 @@ LogicalResult GemmKernel::decideScales() {
     step = std::min(step, run);
   }
 
+  if (rowSums && failed(decideRowSums()))
+    return failure();
   if (bq && bq.getGranuleRows() != QuantAttr::kWhole &&
       bq.getGranuleRows() > 1) {
     int64_t gr = bq.getGranuleRows();
@@ -63,7 +63,8 @@ LogicalResult GemmKernel::decideScales() {
     if (gr % blockN != 0 && blockN % gr != 0)
       return op.emitOpError("block n of ")
              << blockN << " straddles scale blocks of " << gr << " rows of b";
-    if (op.getGateUpAttr() && !boxes.empty() && boxes[1] % gr != 0)
+    if (op.getGateUpAttr() && !boxes.empty() && boxes[1] % gr != 0 &&
+        gr % (2 * boxes[1]) != 0)
       return op.emitOpError("up rows of b start at ")
              << boxes[1] << ", inside of a scale block of " << gr << " rows";
     if (op.getGateUpAttr() && boxes.empty() && (2 * blockN) % gr != 0 &&
@@ -92,6 +93,23 @@ LogicalResult GemmKernel::decideScales() {
   aMatrix = matrixType(op.getA(), aq, aPlace, Type());
   bMatrix = matrixType(op.getB(), bq, bPlace, aMatrix);
   return success();
+}
+
+/// One sum of A goes with one zero point of B: the step is its K granule, or
+/// there is one zero point along K and the sum is subtracted at the end.
+LogicalResult GemmKernel::decideRowSums() {
+  QuantAttr quant = op.getBQuantAttr();
+  bool perRow = quant.getGranuleRows() == 1 ||
+                quant.getScaleRows(op.getWeightRows()) == 1;
+  if (quant.getScaleCols(k) == 1 && bPlace == ScalePlace::Epilogue && perRow)
+    return success();
+  int64_t granule = quant.getScaleCols(k) == 1 ? k : quant.getGranuleCols();
+  if (bPlace == ScalePlace::Promote && step == granule)
+    return success();
+  return op.emitOpError("zero = row_sum needs the scale of b promoted by steps "
+                        "of its ")
+         << granule << " columns or in the epilogue, got "
+         << stringifyScalePlace(bPlace) << " and a step of " << step;
 }
 
 /// Narrows the column block to a narrow result. Targets take whole groups of
@@ -237,6 +255,11 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
       tiles.push_back(loadRowScale(b, kAt));
     if (bPlace == ScalePlace::Promote)
       tiles.push_back(loadColScale(b, bScale, op.getBQuantAttr(), kAt));
+    if (rowSums && promotes) {
+      tiles.push_back(loadRowSums(b, kAt));
+      if (bZero)
+        tiles.push_back(zerosOfB(b, kAt));
+    }
     return tiles;
   };
   auto computes = [&](OpBuilder &b, Location, Value, ValueRange tiles,
@@ -246,7 +269,8 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
     Value weights = tiles[1];
     if (decodesInCompute && isDecoded(/*isA=*/false)) {
       Value scale = bPlace == ScalePlace::Operand ? tiles[at++] : Value();
-      bool hasZero = op.getBQuantAttr().getZero() == ZeroPoint::Operand;
+      bool hasZero =
+          op.getBQuantAttr().getZero() == ZeroPoint::Operand && !rowSums;
       Value zero = hasZero ? tiles[at++] : Value();
       weights = decode(b, false, weights, scale, zero, /*fragment=*/true);
     }
@@ -257,14 +281,22 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
     Value part = tile::AccReadOp::create(b, loc, product);
     Value row = aPlace == ScalePlace::Promote ? tiles[at++] : Value();
     Value col = bPlace == ScalePlace::Promote ? tiles[at++] : Value();
+    if (!rowSums)
+      return SmallVector<Value>{
+          tile::PromoteOp::create(b, loc, part, carried[0], row, col)};
+    Value sums = tiles[at++];
+    Value zero = bZero ? tiles[at++] : zerosOfB(b, Value());
     return SmallVector<Value>{
-        tile::PromoteOp::create(b, loc, part, carried[0], row, col)};
+        tile::PromoteOp::create(b, loc, carried[0].getType(), part, carried[0],
+                                row, col, Value(), sums, zero, FloatAttr())};
   };
   auto loop = tile::KLoopOp::create(kb, loc, kernel->index(0), kernel->index(k),
                                     step, ValueRange{init}, loads, computes);
   Value result = loop.getResult(0);
   if (!promotes)
     result = tile::AccReadOp::create(kb, loc, result);
+  if (rowSums && !promotes)
+    result = subtractRowSums(result);
   if (op.getGateUpAttr()) {
     auto split = tile::SplitOp::create(kb, loc, result, splitBlock);
     accumulators.assign({split.getFirst(), split.getSecond()});
@@ -274,6 +306,34 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
     accumulators.assign({result});
   }
   return success();
+}
+
+/// A product with one zero point along K, corrected.
+Value GemmKernel::subtractRowSums(Value product) {
+  OpBuilder &kb = kernel->b;
+  Value zero = kernel->index(0);
+  SmallVector<Value> inputs{product, loadRowSums(kb, zero, /*fragment=*/true),
+                            zerosOfB(kb, zero, /*fragment=*/true)};
+  return tile::MapOp::create(
+             kb, loc, TypeRange{product.getType()}, inputs,
+             [&](OpBuilder &b, Location loc, ValueRange v) {
+               Value z = v[2];
+               if (z.getType().isInteger(8))
+                 // Zero points of bytes are unsigned.
+                 z = arith::UIToFPOp::create(b, loc, b.getF32Type(), z);
+               Value moved =
+                   arith::MulFOp::create(b, loc, v[1], extendToF32(b, loc, z));
+               return SmallVector<Value>{
+                   arith::SubFOp::create(b, loc, v[0], moved)};
+             })
+      .getResult(0);
+}
+
+/// What is stored: the result's elements, or those of rows to be summed.
+Type GemmKernel::resultElement() {
+  if (op.getQuantizeAttr() || adds)
+    return kernel->b.getF32Type();
+  return partialElement(op);
 }
 
 Value GemmKernel::epilogue(ArrayRef<Value> accumulators) {
@@ -305,12 +365,9 @@ Value GemmKernel::epilogue(ArrayRef<Value> accumulators) {
       continue;
     }
     // Gate and up values lie as the rows of B do.
-    Value n = n0;
-    if (gateUp.getKind() != GateUpKind::Halves)
-      n = arith::MulIOp::create(kb, loc, n0, kernel->index(2));
     Value both = tile::LoadOp::create(kb, loc, frag(1, tileRowsOfB, v), v,
-                                      ValueRange{expert, n}, {-1, 1}, {}, boxes,
-                                      /*boxDim=*/1);
+                                      ValueRange{expert, firstRowOfB(kb)},
+                                      {-1, 1}, {}, boxes, /*boxDim=*/1);
     auto split = tile::SplitOp::create(kb, loc, both, splitBlock);
     bool upFirst = gateUp.getUpFirst();
     inputs.push_back(upFirst ? split.getSecond() : split.getFirst());
@@ -344,8 +401,7 @@ Value GemmKernel::epilogue(ArrayRef<Value> accumulators) {
         inputs.push_back(s);
     }
   }
-  bool quantises = !!op.getQuantizeAttr();
-  Type outElement = quantises ? Type(kb.getF32Type()) : partialElement(op);
+  Type outElement = resultElement();
   Type resultType = tile::FragType::get(blockM, blockN, outElement);
   return tile::MapOp::create(
              kb, loc, TypeRange{resultType}, inputs,
@@ -384,11 +440,15 @@ LogicalResult GemmKernel::build() {
   bool toTokens = op.getOut() == RowLayout::Token;
   int64_t topk = op.getRouting().getType().getTopk();
   Value out = plan.values.lookup(op->getResult(0)), flat;
-  if (toTokens) {
-    if (op.getChosenConfig().getString("reduce_by") != "rows")
+  StringRef reduceBy = op.getChosenConfig().getString("reduce_by");
+  adds = toTokens && reduceBy == "add_f32";
+  if (adds) {
+    flat = plan.workspace({ShapedType::kDynamic, cols}, plan.b.getF32Type(),
+                          plan.tokensOf(op.getRouting()), /*zero=*/true);
+  } else if (toTokens) {
+    if (reduceBy != "rows")
       return op.emitOpError("reduce_by = ")
-             << op.getChosenConfig().getString("reduce_by")
-             << " has no tile form yet, use rows";
+             << reduceBy << " has no tile form, use rows or add_f32";
     Value slots = arith::MulIOp::create(
         plan.b, loc, plan.tokensOf(op.getRouting()), plan.index(topk));
     flat =
@@ -407,6 +467,7 @@ LogicalResult GemmKernel::build() {
   aScale = use(op.getAScale());
   b = use(op.getB());
   bScale = use(op.getBScale());
+  aSums = use(op.getASums());
   bZero = use(op.getBZero());
   for (auto [from, to] : {std::pair<OperandRange, SmallVector<Value> *>{
                               op.getRowOperands(), &rowOps},
@@ -467,13 +528,20 @@ LogicalResult GemmKernel::build() {
       stored.clear();
       emitFreshQuant(builder, quant, ValueRange{result}, stored, scale);
     }
-    Value where = row0;
+    Value where = row0, column = n0;
     bool sorts = sortsSummedRows(op);
-    if ((toTokens || op.getOut() == RowLayout::FlatTopk) && !sorts)
+    if (adds)
+      where = tokenRows;
+    else if ((toTokens || op.getOut() == RowLayout::FlatTopk) && !sorts)
       where = flatRows;
     Value limit = isa<tile::RowsType>(where.getType()) ? Value() : rows;
-    tile::StoreOp::create(kb, loc, stored, outMemory, ValueRange{where, n0},
-                          limit);
+    QuantAttr closing = op.getQuantizeAttr();
+    if (closing && closing.getColsPerStored() > 1)
+      column = arith::DivUIOp::create(
+          kb, loc, n0, builder.index(closing.getColsPerStored()));
+    tile::StoreOp::create(
+        kb, loc, stored, outMemory, ValueRange{where, column}, limit, {}, {},
+        adds ? tile::StoreMode::AddF32 : tile::StoreMode::Plain);
     if (scale) {
       QuantAttr quant = op.getQuantizeAttr();
       bool whole = quant.getGranuleCols() == QuantAttr::kWhole;
@@ -490,6 +558,8 @@ LogicalResult GemmKernel::build() {
     }
   }
   plan.launch(builder);
+  if (adds)
+    return plan.emitCast(flat, out);
   if (toTokens)
     return plan.emitCombine(flat, Value(), Value(), Value(), routing,
                             sortsSummedRows(op) ? RowLayout::ExpertSorted

@@ -27,6 +27,11 @@ private:
   LogicalResult decideScales();
   void fitBlockN();
   void beginTile(const RoutingBuffers &routing);
+  /// First row of B that the tile reads.
+  Value firstRowOfB(OpBuilder &b);
+  /// Scales along the tile's rows of B, one per `granule` rows, and their boxes
+  /// (none: the rows that they are of follow each other).
+  std::pair<int64_t, SmallVector<int64_t>> scaleRowsOfB(int64_t granule);
   Value loadOperand(OpBuilder &b, bool isA, Value k);
   std::pair<Value, Value> loadFactors(OpBuilder &b, bool isA, Value k);
   bool isDecoded(bool isA);
@@ -34,9 +39,14 @@ private:
                bool fragment);
   Value dequantise(OpBuilder &b, bool isA, Value loaded, Value k);
   Value loadRowScale(OpBuilder &b, Value k, bool fragment = false);
+  Value loadRowSums(OpBuilder &b, Value k, bool fragment = false);
   Value loadColScale(OpBuilder &b, Value memory, QuantAttr quant, Value k,
                      bool fragment = false);
+  Value zerosOfB(OpBuilder &b, Value k, bool fragment = false);
+  LogicalResult decideRowSums();
   LogicalResult productOf(SmallVectorImpl<Value> &accumulators);
+  Value subtractRowSums(Value product);
+  Type resultElement();
   Value epilogue(ArrayRef<Value> accumulators);
 
   PlanBuilder &plan;
@@ -55,10 +65,14 @@ private:
   SmallVector<int64_t> boxes;
   int64_t splitBlock = 0;
   ScalePlace aPlace = ScalePlace::None, bPlace = ScalePlace::None;
+  /// Zero points of B are subtracted by the sums of A's rows.
+  bool rowSums = false;
+  /// Rows are added to their token's in memory.
+  bool adds = false;
   /// What the matrix product multiplies.
   Type aMatrix, bMatrix;
 
-  Value a, b, aScale, bScale, bZero;
+  Value a, b, aScale, aSums, bScale, bZero;
   SmallVector<Value> rowOps, colOps, expertOps, eltOps;
   // Values of the tile at hand.
   Value expert, row0, rows, n0, flatRows, tokenRows, aRows;

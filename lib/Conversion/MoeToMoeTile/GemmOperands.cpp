@@ -18,6 +18,35 @@ using namespace mlir::moe;
 // Operands
 //===----------------------------------------------------------------------===//
 
+Value GemmKernel::firstRowOfB(OpBuilder &builder) {
+  GateUpAttr gateUp = op.getGateUpAttr();
+  if (!gateUp || gateUp.getKind() == GateUpKind::Halves)
+    return n0;
+  auto c = [&](int64_t v) -> Value {
+    return arith::ConstantIndexOp::create(builder, loc, v);
+  };
+  // Gate and up rows stand together, twice as far.
+  if (boxes.empty())
+    return arith::MulIOp::create(builder, loc, n0, c(2));
+  // Inside of one long run: its pair starts at twice its first column.
+  Value run = arith::DivUIOp::create(builder, loc, n0, c(gateUp.getBlock()));
+  return arith::AddIOp::create(
+      builder, loc, n0,
+      arith::MulIOp::create(builder, loc, run, c(gateUp.getBlock())));
+}
+
+std::pair<int64_t, SmallVector<int64_t>>
+GemmKernel::scaleRowsOfB(int64_t granule) {
+  if (granule == QuantAttr::kWhole)
+    return {1, {}};
+  if (boxes.empty())
+    return {std::max<int64_t>(1, tileRowsOfB / granule), {}};
+  // Gate and up rows of one scale block.
+  if (granule % (2 * boxes[1]) == 0)
+    return {1, {}};
+  return {2 * std::max<int64_t>(1, blockN / granule), {0, boxes[1] / granule}};
+}
+
 Value GemmKernel::loadOperand(OpBuilder &builder, bool isA, Value kAt) {
   QuantAttr quant = isA ? op.getAQuantAttr() : op.getBQuantAttr();
   Value memory = isA ? a : b;
@@ -33,26 +62,9 @@ Value GemmKernel::loadOperand(OpBuilder &builder, bool isA, Value kAt) {
   if (isA)
     return tile::LoadOp::create(builder, loc, type, memory,
                                 ValueRange{aRows, at});
-  // Interleaved gate and up rows stand together, twice as far.
-  Value n = n0;
-  GateUpAttr gateUp = op.getGateUpAttr();
-  if (gateUp && gateUp.getKind() != GateUpKind::Halves) {
-    auto c = [&](int64_t v) -> Value {
-      return arith::ConstantIndexOp::create(builder, loc, v);
-    };
-    if (boxes.empty()) {
-      n = arith::MulIOp::create(builder, loc, n0, c(2));
-    } else {
-      // Inside of one long run: its pair starts at twice its first column.
-      Value run =
-          arith::DivUIOp::create(builder, loc, n0, c(gateUp.getBlock()));
-      n = arith::AddIOp::create(
-          builder, loc, n0,
-          arith::MulIOp::create(builder, loc, run, c(gateUp.getBlock())));
-    }
-  }
   return tile::LoadOp::create(builder, loc, type, memory,
-                              ValueRange{expert, n, at}, {}, {}, boxes);
+                              ValueRange{expert, firstRowOfB(builder), at}, {},
+                              {}, boxes);
 }
 
 static Type tileType(bool fragment, int64_t rows, int64_t cols, Type element) {
@@ -85,6 +97,29 @@ Value GemmKernel::loadRowScale(OpBuilder &builder, Value kAt, bool fragment) {
       aScale, indices, dims, granule);
 }
 
+/// Sums of the rows of A over the K granule of B at one k: one column.
+Value GemmKernel::loadRowSums(OpBuilder &builder, Value kAt, bool fragment) {
+  QuantAttr quant = op.getBQuantAttr();
+  int64_t granule = quant.getScaleCols(k) == 1 ? k : quant.getGranuleCols();
+  return tile::LoadOp::create(
+      builder, loc,
+      tileType(fragment, blockM, 1, Float32Type::get(op.getContext())), aSums,
+      ValueRange{kAt, aRows}, {1, -1}, {granule, 1});
+}
+
+/// Zero points of the tile's rows of B at one k: one row.
+Value GemmKernel::zerosOfB(OpBuilder &builder, Value kAt, bool fragment) {
+  QuantAttr quant = op.getBQuantAttr();
+  if (bZero)
+    return loadColScale(builder, bZero, quant, kAt, fragment);
+  Type f32 = Float32Type::get(op.getContext());
+  Value value = arith::ConstantOp::create(
+      builder, loc,
+      builder.getF32FloatAttr(static_cast<float>(quant.getZeroValue())));
+  return tile::FragSplatOp::create(builder, loc, tile::FragType::get(1, 1, f32),
+                                   value);
+}
+
 /// Scales (or zero points) of the tile's rows of B at one k: one row.
 Value GemmKernel::loadColScale(OpBuilder &builder, Value memory,
                                QuantAttr quant, Value kAt, bool fragment) {
@@ -94,25 +129,8 @@ Value GemmKernel::loadColScale(OpBuilder &builder, Value memory,
   bool oneCol = quant.getGranuleCols() == QuantAttr::kWhole;
   bool groupMajor = quant.getLayout() == ScaleLayout::GroupMajor;
   int64_t rowDim = groupMajor ? 2 : 1;
-  GateUpAttr gateUp = op.getGateUpAttr();
-  Value n = n0;
-  SmallVector<int64_t> scaleBoxes;
-  int64_t extent = 1;
-  if (oneRow) {
-    n = zero;
-  } else {
-    if (gateUp && gateUp.getKind() != GateUpKind::Halves)
-      n = arith::MulIOp::create(
-          builder, loc, n0, arith::ConstantIndexOp::create(builder, loc, 2));
-    int64_t perBox = std::max<int64_t>(1, blockN / gr);
-    extent = perBox;
-    if (!boxes.empty()) {
-      scaleBoxes = {0, boxes[1] / gr};
-      extent = 2 * perBox;
-    } else if (gateUp) {
-      extent = std::max<int64_t>(1, 2 * blockN / gr);
-    }
-  }
+  Value n = oneRow ? zero : firstRowOfB(builder);
+  auto [extent, scaleBoxes] = scaleRowsOfB(gr);
   SmallVector<Value> indices{expert, n, oneCol ? zero : kAt};
   SmallVector<int64_t> granule{1, oneRow ? 1 : gr,
                                oneCol ? 1 : quant.getGranuleCols()};
@@ -156,11 +174,7 @@ std::pair<Value, Value> GemmKernel::loadFactors(OpBuilder &builder, bool isA,
       indices.push_back(expert);
       granule.push_back(1);
     }
-    Value n = isA ? aRows : n0;
-    if (!isA && op.getGateUpAttr() &&
-        op.getGateUpAttr().getKind() != GateUpKind::Halves)
-      n = arith::MulIOp::create(
-          builder, loc, n0, arith::ConstantIndexOp::create(builder, loc, 2));
+    Value n = isA ? aRows : firstRowOfB(builder);
     indices.push_back(gr == QuantAttr::kWhole ? zero : n);
     granule.push_back(gr == QuantAttr::kWhole ? 1 : gr);
     indices.push_back(gc ? kAt : zero);
@@ -174,9 +188,8 @@ std::pair<Value, Value> GemmKernel::loadFactors(OpBuilder &builder, bool isA,
     }
     SmallVector<int64_t> scaleBoxes;
     int64_t scaleRows = gr == QuantAttr::kWhole ? 1 : tileRows / gr;
-    if (!isA && gr != QuantAttr::kWhole)
-      for (int64_t box : boxes)
-        scaleBoxes.push_back(box / gr);
+    if (!isA)
+      std::tie(scaleRows, scaleBoxes) = scaleRowsOfB(gr);
     return tile::LoadOp::create(builder, loc,
                                 tile::BufType::get(scaleRows, groups, element),
                                 memory, indices, dims, granule, scaleBoxes);
@@ -184,7 +197,8 @@ std::pair<Value, Value> GemmKernel::loadFactors(OpBuilder &builder, bool isA,
   Value scale, zero;
   if ((isA ? aPlace : bPlace) == ScalePlace::Operand)
     scale = factor(isA ? aScale : bScale);
-  if (quant.getZero() == ZeroPoint::Operand)
+  // Zero points that the sums of A correct are no part of the decoding.
+  if (quant.getZero() == ZeroPoint::Operand && (isA || !rowSums))
     zero = factor(bZero);
   return {scale, zero};
 }
@@ -194,22 +208,18 @@ Value GemmKernel::decode(OpBuilder &builder, bool isA, Value loaded,
                          Value scale, Value zero, bool fragment) {
   QuantAttr quant = isA ? op.getAQuantAttr() : op.getBQuantAttr();
   Type matrix = isA ? aMatrix : bMatrix;
-  tile::DequantFormat format = tile::DequantFormat::Plain;
-  if (quant.getPacking() == Packing::LowEven)
-    format = tile::DequantFormat::LowEven;
-  else if (quant.getPacking() == Packing::Exllama)
-    format = tile::DequantFormat::Exllama;
-  else if (quant.getPacking() == Packing::Mx)
-    format = tile::DequantFormat::Mx;
+  tile::DequantFormat format = dequantFormat(quant);
   int64_t tileRows = isA ? blockM : tileRowsOfB;
   std::optional<int64_t> zeroValue;
-  if (quant.getZero() == ZeroPoint::Constant)
+  // Codes with a zero point are unsigned, also where it is subtracted later.
+  if (!isA && rowSums)
+    zeroValue = 0;
+  else if (quant.getZero() == ZeroPoint::Constant)
     zeroValue = quant.getZeroValue();
   SmallVector<int64_t> granule;
   if (scale || zero)
-    granule = {std::min(tileRows, quant.getGranuleRows() == QuantAttr::kWhole
-                                      ? tileRows
-                                      : quant.getGranuleRows()),
+    granule = {isA ? (quant.getGranuleRows() == 1 ? 1 : tileRows)
+                   : tileRows / scaleRowsOfB(quant.getGranuleRows()).first,
                std::min(step, quant.getGranuleCols() == QuantAttr::kWhole
                                   ? step
                                   : quant.getGranuleCols())};

@@ -384,6 +384,14 @@ LogicalResult PlanBuilder::convert(Operation &op) {
       return failure();
   if (auto quantize = dyn_cast<QuantizeOp>(op))
     return convertQuantize(quantize);
+  if (auto activate = dyn_cast<ActivateOp>(op))
+    return convertActivate(activate);
+  if (auto dequantize = dyn_cast<DequantizeOp>(op))
+    return convertDequantize(dequantize);
+  if (auto repack = dyn_cast<RepackOp>(op))
+    return convertRepack(repack);
+  if (auto sum = dyn_cast<GroupSumOp>(op))
+    return convertGroupSum(sum);
   if (auto combine = dyn_cast<CombineOp>(op))
     return convertCombine(combine);
   if (auto dispatch = dyn_cast<DispatchOp>(op))

@@ -79,6 +79,10 @@ private:
 
   LogicalResult convert(Operation &op);
   LogicalResult convertQuantize(QuantizeOp op);
+  LogicalResult convertActivate(ActivateOp op);
+  LogicalResult convertDequantize(DequantizeOp op);
+  LogicalResult convertRepack(RepackOp op);
+  LogicalResult convertGroupSum(GroupSumOp op);
   LogicalResult convertCombine(CombineOp op);
   LogicalResult convertDispatch(DispatchOp op);
   LogicalResult convertDenseWeights(DenseWeightsOp op);
@@ -91,6 +95,9 @@ private:
   LogicalResult emitCombine(Value d, Value weights, Value add, Value addGate,
                             const RoutingBuffers &routing, RowLayout layout,
                             int64_t topk, Value out);
+
+  /// Rows of f32 in `from`, rounded to the type of `out`.
+  LogicalResult emitCast(Value from, Value out);
 
   /// The plan's buffer for a tensor value of the function; a fresh workspace
   /// for a tensor.empty has elements of `element`, if given.
@@ -145,9 +152,12 @@ Value cloneScalarBody(OpBuilder &b, Region &region, ValueRange arguments);
 Value extendToF32(OpBuilder &b, Location loc, Value v);
 Value truncateFromF32(OpBuilder &b, Location loc, Value v, Type type);
 
-/// The fresh scale and quantised values of f32 fragments that stand side by
-/// side and are one scale group wide together; see moe.quantize for the
-/// formula.
+/// How the codes of a quantised tensor lie in its stored elements.
+tile::DequantFormat dequantFormat(QuantAttr quant);
+
+/// The fresh scale and quantised values (stored elements) of f32 fragments that
+/// stand side by side and are one scale group wide together; see moe.quantize
+/// for the formula.
 void emitFreshQuant(KernelBuilder &k, QuantAttr quant, ValueRange fragments,
                     SmallVectorImpl<Value> &quantised, Value &scale);
 
@@ -166,7 +176,7 @@ Type partialElement(GroupedGemmOp op);
 /// expert, whatever its layout says: its configuration stores by descriptor.
 bool sortsSummedRows(GroupedGemmOp op);
 
-/// Why a fresh quantisation has no tile form yet, or success.
+/// Diagnoses a fresh quantisation that has no meaning.
 LogicalResult checkFreshQuant(Operation *op, QuantAttr quant);
 
 } // namespace mlir::moe

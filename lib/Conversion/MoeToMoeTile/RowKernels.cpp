@@ -38,143 +38,6 @@ Value moe::mapToF32(KernelBuilder &k, Value fragment) {
 }
 
 //===----------------------------------------------------------------------===//
-// Quantisation
-//===----------------------------------------------------------------------===//
-
-LogicalResult moe::checkFreshQuant(Operation *op, QuantAttr quant) {
-  if (quant.getPacking() != Packing::Plain)
-    return op->emitOpError("fresh quantisation to ")
-           << quant.getElem() << " with packing "
-           << stringifyPacking(quant.getPacking()) << " has no tile form yet";
-  if (!isa<Float32Type, BFloat16Type, Float16Type, Float8E8M0FNUType>(
-          quant.getScale()))
-    return op->emitOpError("fresh quantisation with scales of ")
-           << quant.getScale() << " has no tile form yet";
-  return success();
-}
-
-void moe::emitFreshQuant(KernelBuilder &k, QuantAttr quant,
-                         ValueRange fragments,
-                         SmallVectorImpl<Value> &quantised, Value &scale) {
-  int64_t rows = 0, cols = 0;
-  for (Value f : fragments) {
-    rows = cast<tile::FragType>(f.getType()).getRows();
-    cols += cast<tile::FragType>(f.getType()).getCols();
-  }
-  // The last group of a row may be short.
-  int64_t group = quant.getGranuleCols() == QuantAttr::kWhole
-                      ? cols
-                      : std::min(cols, quant.getGranuleCols());
-  double top = getMaxFinite(quant.getElem());
-  Type f32 = k.b.getF32Type();
-  Type amaxType = tile::FragType::get(rows, cols / group, f32);
-  Value amax = tile::RowReduceOp::create(
-      k.b, k.loc, amaxType, tile::ReduceKind::AbsMax, fragments, group);
-  auto scaleType = tile::FragType::get(rows, cols / group, quant.getScale());
-  scale =
-      tile::MapOp::create(
-          k.b, k.loc, TypeRange{scaleType}, ValueRange{amax},
-          [&](OpBuilder &b, Location loc, ValueRange v) {
-            auto c = [&](double x) -> Value {
-              return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(x));
-            };
-            Value s = arith::MaximumFOp::create(b, loc, v[0],
-                                                c(std::ldexp(1.0, -100)));
-            s = arith::DivFOp::create(b, loc, s, c(top));
-            if (isa<Float8E8M0FNUType>(quant.getScale())) {
-              // Up to a power of two; s is a positive normal number, so its
-              // bits are exponent and fraction, and a carry is the next power.
-              auto bits = [&](int64_t x) -> Value {
-                return arith::ConstantOp::create(b, loc,
-                                                 b.getI32IntegerAttr(x));
-              };
-              Value word = arith::BitcastOp::create(b, loc, b.getI32Type(), s);
-              word = arith::AddIOp::create(b, loc, word, bits(0x7fffff));
-              word = arith::AndIOp::create(b, loc, word, bits(0x7f800000));
-              s = arith::BitcastOp::create(b, loc, b.getF32Type(), word);
-            }
-            return SmallVector<Value>{
-                truncateFromF32(b, loc, s, quant.getScale())};
-          })
-          .getResult(0);
-  // The fragments are one scale group wide (callers see to that), so the scale
-  // repeats along the columns by itself.
-  for (Value f : fragments) {
-    auto type = cast<tile::FragType>(f.getType());
-    Type outType = tile::FragType::get(rows, type.getCols(), quant.getElem());
-    SmallVector<Value> inputs{f, scale};
-    quantised.push_back(
-        tile::MapOp::create(
-            k.b, k.loc, TypeRange{outType}, inputs,
-            [&](OpBuilder &b, Location loc, ValueRange v) {
-              auto c = [&](double x) -> Value {
-                return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(x));
-              };
-              Value q = arith::DivFOp::create(b, loc, v[0],
-                                              extendToF32(b, loc, v[1]));
-              q = arith::MinimumFOp::create(b, loc, q, c(top));
-              q = arith::MaximumFOp::create(b, loc, q, c(-top));
-              if (quant.getElem().isInteger()) {
-                q = math::RoundEvenOp::create(b, loc, q);
-                return SmallVector<Value>{
-                    arith::FPToSIOp::create(b, loc, quant.getElem(), q)};
-              }
-              return SmallVector<Value>{
-                  truncateFromF32(b, loc, q, quant.getElem())};
-            })
-            .getResult(0));
-  }
-}
-
-LogicalResult PlanBuilder::convertQuantize(QuantizeOp op) {
-  QuantAttr quant = op.getQuant();
-  if (failed(checkFreshQuant(op, quant)))
-    return failure();
-  KernelBuilder kernel = startKernel("quantize");
-  Value x = kernel.use(buffer(op.getX()));
-  Value q = kernel.use(values.lookup(op->getResult(0)));
-  Value s = kernel.use(values.lookup(op->getResult(1)));
-  auto type = cast<MemRefType>(x.getType());
-  int64_t cols = type.getDimSize(1);
-  int64_t group = quant.getGranuleCols() == QuantAttr::kWhole
-                      ? cols
-                      : quant.getGranuleCols();
-  bool groupMajor = quant.getLayout() == ScaleLayout::GroupMajor;
-  parallelRows(
-      kernel, memref::DimOp::create(kernel.b, loc, x, 0), [&](Value row) {
-        OpBuilder &kb = kernel.b;
-        // One scale group at a time: a row of any length is read from cache.
-        auto quantiseGroup = [&](Value g, int64_t width) {
-          Value c = arith::MulIOp::create(kb, loc, g, kernel.index(group));
-          Value loaded = tile::LoadOp::create(
-              kb, loc, tile::FragType::get(1, width, type.getElementType()), x,
-              ValueRange{row, c});
-          SmallVector<Value> quantised;
-          Value scale;
-          emitFreshQuant(kernel, quant, mapToF32(kernel, loaded), quantised,
-                         scale);
-          tile::StoreOp::create(kb, loc, quantised, q, ValueRange{row, c});
-          tile::StoreOp::create(kb, loc, scale, s,
-                                groupMajor ? ValueRange{g, row}
-                                           : ValueRange{row, g},
-                                Value(), {-1, -1});
-        };
-        int64_t full = cols / group;
-        if (full) {
-          auto loopOp = scf::ForOp::create(kb, loc, kernel.index(0),
-                                           kernel.index(full), kernel.index(1));
-          OpBuilder::InsertionGuard guard(kb);
-          kb.setInsertionPointToStart(loopOp.getBody());
-          quantiseGroup(loopOp.getInductionVar(), group);
-        }
-        if (int64_t rest = cols % group)
-          quantiseGroup(kernel.index(full), rest);
-      });
-  launch(kernel);
-  return success();
-}
-
-//===----------------------------------------------------------------------===//
 // Sums and copies of rows
 //===----------------------------------------------------------------------===//
 
@@ -303,6 +166,33 @@ LogicalResult PlanBuilder::convertDispatch(DispatchOp op) {
             tile::FragType::get(1, type.getDimSize(1), type.getElementType()),
             x, ValueRange{token, zero});
         tile::StoreOp::create(kb, loc, v, out, ValueRange{row, zero});
+      });
+  launch(kernel);
+  return success();
+}
+
+LogicalResult PlanBuilder::emitCast(Value from, Value out) {
+  KernelBuilder kernel = startKernel("cast");
+  from = kernel.use(from);
+  out = kernel.use(out);
+  auto type = cast<MemRefType>(out.getType());
+  int64_t cols = type.getDimSize(1);
+  parallelRows(
+      kernel, memref::DimOp::create(kernel.b, loc, out, 0), [&](Value row) {
+        OpBuilder &kb = kernel.b;
+        Value zero = kernel.index(0);
+        Value loaded = tile::LoadOp::create(
+            kb, loc, tile::FragType::get(1, cols, kb.getF32Type()), from,
+            ValueRange{row, zero});
+        Type rounded = tile::FragType::get(1, cols, type.getElementType());
+        Value made =
+            tile::MapOp::create(kb, loc, TypeRange{rounded}, ValueRange{loaded},
+                                [&](OpBuilder &b, Location loc, ValueRange v) {
+                                  return SmallVector<Value>{truncateFromF32(
+                                      b, loc, v[0], type.getElementType())};
+                                })
+                .getResult(0);
+        tile::StoreOp::create(kb, loc, made, out, ValueRange{row, zero});
       });
   launch(kernel);
   return success();

@@ -217,6 +217,24 @@ static HostScalar unpack(DequantFormat format, Tile &tile, int64_t r,
   return HostScalar::ofUndefined();
 }
 
+/// An integer code as a number: unsigned with a zero point, else two's
+/// complement.
+static double codeOf(DequantFormat format, int64_t code, bool isUnsigned) {
+  if (format == DequantFormat::Plain)
+    return static_cast<double>(
+        isUnsigned ? static_cast<int64_t>(static_cast<uint8_t>(code)) : code);
+  return static_cast<double>(isUnsigned ? code : (code ^ 8) - 8);
+}
+
+/// A zero point as a number: those of a byte are unsigned.
+static double zeroOf(const ScalarType &type, HostScalar value) {
+  if (type.isFloat)
+    return value.f;
+  return static_cast<double>(
+      type.width == 8 ? static_cast<int64_t>(static_cast<uint8_t>(value.i))
+                      : value.i);
+}
+
 /// A scalar of any type as a number.
 static double numberOf(const ScalarType &type, HostScalar value) {
   return type.isFloat ? value.f : static_cast<double>(value.i);
@@ -268,9 +286,11 @@ LogicalResult Runner::runDequant(DequantOp op) {
       HostScalar s = factor(scale), z = factor(zero);
       if (stored.undefined || s.undefined || z.undefined)
         continue;
-      double value = floatSource ? stored.f : static_cast<double>(stored.i);
+      double value = floatSource
+                         ? stored.f
+                         : codeOf(format, stored.i, zero || op.getZeroValue());
       if (zero)
-        value = roundTo(f32, value - numberOf(zero->element, z), wide);
+        value = roundTo(f32, value - zeroOf(zero->element, z), wide);
       if (op.getZeroValue())
         value = roundTo(f32,
                         value - static_cast<double>(
@@ -329,7 +349,7 @@ LogicalResult Runner::runPromote(PromoteOp op) {
       if (factors[2]) {
         double shift = roundTo(type,
                                numberOf(factors[2]->element, factor(2)) *
-                                   numberOf(factors[3]->element, factor(3)),
+                                   zeroOf(factors[3]->element, factor(3)),
                                wide);
         x = roundTo(type, x - shift, wide);
       }

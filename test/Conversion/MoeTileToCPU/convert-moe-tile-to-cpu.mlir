@@ -82,3 +82,28 @@ moe_tile.kernel @rows(%x: memref<?x64xf32>, %y: memref<?x64xbf16>) {
   }
   moe_tile.return
 }
+
+// An adding store: one atomic per element.
+// CHECK-LABEL: func.func @adds
+// CHECK:         memref.atomic_rmw addf {{.*}} : (f32, memref<?xf32>) -> f32
+moe_tile.kernel @adds(%x: memref<4x64xf32>, %y: memref<?x64xf32>) {
+  %c0 = arith.constant 0 : index
+  %f = moe_tile.load %x[%c0, %c0] : memref<4x64xf32> -> !moe_tile.frag<4x64xf32>
+  moe_tile.store %f to %y[%c0, %c0] mode(add_f32) : !moe_tile.frag<4x64xf32> to memref<?x64xf32>
+  moe_tile.return
+}
+
+// Codes outside of a product: unsigned with a zero point.
+// CHECK-LABEL: func.func @codes
+// CHECK:         arith.andi {{.*}} : vector<{{[0-9]+}}xi8>
+// CHECK:         vector.interleave
+// CHECK:         arith.subf
+// CHECK:         arith.mulf
+moe_tile.kernel @codes(%q: memref<4x32xi8>, %s: memref<4x2xf32>, %y: memref<4x64xf32>) {
+  %c0 = arith.constant 0 : index
+  %f = moe_tile.load %q[%c0, %c0] : memref<4x32xi8> -> !moe_tile.frag<4x32xi8>
+  %g = moe_tile.load %s[%c0, %c0] granule [1, 32] : memref<4x2xf32> -> !moe_tile.frag<4x2xf32>
+  %d = moe_tile.dequant %f scale(%g : !moe_tile.frag<4x2xf32>) granule [1, 32] zero_value 8 format(low_even) : !moe_tile.frag<4x32xi8> -> !moe_tile.frag<4x64xf32>
+  moe_tile.store %d to %y[%c0, %c0] : !moe_tile.frag<4x64xf32> to memref<4x64xf32>
+  moe_tile.return
+}

@@ -28,11 +28,10 @@ moe_tile.kernel @explicit(%x: memref<?x64xf32>) attributes {form = #moe_tile.for
 
 // -----
 
-moe_tile.kernel @adds(%x: memref<?x64xf32>) {
+moe_tile.kernel @buffer(%x: memref<?x64xi8>) {
   %c0 = arith.constant 0 : index
-  %f = moe_tile.load %x[%c0, %c0] : memref<?x64xf32> -> !moe_tile.frag<4x64xf32>
-  // expected-error @+1 {{the CPU lowering has no adding store}}
-  moe_tile.store %f to %x[%c0, %c0] mode(add) : !moe_tile.frag<4x64xf32> to memref<?x64xf32>
+  // expected-error @+1 {{the CPU lowering takes buffers inside of a k_loop only}}
+  %f = moe_tile.load %x[%c0, %c0] : memref<?x64xi8> -> !moe_tile.buf<4x64xi8>
   moe_tile.return
 }
 

@@ -91,9 +91,10 @@ func.func @lost(%d: tensor<?x64xf32>, %ids: tensor<?x2xi32>) -> tensor<?x64xf32>
 
 // -----
 
-func.func @no_form(%x: tensor<?x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
+func.func @no_form(%x: tensor<4x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
   // expected-error @+1 {{has no tile form}}
-  %y = moe.activate %x : tensor<?x64xf32> outs(%o : tensor<?x64xf32>) {
+  %c = tensor.cast %x : tensor<4x64xf32> to tensor<?x64xf32>
+  %y = moe.activate %c : tensor<?x64xf32> outs(%o : tensor<?x64xf32>) {
     ^bb0(%v: f32):
       moe.yield %v : f32
   } -> tensor<?x64xf32>
@@ -102,11 +103,80 @@ func.func @no_form(%x: tensor<?x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf3
 
 // -----
 
-#q = #moe.quant<f4E2M1FN, granule = [1, 32], scale = f8E8M0FNU, packing = mx>
-func.func @mx(%x: tensor<?x64xf32>, %o: tensor<?x32xi8>, %s: tensor<?x2xf8E8M0FNU>) -> tensor<?x32xi8> {
-  // expected-error @+1 {{fresh quantisation to 'f4E2M1FN' with packing mx has no tile form yet}}
-  %y:2 = moe.quantize %x : tensor<?x64xf32> quant #q outs(%o, %s : tensor<?x32xi8>, tensor<?x2xf8E8M0FNU>) -> tensor<?x32xi8>, tensor<?x2xf8E8M0FNU>
+func.func @columns(%x: tensor<4x?xf32>, %o: tensor<4x?xf32>) -> tensor<4x?xf32> {
+  // expected-error @+1 {{has a tile form for static columns only}}
+  %y = moe.activate %x : tensor<4x?xf32> outs(%o : tensor<4x?xf32>) {
+    ^bb0(%v: f32):
+      moe.yield %v : f32
+  } -> tensor<4x?xf32>
+  return %y : tensor<4x?xf32>
+}
+
+// -----
+
+#q = #moe.quant<i4, granule = [1, 64], scale = f32, packing = low_even>
+func.func @to_i4(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x64x64xf32>,
+                 %o: tensor<?x32xi8>, %s: tensor<?x1xf32>) -> tensor<?x32xi8> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  // expected-error @+1 {{cannot quantise to 'i4'}}
+  %y:2 = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<8x64x64xf32>)
+         routing(%r : !moe.routing<experts = 8, topk = 2>) rows = gather a_layout = token out = flat_topk quantize #q
+         config [#moe.config<block = [16, 64, 0]>]
+         outs(%o, %s : tensor<?x32xi8>, tensor<?x1xf32>) {
+    ^bb0(%c: f32):
+      moe.yield %c : f32
+  } -> tensor<?x32xi8>, tensor<?x1xf32>
   return %y#0 : tensor<?x32xi8>
+}
+
+// -----
+
+#q = #moe.quant<i8, granule = [1, 64], scale = f32, zero = 3>
+func.func @asymmetric(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x64x64xf32>,
+                      %o: tensor<?x64xi8>, %s: tensor<?x1xf32>) -> tensor<?x64xi8> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  // expected-error @+1 {{fresh quantisation is symmetric with granules of one row, got #moe.quant<i8, granule = [1, 64], scale = f32, zero = 3>}}
+  %y:2 = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<8x64x64xf32>)
+         routing(%r : !moe.routing<experts = 8, topk = 2>) rows = gather a_layout = token out = flat_topk quantize #q
+         config [#moe.config<block = [16, 64, 0]>]
+         outs(%o, %s : tensor<?x64xi8>, tensor<?x1xf32>) {
+    ^bb0(%c: f32):
+      moe.yield %c : f32
+  } -> tensor<?x64xi8>, tensor<?x1xf32>
+  return %y#0 : tensor<?x64xi8>
+}
+
+// -----
+
+// The sum of 256 columns goes with one zero point, not with two steps of 128.
+#w4 = #moe.quant<i4, granule = [1, 256], scale = bf16, zero = 8, packing = low_even>
+func.func @row_sum(%x: tensor<?x256xbf16>, %p: tensor<1x?xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x64x128xi8>,
+                   %s: tensor<8x64x1xbf16>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  // expected-error @+1 {{zero = row_sum needs the scale of b promoted by steps of its 256 columns or in the epilogue, got promote and a step of 128}}
+  %y = moe.grouped_gemm a(%x : tensor<?x256xbf16> sums %p : tensor<1x?xf32>)
+         b(%w : tensor<8x64x128xi8> scale %s : tensor<8x64x1xbf16> quant #w4)
+         routing(%r : !moe.routing<experts = 8, topk = 2>) rows = gather a_layout = token out = flat_topk
+         scales <a = none, b = promote 256, zero = row_sum>
+         config [#moe.config<block = [16, 64, 128]>] outs(%o : tensor<?x64xf32>) {
+    ^bb0(%c: f32):
+      moe.yield %c : f32
+  } -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+func.func @panel(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x64x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
+  // expected-error @+1 {{reduce_by = panel has no tile form, use rows or add_f32}}
+  %y = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<8x64x64xf32>)
+         routing(%r : !moe.routing<experts = 8, topk = 2>) rows = gather a_layout = token out = token
+         config [#moe.config<block = [16, 64, 0], reduce_by = "panel">] outs(%o : tensor<?x64xf32>) {
+    ^bb0(%c: f32):
+      moe.yield %c : f32
+  } -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
 }
 
 // -----

@@ -28,12 +28,17 @@ class _Text:
         text = f"{name}({self.argument(name, kind)} : {kind}"
         if fmt.quant:
             per_row, per_col = fmt.granule
-            kind = _tensor(layer.experts, math.ceil(rows / (per_row or rows)),
-                           math.ceil(cols / (per_col or cols)), fmt.scale)
+            extents = [math.ceil(rows / (per_row or rows)), math.ceil(cols / (per_col or cols))]
+            if fmt.group_major:
+                extents.reverse()
+            kind = _tensor(layer.experts, *extents, fmt.scale)
             text += f" scale {self.argument(name + '_scale', kind)} : {kind}"
             if fmt.zero:
                 kind = kind.replace(fmt.scale, "i8")
                 text += f" zero {self.argument(name + '_zero', kind)} : {kind}"
+            if fmt.factor:
+                kind = _tensor(layer.experts, "f32")
+                text += f" global {self.argument(name + '_global', kind)} : {kind}"
             text += " quant #w"
         self.clauses.append(text + ")")
 

@@ -12,6 +12,7 @@ import os
 import numpy as np
 
 import batch
+import dtypes
 import layers
 import shapes
 
@@ -31,8 +32,12 @@ def write_ids(folder, layer):
     return ",".join(paths)
 
 
+GROUPS = {**shapes.GROUPS, "dtypes": lambda: dtypes.layers(dtypes.pairs()),
+          "all_dtypes": lambda: dtypes.layers(dtypes.products())}
+
+
 def generate(folder, group):
-    for layer in shapes.GROUPS[group]():
+    for layer in GROUPS[group]():
         path = batch.write(folder, layer.name, layers.layer_mlir(layer))
         yield f"{path} --topk-ids {write_ids(folder, layer)} --check"
 

@@ -22,6 +22,8 @@ class Format:
     scale: str = ""
     zero: bool = False  # zero points are an operand
     step: int = 1  # H and I must be multiples of it
+    group_major: bool = False  # scales [groups][rows]
+    factor: bool = False  # one more scale per expert
 
 
 PLAIN = (Format("f32", "f32"), Format("bf16", "bf16"), Format("f16", "f16"))

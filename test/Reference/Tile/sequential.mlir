@@ -93,10 +93,10 @@ moe_tile.kernel @exllama(%W: memref<1x1xi32> {moe_tile.test = {values = dense<19
                          %E: memref<1x8xf32> {moe_tile.test = {init = "undefined"}}) {
   %c0 = arith.constant 0 : index
   %q = moe_tile.load %W[%c0, %c0] : memref<1x1xi32> -> !moe_tile.frag<1x1xi32>
-  %d = moe_tile.dequant %q format(exllama) : !moe_tile.frag<1x1xi32> -> !moe_tile.frag<1x8xf32>
+  %d = moe_tile.dequant %q zero_value 0 format(exllama) : !moe_tile.frag<1x1xi32> -> !moe_tile.frag<1x8xf32>
   moe_tile.store %d to %D[%c0, %c0] : !moe_tile.frag<1x8xf32> to memref<1x8xf32>
   %r = moe_tile.load %V[%c0, %c0] : memref<1x4xi8> -> !moe_tile.frag<1x4xi8>
-  %e = moe_tile.dequant %r format(exllama) : !moe_tile.frag<1x4xi8> -> !moe_tile.frag<1x8xf32>
+  %e = moe_tile.dequant %r zero_value 0 format(exllama) : !moe_tile.frag<1x4xi8> -> !moe_tile.frag<1x8xf32>
   moe_tile.store %e to %E[%c0, %c0] : !moe_tile.frag<1x8xf32> to memref<1x8xf32>
   moe_tile.return
 }
