@@ -23,7 +23,7 @@ def main(arguments):
     programs = {"check": check, "bench": bench, "kernels": kernels}
     for name, module in programs.items():
         command = commands.add_parser(name, description=module.__doc__, help=module.__doc__)
-        command.add_argument("--artifacts", nargs="*", 
+        command.add_argument("--artifacts", nargs="*",
                              default=[os.path.join(HOME, FOLDERS.get(name, "artifacts"))],
                              help="folders with a manifest.json, or folders of such folders")
         command.add_argument("--out", default="gpu-kit-results", help="folder for what is written")
