@@ -73,14 +73,13 @@ def pairs():
 
 
 def products():
-    """Every weight with every granule, zero point, activation and kind; what
+    """Every weight with every granule, zero point and quantised activation; what
     else there is alternates."""
-    scales, layouts, hidden, factors = (
-        itertools.cycle(values) for values in (SCALES, LAYOUTS, HIDDEN, FACTORS))
-    for weight, granule, zero, act, kind in itertools.product(
-            WEIGHTS, GRANULES, ZEROS, ACTIVATIONS, KINDS):
-        choice = (weight, granule, next(scales), zero, next(layouts), act, next(hidden), kind,
-                  next(factors))
+    scales, layouts, hidden, kinds, factors = (
+        itertools.cycle(values) for values in (SCALES, LAYOUTS, HIDDEN, KINDS, FACTORS))
+    for weight, granule, zero, act in itertools.product(WEIGHTS, GRANULES, ZEROS, ACTIVATIONS):
+        choice = (weight, granule, next(scales), zero, next(layouts), act, next(hidden),
+                  next(kinds), next(factors))
         if legal(choice):
             yield choice
 
