@@ -1,4 +1,4 @@
-//===- HopperRule.cpp - Tile sizes of 16-bit GEMMs on sm_90a --------------===//
+//===- HopperRule.cpp - Tile sizes of 16 and 8-bit GEMMs on sm_90a --------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -8,7 +8,8 @@
 //
 // Shapes that were measured best on an H100: weights on the instruction's row
 // side up to 64 rows per expert, where the time is that of reading them; above,
-// 128 x 256 products by two teams beside one that loads.
+// 128 x 256 products by two teams beside one that loads. A row of a slot has
+// 128 bytes, which for 8 bits is the 128 columns of one scale group.
 //
 //===----------------------------------------------------------------------===//
 
@@ -22,6 +23,10 @@ using namespace mlir::moe;
 static const int64_t rowBytes = 128;
 /// Barriers of the ring.
 static const int64_t barrierBytes = 1024;
+/// Columns that share a scale; a k step of bytes is as long.
+static const int64_t scaleGroup = 128;
+/// Slots with scales beside operands start at multiples of this.
+static const int64_t slotAlignment = 1024;
 /// Rows of the hardware's M side.
 static const int64_t hardwareRows = 64;
 /// Of the largest part with this instruction set.
@@ -38,16 +43,29 @@ struct Shape {
 };
 } // namespace
 
-/// Best first.
-static const Shape shapes[] = {{128, true},  {64, true},  {256, false},
-                               {128, false}, {64, false}, {32, false},
-                               {16, false}};
+/// Best first. The widest swapped one is for a gated product whose result is
+/// quantised: it has the 128 columns of one scale.
+static const Shape shapes[] = {{128, true},  {64, true},   {256, true},
+                               {256, false}, {128, false}, {64, false},
+                               {32, false},  {16, false}};
+
+/// Scales along K, which are multiplied in after every step.
+static bool promotes(const GemmProblem &problem) {
+  return problem.aGranule != 0 || problem.bGranule != 0 || problem.aPromotes ||
+         problem.bPromotes;
+}
 
 bool mlir::moe::usesHopperRule(const RuleTarget &target,
                                const GemmProblem &problem) {
-  return std::string(target.name) == "sm_90a" && problem.aBits == 16 &&
-         problem.bBits == 16 && problem.outGranule == 0 &&
-         problem.aGranule == 0 && problem.bGranule == 0;
+  if (std::string(target.name) != "sm_90a")
+    return false;
+  if (problem.aBits == 16)
+    return problem.bBits == 16 && problem.outGranule == 0 && !promotes(problem);
+  auto known = [](int64_t granule) {
+    return granule == 0 || granule == scaleGroup;
+  };
+  return problem.aBits == 8 && problem.bBits == 8 && known(problem.aGranule) &&
+         known(problem.bGranule);
 }
 
 bool mlir::moe::canSwapWeights(const GemmProblem &problem) {
@@ -95,10 +113,19 @@ static RuleVerdict checkShape(const GemmProblem &problem, int64_t blockM,
                 number(int64_t(problem.hitExperts *
                                double(problem.n / shape.weightRows))) +
                 " tiles for " + number(multiprocessors) + " multiprocessors"};
+  if (problem.outGranule != 0 && blockN != problem.outGranule)
+    return {"closing_granule",
+            "block n " + number(blockN) +
+                " is not the granule of the closing quantisation, " +
+                number(problem.outGranule) + " columns"};
+  if (shape.swap && shape.weightRows > 128 && problem.outGranule == 0)
+    return {"width", "block n " + number(blockN) +
+                         " is for results that are quantised at the end"};
   // The narrowest shape of each kind stays for narrow results.
   int64_t narrowest = shape.swap ? 64 : 16;
   int64_t columns = problem.gateRun ? problem.n / 2 : problem.n;
-  if (shape.weightRows > narrowest && blockN / 2 >= columns)
+  if (problem.outGranule == 0 && shape.weightRows > narrowest &&
+      blockN / 2 >= columns)
     return {"width", "block n " + number(blockN) + " for " + number(columns) +
                          " columns is half empty"};
   return {};
@@ -133,12 +160,20 @@ mlir::moe::rankHopperConfigs(const RuleTarget &target,
     bool pairs = problem.gateRun != 1 && config.blockN >= 16 &&
                  problem.n % (problem.gateRun ? 16 : 8) == 0;
     // The copy engine writes rows side by side while the next tile's products
-    // run; threads write those by slot.
-    config.store = shape.swap || !pairs ? "vector"
-                   : problem.scatters   ? "staged"
-                                        : "desc";
-    int64_t staging = config.store != "vector" ? 2 * blockM * rowBytes : 0;
+    // run; threads write those by slot, and those of sums, which leave no
+    // registers.
+    config.store = shape.swap || !pairs                    ? "vector"
+                   : problem.scatters || promotes(problem) ? "staged"
+                                                           : "desc";
+    // A quantised result is one piece, others go through two.
+    int64_t pieces = problem.outGranule != 0 ? 1 : 2;
+    int64_t staging = config.store != "vector" ? pieces * blockM * rowBytes : 0;
     int64_t slot = (blockM + shape.weightRows) * rowBytes;
+    if (promotes(problem))
+      slot += slotAlignment;
+    // What warps tell each other of a row that they share.
+    if (problem.outGranule != 0 && shape.swap)
+      staging += 4 * blockM * 4;
     int64_t fit = (target.sharedBytes - barrierBytes - staging) / slot;
 
     config.stages = std::min(fit, maxStages);

@@ -89,7 +89,8 @@ struct RuleVerdict {
 RuleVerdict checkConfig(const RuleTarget &target, const GemmProblem &problem,
                         const RuleConfig &config);
 
-/// Whether the measured shapes of sm_90a apply: 16-bit operands without scales.
+/// Whether the shapes of sm_90a apply: 16-bit operands without scales, 8-bit
+/// ones with none or one per 128 columns.
 bool usesHopperRule(const RuleTarget &target, const GemmProblem &problem);
 
 /// Whether the weights can take the row side of wgmma: gate and up of one

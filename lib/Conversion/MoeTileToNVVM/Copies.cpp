@@ -23,7 +23,7 @@ using namespace mlir::moe;
 using namespace mlir::moe::nvvm;
 
 /// Bytes of one copy by a thread.
-static constexpr int64_t kChunk = 16;
+static constexpr int64_t kChunkBits = 4, kChunk = 1 << kChunkBits;
 /// Rows that one tensor copy can bring.
 static constexpr int64_t kMaxBoxRows = 256;
 
@@ -66,6 +66,8 @@ LogicalResult KernelEmitter::emitCopy(tile::CopyOp op) {
     return op.emitOpError("reads memory that is no kernel argument");
   if (op.getHow() == tile::How::Bulk)
     return emitBulkCopy(op);
+  if (holdsFactors(op.getBuffer().getType()) && op.getHow() != tile::How::Desc)
+    return emitFactorCopy(op);
   if (op.getGranule())
     return op.emitOpError("copies with granules have no lowering to NVVM");
   if (failed(checkRow(op)))
@@ -223,6 +225,11 @@ LogicalResult KernelEmitter::prepareGathers(Value rows) {
     if (!op || op.getHow() != tile::How::Gather ||
         !memories.count(op.getMemory()))
       continue;
+    if (holdsFactors(op.getBuffer().getType())) {
+      if (failed(prepareFactors(op, rows)))
+        return failure();
+      continue;
+    }
     auto key = std::make_pair(rows, Value(op.getMemory()));
     if (gathers.count(key))
       continue;
@@ -250,8 +257,10 @@ LogicalResult KernelEmitter::prepareGathers(Value rows) {
       Value number = rowNumber(list, m, valid);
       Value units = add(mul(number, c64(pitch / kChunk)), wide(chunk));
       Value base = arith::TruncIOp::create(b, loc, b.getI32Type(), units);
+      // Negative with any column added to it.
       if (valid)
-        base = arith::SelectOp::create(b, loc, valid, base, c32(-1));
+        base = arith::SelectOp::create(
+            b, loc, valid, base, c32(std::numeric_limits<int32_t>::min()));
       gather.bases.push_back(base);
     }
     gathers[key] = gather;
@@ -288,6 +297,7 @@ LogicalResult KernelEmitter::emitGatherCopy(tile::CopyOp op) {
   if (tail && cols % (kChunk / size))
     return op.emitOpError("a gather copies 16 bytes at a time, rows of ")
            << cols << " elements end inside of a copy";
+  bool few = fillsRegisters(kernel);
   const GatherRows &gather = it->second;
   int64_t passes = gather.bases.size();
   for (int64_t j = 0; j < passes * panels; ++j) {
@@ -304,6 +314,10 @@ LogicalResult KernelEmitter::emitGatherCopy(tile::CopyOp op) {
                     cmp(arith::CmpIPredicate::sgt, trim->width, c32(firstRow)));
     ifThen(active, [&] {
       Value base = gather.bases[i];
+      // Where registers are few, only the base is the same in every step.
+      if (few)
+        base = add(base, arith::ShRUIOp::create(b, loc, mul(k, c32(size)),
+                                                c32(kChunkBits)));
       Value present = cmp(arith::CmpIPredicate::sge, base, c32(0));
       // Columns beyond the end of the memory are zeros.
       if (tail) {
@@ -312,10 +326,13 @@ LogicalResult KernelEmitter::emitGatherCopy(tile::CopyOp op) {
             both(present, cmp(arith::CmpIPredicate::slt, column, c32(cols)));
       }
       Value units = arith::MaxSIOp::create(b, loc, base, c32(0));
+      Value offset = mul(wide(units), c64(kChunk));
+      if (!few)
+        offset = add(offset, kBytes);
       Type ptr = LLVM::LLVMPointerType::get(b.getContext(), 1);
-      Value from = LLVM::GEPOp::create(
-          b, loc, ptr, b.getI8Type(), memory.pointer,
-          ArrayRef<LLVM::GEPArg>{add(mul(wide(units), c64(kChunk)), kBytes)});
+      Value from =
+          LLVM::GEPOp::create(b, loc, ptr, b.getI8Type(), memory.pointer,
+                              ArrayRef<LLVM::GEPArg>{offset});
       Value bytes =
           arith::SelectOp::create(b, loc, present, c32(kChunk), c32(0));
       int64_t shift = (panel * buffer.getRows() + firstRow) * rowBytes;

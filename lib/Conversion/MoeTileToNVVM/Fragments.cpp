@@ -104,6 +104,9 @@ Value KernelEmitter::rowNumber(const RowList &rows, Value m, Value &valid) {
 
 Value KernelEmitter::globalAt(const Memory &memory, Value elements) {
   Type element = memory.type.getElementType();
+  // LLVM has no floats of 8 bits.
+  if (isa<FloatType>(element) && element.getIntOrFloatBitWidth() == 8)
+    element = b.getI8Type();
   Type ptr = LLVM::LLVMPointerType::get(b.getContext(), 1);
   return LLVM::GEPOp::create(b, loc, ptr, element, memory.pointer,
                              ArrayRef<LLVM::GEPArg>{elements});
@@ -473,11 +476,12 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
   int64_t size = element.getIntOrFloatBitWidth() / 8;
   int64_t rowBytes = buffer.getCols() * size;
   bool swizzled = buffer.getSwizzle() == rowBytes;
-  if (op.getValues().size() != 1 || (size != 2 && size != 4) ||
+  if (op.getValues().size() != 1 || (size != 1 && size != 2 && size != 4) ||
       (!swizzled && buffer.getSwizzle()))
-    return op.emitOpError("the NVVM lowering stages one fragment of 16 or 32 "
-                          "bit elements in a buffer whose row is its swizzle, "
-                          "or without swizzle, got ")
+    return op.emitOpError(
+               "the NVVM lowering stages one fragment of 8, 16 or 32 "
+               "bit elements in a buffer whose row is its swizzle, "
+               "or without swizzle, got ")
            << buffer;
   int64_t pitch = rowBytes + buffer.getPad();
   auto type = dyn_cast<tile::FragType>(op.getValues()[0].getType());
@@ -491,25 +495,37 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
   if (it == buffers.end())
     return op.emitOpError("fragments are staged in a buf_alloc");
   SmallVector<Value> values = parts[op.getValues()[0]];
-  if (size == 4) {
-    // A thread's two neighbours in a row, 8 bytes, stay inside of 16.
+  if (size == 1 && swizzled)
+    return depositBytes(op);
+  if (size != 2) {
+    // A thread's two neighbours in a row stay inside of 16 bytes.
+    SmallVector<Value> pairs;
+    if (size == 1) {
+      pairs = packBytePairs(b, op, values);
+      if (pairs.empty())
+        return failure();
+    }
     auto position = threadPosition(type.getLayout());
-    auto pair = VectorType::get({2}, element);
     SmallVector<Offset> offsets = registerOffsets(type.getLayout());
     for (size_t i = 0; i < values.size(); i += 2) {
       Value r = add(position.first, c32(offsets[i].first));
-      Value byte = mul(add(position.second, c32(offsets[i].second)), c32(4));
+      Value byte = mul(add(position.second, c32(offsets[i].second)), c32(size));
       Value chunk = arith::ShRUIOp::create(b, loc, byte, c32(4));
       if (swizzled)
         chunk = arith::XOrIOp::create(
             b, loc, chunk, swizzlePattern(b, loc, r, buffer.getSwizzle()));
       Value inner = arith::AndIOp::create(b, loc, byte, c32(15));
       Value at = add(mul(r, c32(pitch)), add(mul(chunk, c32(16)), inner));
-      Value v = LLVM::PoisonOp::create(b, loc, pair);
-      v = LLVM::InsertElementOp::create(b, loc, v, values[i], c32(0));
-      v = LLVM::InsertElementOp::create(b, loc, v, values[i + 1], c32(1));
+      Value v;
+      if (size == 1) {
+        v = pairs[i / 2];
+      } else {
+        v = LLVM::PoisonOp::create(b, loc, VectorType::get({2}, element));
+        v = LLVM::InsertElementOp::create(b, loc, v, values[i], c32(0));
+        v = LLVM::InsertElementOp::create(b, loc, v, values[i + 1], c32(1));
+      }
       LLVM::StoreOp::create(b, loc, v, sharedAt(shared(it->second), at),
-                            /*alignment=*/8);
+                            /*alignment=*/2 * size);
     }
     return success();
   }
@@ -529,6 +545,11 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
   Value half = arith::ShRUIOp::create(b, loc, matrix, c32(1));
   Value base = sharedAt(shared(it->second), mul(row, c32(pitch)));
   Type i32 = b.getI32Type();
+  bool few = swizzled && fillsRegisters(kernel);
+  Value first;
+  if (few)
+    first = add(add(c32(it->second), mul(row, c32(pitch))),
+                mul(arith::XOrIOp::create(b, loc, half, pattern), c32(16)));
   for (int64_t j = 0; j < buffer.getCols() / 16; ++j) {
     SmallVector<Value> sources;
     for (int64_t q = 0; q < 4; ++q) {
@@ -539,9 +560,13 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
     Value chunk = add(half, c32(2 * j));
     if (swizzled)
       chunk = arith::XOrIOp::create(b, loc, chunk, pattern);
+    Value at = sharedAt(base, mul(chunk, c32(16)));
+    if (few)
+      // One register for all: the number of a chunk is a part of the address.
+      at = sharedAt(shared(0),
+                    arith::XOrIOp::create(b, loc, first, c32(32 * j)));
     NVVM::StMatrixOp::create(
-        b, loc, sharedAt(base, mul(chunk, c32(16))), sources,
-        NVVM::MMALayout::row,
+        b, loc, at, sources, NVVM::MMALayout::row,
         NVVM::LdStMatrixShapeAttr::get(b.getContext(), 8, 8),
         NVVM::LdStMatrixEltType::B16);
   }
@@ -578,7 +603,24 @@ LogicalResult KernelEmitter::storeFragment(tile::StoreOp op) {
     if (failed(needLayout(op, type)))
       return failure();
     SmallVector<Value> values = parts[v];
+    if (isa<FloatType>(type.getElementType()) &&
+        type.getElementType().getIntOrFloatBitWidth() == 8) {
+      SmallVector<Value> pairs = packBytePairs(b, op, values);
+      if (pairs.empty())
+        return failure();
+      for (size_t i = 0; i < values.size(); ++i) {
+        Value both = pairs[i / 2];
+        if (i % 2)
+          both = arith::ShRUIOp::create(
+              b, loc, both,
+              arith::ConstantOp::create(b, loc, b.getI16IntegerAttr(8)));
+        values[i] = arith::TruncIOp::create(b, loc, b.getI8Type(), both);
+      }
+    }
     std::pair<Value, Value> position = threadPosition(type.getLayout());
+    Value owns = type.getRows() == 1 || type.getCols() == 1
+                     ? ownsElement(type.getLayout())
+                     : Value();
     Value m = position.first, n = position.second;
     // Registers by row, columns ascending.
     std::map<int64_t, std::map<int64_t, Value>> rows;
@@ -612,9 +654,9 @@ LogicalResult KernelEmitter::storeFragment(tile::StoreOp op) {
       Value r = type.getRows() == 1 ? c32(0)
                 : rowOffset         ? add(m, c32(rowOffset))
                                     : m;
-      Value row, valid;
+      Value row, valid = owns;
       if (limit)
-        valid = cmp(arith::CmpIPredicate::slt, r, limit);
+        valid = both(valid, cmp(arith::CmpIPredicate::slt, r, limit));
       if (rowsAt >= 0)
         row = rowNumber(rowLists[op.getIndices()[rowsAt]], r, valid);
       // One thread of those that hold the same element writes it.
@@ -631,9 +673,16 @@ LogicalResult KernelEmitter::storeFragment(tile::StoreOp op) {
             Value v = it->second;
             int64_t size = v.getType().getIntOrFloatBitWidth() / 8;
             if (pair) {
-              if (size == 2)
+              if (size == 2) {
                 v = packPair(b, loc, it->second, next->second);
-              else {
+              } else if (size == 1) {
+                auto type = VectorType::get({2}, v.getType());
+                v = LLVM::PoisonOp::create(b, loc, type);
+                v = LLVM::InsertElementOp::create(b, loc, v, it->second,
+                                                  c32(0));
+                v = LLVM::InsertElementOp::create(b, loc, v, next->second,
+                                                  c32(1));
+              } else {
                 auto type = VectorType::get({2}, v.getType());
                 Value both = LLVM::PoisonOp::create(b, loc, type);
                 both = LLVM::InsertElementOp::create(b, loc, both, it->second,
@@ -687,6 +736,8 @@ KernelEmitter::StagedRows KernelEmitter::stagedRows(tile::BufType buffer) {
 }
 
 void KernelEmitter::prepareStores(Value rows) {
+  if (fillsRegisters(kernel))
+    return;
   for (Operation *user : rows.getUsers()) {
     auto op = dyn_cast<tile::StoreOp>(user);
     auto buffer = op ? dyn_cast<tile::BufType>(op.getValues()[0].getType())

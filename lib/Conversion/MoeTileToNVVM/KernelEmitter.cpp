@@ -200,11 +200,14 @@ LogicalResult KernelEmitter::placeOnChip() {
       ring.slots = ring.type.getSlots();
       if (ring.type.getSync() != tile::Sync::Tx)
         return op.emitOpError("the NVVM lowering takes rings with sync = tx");
-      for (Type buffer : ring.type.getBuffers()) {
+      for (Type type : ring.type.getBuffers()) {
+        auto buffer = cast<tile::BufType>(type);
+        ring.slotBytes = llvm::alignTo(
+            ring.slotBytes, holdsFactors(buffer) ? 16 : kTileAlignment);
         ring.bufferOffsets.push_back(ring.slotBytes);
-        ring.slotBytes += llvm::alignTo(
-            cast<tile::BufType>(buffer).getSizeInBytes(), kTileAlignment);
+        ring.slotBytes += buffer.getSizeInBytes();
       }
+      ring.slotBytes = llvm::alignTo(ring.slotBytes, kTileAlignment);
       ring.base = at;
       at += ring.slots * ring.slotBytes;
       rings[alloc.getRing()] = ring;
@@ -221,6 +224,18 @@ LogicalResult KernelEmitter::placeOnChip() {
       ring.emptyBarriers = at + 8 * ring.slots;
       at += 16 * ring.slots;
     }
+  kernel.walk([&](tile::RowReduceOp op) {
+    auto type = cast<tile::FragType>(op.getInputs()[0].getType());
+    auto role = op->getParentOfType<tile::RoleOp>();
+    if (!role || !type.getLayout())
+      return;
+    for (const tile::Digit &digit : type.getLayout().getDigits())
+      if (digit.level == tile::Level::Warp && digit.dim == tile::Dim::N &&
+          digit.stride != 0 && exchange < 0) {
+        exchange = llvm::alignTo(at, 16);
+        at = exchange + role.getThreads() / 32 * type.getRows() * 4;
+      }
+  });
   sharedBytes = at;
   int64_t limit = kernel.getSmemLimit().value_or(232448);
   if (sharedBytes > limit)
@@ -232,8 +247,8 @@ LogicalResult KernelEmitter::placeOnChip() {
     RingPlace &ring = rings[publish.getRing()];
     for (Operation &op : *publish->getBlock())
       if (auto copy = dyn_cast<tile::CopyOp>(op)) {
-        bool gather = copy.getHow() == tile::How::Gather;
-        (gather ? ring.gathers : ring.descriptors) = true;
+        bool bulk = copy.getHow() == tile::How::Desc;
+        (bulk ? ring.descriptors : ring.gathers) = true;
       }
   });
   return success();
@@ -243,6 +258,8 @@ LogicalResult KernelEmitter::placeOnChip() {
 /// their tile, which hides their latency. Only reads of memory that the kernel
 /// does not write.
 void KernelEmitter::hoistRowOperands() {
+  if (fillsRegisters(kernel))
+    return;
   SmallVector<tile::LoadOp> loads;
   kernel.walk([&](tile::LoadOp op) {
     auto type = dyn_cast<tile::FragType>(op.getResult().getType());
@@ -508,6 +525,8 @@ LogicalResult KernelEmitter::emitFor(scf::ForOp op) {
                          flatten(op.getBody()->getTerminator()->getOperands()));
   }
   bindFlat(op.getResults(), loop.getResults());
+  if (!op.getOps<tile::PromoteOp>().empty() && fillsRegisters(kernel))
+    refreshThread();
   if (lagging) {
     // The product of the last step is done: its slot is free as well.
     NVVM::WgmmaWaitGroupSyncOp::create(b, loc, uint64_t(0));
@@ -611,8 +630,10 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
     setTileWidth(tileCoords[op.getTile()][2]);
     if (earlyEnd)
       firstTile = cmp(arith::CmpIPredicate::eq, loop.getInductionVar(), first);
+    Value thread = team.thread;
     if (failed(emitBlock(op.getBody().front())))
       return failure();
+    team.thread = thread;
     scf::YieldOp::create(
         b, loc, flatten(op.getBody().front().getTerminator()->getOperands()));
   }
@@ -740,6 +761,9 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
       .Case([&](tile::MmaOp op) { return emitMma(op); })
       .Case([&](tile::DequantOp op) { return emitDequant(op); })
       .Case([&](tile::AccReadOp op) { return emitAccRead(op); })
+      .Case([&](tile::FragLoadOp op) { return emitFragLoad(op); })
+      .Case([&](tile::PromoteOp op) { return emitPromote(op); })
+      .Case([&](tile::RowReduceOp op) { return emitRowReduce(op); })
       .Case([&](tile::LoadOp op) { return emitLoad(op); })
       .Case([&](tile::MapOp op) { return emitMap(op); })
       .Case([&](tile::SplitOp op) { return emitSplit(op); })

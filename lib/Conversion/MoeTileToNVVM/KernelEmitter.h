@@ -71,10 +71,18 @@ struct Team {
 };
 
 /// What a thread of a gather keeps over the k loop, one i32 for each row: the
-/// offset of its first copy in units of 16 bytes, -1 = no row. Load roles have
-/// few registers.
+/// offset of its first copy in units of 16 bytes, negative = no row. Load roles
+/// have few registers.
 struct GatherRows {
   SmallVector<Value> bases;
+};
+
+/// A sum of scaled products under way: what has been added, and the products
+/// that are complete but not added yet.
+struct OpenSum {
+  SmallVector<Value> registers;
+  SmallVector<Value> products; ///< accumulators behind their wait
+  size_t firstProduct = 0;
 };
 
 /// Products as wide as the tile has rows; see Trim.cpp.
@@ -166,6 +174,25 @@ private:
   LogicalResult prepareGathers(Value rows);
   void prepareStores(Value rows);
   Value tensorMap(Value memory, int64_t swizzle, ArrayRef<int64_t> box);
+
+  // Promotion.cpp
+  LogicalResult prepareFactors(tile::CopyOp op, Value rows);
+  /// Lets what follows compute from the thread's number anew, instead of
+  /// keeping results in registers from tile to tile.
+  void refreshThread();
+  Value factorOffset(tile::TileAccess access, Value row, Value r, Value c,
+                     Value &inside);
+  LogicalResult emitFactorCopy(tile::CopyOp op);
+  LogicalResult emitFragLoad(tile::FragLoadOp op);
+  LogicalResult beginSum(tile::PromoteOp op, size_t count, size_t registers,
+                         function_ref<Value(size_t, Value)> issue);
+  LogicalResult emitPromote(tile::PromoteOp op);
+  void addProducts(tile::PromoteOp op, OpenSum &sum);
+
+  // RowReduce.cpp
+  LogicalResult emitRowReduce(tile::RowReduceOp op);
+  LogicalResult depositBytes(tile::DepositOp op);
+  Value ownsElement(tile::DigitsAttr layout);
 
   // Grid.cpp
   void gridProxyFence();
@@ -260,6 +287,9 @@ private:
   /// read before the product, whose end they would delay.
   DenseMap<Value, SmallVector<Value>> storeRows;
   DenseMap<std::pair<Value, int64_t>, Value> dimensions;
+  DenseMap<Operation *, OpenSum> sums;
+  /// Where the warps of the teams exchange values of a row, -1 = nowhere.
+  int64_t exchange = -1;
   struct MapKey {
     Value memory;
     SmallVector<int64_t> box;
@@ -280,6 +310,21 @@ private:
   /// Columns of the widest tile of the lists.
   int64_t tileColumns = 1;
 };
+
+/// The one promotion that a product is made for, or null.
+tile::PromoteOp promotionOf(tile::MmaOp op);
+
+/// Whether sums of scaled products leave a team no register for what is only
+/// needed behind them.
+bool fillsRegisters(tile::KernelOp kernel);
+
+/// Whether copies bring single numbers to the buffer, as those of scales.
+bool holdsFactors(tile::BufType type);
+
+/// Values of 8-bit floats, made by truncation of f32, as bytes: two at a time.
+/// `values` has an even length. Empty, with a diagnostic on `op`, for others.
+SmallVector<Value> packBytePairs(OpBuilder &b, Operation *op,
+                                 ArrayRef<Value> values);
 
 /// The external array of dynamic shared memory of the module, made on demand:
 /// `dyn_smem`, aligned to 1024 bytes.

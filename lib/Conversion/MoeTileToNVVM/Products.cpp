@@ -37,6 +37,18 @@ Value KernelEmitter::matrixDescriptor(Value buffer, tile::BufType type,
   return arith::OrIOp::create(b, loc, units, c64(int64_t(kDescriptor)));
 }
 
+static std::optional<NVVM::WGMMATypes> wgmmaType(Type element) {
+  if (element.isBF16())
+    return NVVM::WGMMATypes::bf16;
+  if (element.isF16())
+    return NVVM::WGMMATypes::f16;
+  if (isa<Float8E4M3FNType>(element))
+    return NVVM::WGMMATypes::e4m3;
+  if (isa<Float8E5M2Type>(element))
+    return NVVM::WGMMATypes::e5m2;
+  return std::nullopt;
+}
+
 LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
   tile::AtomAttr atom = op.getResult().getType().getAtom();
   if (!atom)
@@ -49,15 +61,20 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
   auto bType = dyn_cast<tile::BufType>(op.getB().getType());
   if (!aType || !bType)
     return op.emitOpError("the NVVM lowering takes operands in shared memory");
-  Type element = aType.getElementType();
-  if (element != bType.getElementType() ||
-      !(element.isBF16() || element.isF16()))
-    return op.emitOpError("wgmma takes two bf16 or two f16 operands here, got ")
-           << element << " and " << bType.getElementType();
+  Type element = aType.getElementType(), other = bType.getElementType();
+  std::optional<NVVM::WGMMATypes> kindA = wgmmaType(element);
+  std::optional<NVVM::WGMMATypes> kindB = wgmmaType(other);
+  int64_t width = element.getIntOrFloatBitWidth();
+  if (!kindA || !kindB ||
+      (width == 16 ? element != other : other.getIntOrFloatBitWidth() != 8))
+    return op.emitOpError("wgmma takes two bf16, two f16 or two 8-bit float "
+                          "operands here, got ")
+           << element << " and " << other;
   for (tile::BufType type : {aType, bType})
-    if (type.getSwizzle() != 128 || type.getCols() != 64)
-      return op.emitOpError("wgmma operands are 64 columns with swizzle 128, "
-                            "got ")
+    if (type.getSwizzle() != 128 || type.getCols() * width != 128 * 8)
+      return op.emitOpError(
+                 "wgmma operands have rows of 128 bytes with swizzle "
+                 "128, got ")
              << type;
   int64_t m = op.getResult().getType().getRows();
   int64_t n = op.getResult().getType().getCols();
@@ -80,9 +97,9 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
   Type f32 = b.getF32Type();
   Type accType = LLVM::LLVMStructType::getLiteral(
       b.getContext(), SmallVector<Type>(hardN / 2, f32));
-  auto kind = element.isBF16() ? NVVM::WGMMATypes::bf16 : NVVM::WGMMATypes::f16;
-  auto shape = NVVM::MMAShapeAttr::get(b.getContext(), 64, hardN, 16);
-  int64_t steps = aType.getCols() / 16;
+  int64_t hardK = 256 / width;
+  auto shape = NVVM::MMAShapeAttr::get(b.getContext(), 64, hardN, hardK);
+  int64_t steps = aType.getCols() / hardK;
 
   // Row offset of the team's part, then of its atoms.
   auto descriptors = [&](Value operand, tile::BufType type, bool divided,
@@ -105,40 +122,50 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
   SmallVector<Value> acc;
   if (op.getC())
     acc = parts[op.getC()];
+  // The atom that is number `atom` in the registers of the tile, in the
+  // registers of `into` if it is given.
+  auto issue = [&](size_t atom, Value into) -> Value {
+    int64_t j = int64_t(atom) / repeatM, i = int64_t(atom) % repeatM;
+    bool fromZero = acc.empty();
+    Value d = into       ? into
+              : fromZero ? Value(LLVM::UndefOp::create(b, loc, accType))
+                         : acc[atom];
+    for (int64_t s = 0; s < steps; ++s) {
+      Value first = swap ? bDesc[j] : aDesc[i];
+      Value second = swap ? aDesc[i] : bDesc[j];
+      // A step is 32 bytes, two units of a descriptor.
+      if (s) {
+        first = add(first, c64(2 * s));
+        second = add(second, c64(2 * s));
+      }
+      d = NVVM::WgmmaMmaAsyncOp::create(
+              b, loc, accType, d, first, second, shape, swap ? *kindB : *kindA,
+              swap ? *kindA : *kindB, NVVM::WGMMATypes::f32,
+              fromZero && s == 0 ? NVVM::WGMMAScaleOut::zero
+                                 : NVVM::WGMMAScaleOut::one,
+              NVVM::WGMMAScaleIn::one, NVVM::WGMMAScaleIn::one,
+              NVVM::MMALayout::row, NVVM::MMALayout::col,
+              NVVM::MMAIntOverflowAttr())
+              .getResult();
+    }
+    return d;
+  };
+  if (tile::PromoteOp sum = promotionOf(op))
+    return beginSum(sum, repeatM * repeatN, hardN / 2, issue);
   NVVM::WgmmaFenceAlignedOp::create(b, loc);
   SmallVector<Value> result;
-  for (int64_t j = 0; j < repeatN; ++j) {
-    for (int64_t i = 0; i < repeatM; ++i) {
-      bool fromZero = acc.empty();
-      Value d = fromZero ? Value(LLVM::UndefOp::create(b, loc, accType))
-                         : acc[j * repeatM + i];
-      for (int64_t s = 0; s < steps; ++s) {
-        Value first = swap ? bDesc[j] : aDesc[i];
-        Value second = swap ? aDesc[i] : bDesc[j];
-        // 16 columns are 32 bytes, two units of a descriptor.
-        if (s) {
-          first = add(first, c64(2 * s));
-          second = add(second, c64(2 * s));
-        }
-        d = NVVM::WgmmaMmaAsyncOp::create(
-                b, loc, accType, d, first, second, shape, kind, kind,
-                NVVM::WGMMATypes::f32,
-                fromZero && s == 0 ? NVVM::WGMMAScaleOut::zero
-                                   : NVVM::WGMMAScaleOut::one,
-                NVVM::WGMMAScaleIn::one, NVVM::WGMMAScaleIn::one,
-                NVVM::MMALayout::row, NVVM::MMALayout::col,
-                NVVM::MMAIntOverflowAttr())
-                .getResult();
-      }
-      result.push_back(d);
-    }
-  }
+  for (int64_t atom = 0; atom < repeatM * repeatN; ++atom)
+    result.push_back(issue(atom, Value()));
   NVVM::WgmmaGroupSyncAlignedOp::create(b, loc);
   parts[op.getResult()] = result;
   return success();
 }
 
 LogicalResult KernelEmitter::emitAccRead(tile::AccReadOp op) {
+  // A product for a sum has been waited for in parts.
+  if (auto mma = op.getAcc().getDefiningOp<tile::MmaOp>())
+    if (promotionOf(mma))
+      return success();
   SmallVector<Value> acc = parts[op.getAcc()];
   tile::DigitsAttr layout = op.getResult().getType().getLayout();
   if (!layout)

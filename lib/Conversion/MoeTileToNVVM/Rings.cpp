@@ -151,7 +151,15 @@ Value KernelEmitter::before(const RingPlace &ring, Value slot) {
 void KernelEmitter::giveBack(const RingPlace &ring, Value slot) {
   Value empty = barrierAt(ring.emptyBarriers, slot);
   Value lane = arith::AndIOp::create(b, loc, team.thread, c32(31));
-  ifThen(cmp(arith::CmpIPredicate::eq, lane, c32(0)), [&] {
+  Value first = cmp(arith::CmpIPredicate::eq, lane, c32(0));
+  if (!sums.empty()) {
+    // Without a branch, behind which all that waits to be added would be moved.
+    NVVM::MBarrierArriveExpectTxOp::create(b, loc, Type(), empty, c32(0),
+                                           NVVM::MemScopeKind::CTA,
+                                           /*relaxed=*/false, first);
+    return;
+  }
+  ifThen(first, [&] {
     NVVM::MBarrierArriveOp::create(b, loc, b.getI64Type(), empty, Value());
   });
 }

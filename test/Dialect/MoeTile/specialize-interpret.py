@@ -48,7 +48,8 @@ class Layer:
     """Sizes and options of one layer; `route` gives the experts of token t."""
 
     def __init__(self, name, first, second, tokens=20, experts=3, topk=2, hidden=72, inner=80, activation="swiglu",
-                 gate_up="<halves>", dtype="bf16", bias=False, route=None, extra="", orders=None, workers=1):
+                 gate_up="<halves>", dtype="bf16", bias=False, route=None, extra="", orders=None, workers=1,
+                 weights=None):
         self.__dict__.update({k: v for k, v in locals().items() if k != "self"})
         self.route = route or (lambda t, j: (7 * t + 3 * j) % experts)
 
@@ -68,10 +69,22 @@ class Layer:
             return f"%{name}: tensor<{known}x{elem}>", f"tensor<{known}x{elem}>"
         normal = 'init = "normal", scale = 0.5'
         values = f"values = dense<{ids}> : tensor<{t}x{k}xi32>" if t else 'init = "zero"'
+        # Weights of 8 bits with a scale per block; rows are quantised by the layer.
+        stored, first_scale, second_scale = self.weights or d, "", ""
+        if self.weights:
+            self.extra += f" act_quant #moe.quant<{stored}, granule = [1, 128], scale = f32>"
+            quant = f"quant #moe.quant<{stored}, granule = [128, 128], scale = f32>"
         args = {
             "x": arg("x", [t, h], d, normal), "ids": arg("ids", [t, k], "i32", values),
-            "tw": arg("tw", [t, k], "f32", normal), "w1": arg("w1", [e, n, h], d, normal),
-            "w2": arg("w2", [e, h, i], d, normal)}
+            "tw": arg("tw", [t, k], "f32", normal), "w1": arg("w1", [e, n, h], stored, normal),
+            "w2": arg("w2", [e, h, i], stored, normal)}
+        if self.weights:
+            def up(v):
+                return (v + 127) // 128
+            args["s1"] = arg("s1", [e, up(n), up(h)], "f32", normal)
+            args["s2"] = arg("s2", [e, up(h), up(i)], "f32", normal)
+            first_scale = f" scale %s1 : {args['s1'][1]} {quant}"
+            second_scale = f" scale %s2 : {args['s2'][1]} {quant}"
         bias = ""
         if self.bias:
             args["b1"] = arg("b1", [e, n], d, normal)
@@ -81,7 +94,7 @@ class Layer:
         typ = {name: pair[1] for name, pair in args.items()}
         return f"""func.func @layer({', '.join(pair[0] for pair in args.values())}) -> {typ['y']} {{
   %r = moe.fused_experts x(%x : {typ['x']}) topk(%ids, %tw : {typ['ids']}, {typ['tw']})
-         w1(%w1 : {typ['w1']}) w2(%w2 : {typ['w2']}) {bias}
+         w1(%w1 : {typ['w1']}{first_scale}) w2(%w2 : {typ['w2']}{second_scale}) {bias}
          activation <{self.activation}> {'gate_up ' + self.gate_up if gated else ''} {self.extra}
          outs(%y : {typ['y']}) -> {typ['y']}
   return %r : {typ['y']}
@@ -152,6 +165,11 @@ def main():
                              ("geglu_tanh", "<halves>"), ("reglu", "<halves>"))],
         *[Layer(name, unswapped(128, 128), wide, activation=name, gate_up="", tokens=6)
           for name in ("identity", "silu", "gelu", "gelu_tanh", "relu", "relu2")],
+        # 8-bit weights and rows with a scale per 128 columns: products that are scaled into a sum, results that
+        # are quantised again.
+        *[Layer(f"fp8_{t}", None, t, tokens=t, hidden=h, inner=i, weights=dtype, experts=2 if t > 100 else 3)
+          for t, h, i, dtype in ((1, 256, 128, "f8E4M3FN"), (7, 384, 256, "f8E4M3FN"), (40, 384, 128, "f8E5M2"),
+                                 (140, 256, 128, "f8E4M3FN"))],
         # What moe-select-config chooses for a number of tokens.
         *[Layer(f"chosen_{t}", None, t, gate_up=gate, hidden=h, inner=i, bias=True, activation=activation)
           for t, h, i, gate, activation in (

@@ -26,9 +26,9 @@ using namespace mlir::moe::tile;
 /// Rows that one wgmma has on the hardware's M side.
 static constexpr int64_t hardwareRows = 64;
 
-/// Largest multiple of 8 up to 256 that divides `extent`, or 0.
-static int64_t widestN(int64_t extent) {
-  for (int64_t n = std::min<int64_t>(extent, 256) / 8 * 8; n >= 8; n -= 8)
+/// Largest multiple of 8 up to `limit` that divides `extent`, or 0.
+static int64_t widestN(int64_t extent, int64_t limit) {
+  for (int64_t n = std::min<int64_t>(extent, limit) / 8 * 8; n >= 8; n -= 8)
     if (extent % n == 0)
       return n;
   return 0;
@@ -57,7 +57,8 @@ static FailureOr<AtomAttr> chooseAtom(const TileGemm &gemm) {
            << (swap ? "the weight rows" : "the token rows")
            << " of one team are the instruction's M and must be a multiple of "
            << hardwareRows << ", got " << hardwareM;
-  int64_t width = widestN(hardwareN);
+  // A product beside its sum stays narrow enough for both.
+  int64_t width = widestN(hardwareN, gemm.promote ? 2 * kPartRegisters : 256);
   if (hardwareN % 8 != 0 || width == 0)
     return kernel.emitOpError()
            << (swap ? "the token rows" : "the weight rows")
@@ -126,6 +127,7 @@ private:
   }
   LogicalResult assign(Operation *at, Value value, DigitsAttr wanted);
   LogicalResult visit(Operation *op);
+  LogicalResult visitSum();
   LogicalResult visitSplit(SplitOp op);
   LogicalResult visitMap(MapOp op);
 
@@ -206,6 +208,19 @@ LogicalResult LayoutAssigner::visitMap(MapOp op) {
   return success();
 }
 
+/// What the k loop carries has the layout of its products.
+LogicalResult LayoutAssigner::visitSum() {
+  KLoopOp loop = gemm.loop;
+  AccReadOp read = gemm.read;
+  PromoteOp promote = gemm.promote;
+  for (Value v :
+       {loop.getInits()[0], Value(loop.getComputeCarried()[0]),
+        loop.getResult(0), Value(read.getResult()), Value(promote.getResult())})
+    if (failed(assign(loop, v, layout)))
+      return failure();
+  return success();
+}
+
 LogicalResult LayoutAssigner::visit(Operation *op) {
   if (auto read = dyn_cast<AccReadOp>(op))
     return assign(op, read.getResult(), layout);
@@ -229,6 +244,8 @@ LogicalResult LayoutAssigner::visit(Operation *op) {
 LogicalResult LayoutAssigner::run() {
   ForTilesOp tiles = gemm.tiles;
   Block &body = tiles.getBody().front();
+  if (gemm.promote && failed(visitSum()))
+    return failure();
   do {
     changed = false;
     for (Operation &op : body)
@@ -277,6 +294,8 @@ static LogicalResult checkRegisters(const TileGemm &gemm,
   KernelOp kernel = gemm.kernel;
   int64_t threads = gemm.getTeams() * gemm.getComputeThreads();
   int64_t need = gemm.rows * gemm.cols / threads;
+  if (gemm.promote)
+    need += std::min(need, kPartRegisters);
   int64_t regs = gemm.config.getInt("compute_regs");
   int64_t limit = regs ? regs
                        : std::min(target.threadRegisters,
@@ -329,6 +348,17 @@ struct AssignAtomsPass
       if (failed(chosen))
         return failure();
       atom = *chosen;
+    }
+    // Columns that share a factor are whole registers of a thread.
+    if (gemm.promote && gemm.promote.getCol()) {
+      auto [rows, cols] = getTileShape(gemm.promote.getCol().getType());
+      auto factor =
+          FragType::get(kernel.getContext(), rows, cols,
+                        Float32Type::get(kernel.getContext()), DigitsAttr());
+      if (!colFactorLayout(layoutOf(gemm, atom), factor))
+        return kernel.emitOpError("factors of ")
+               << gemm.cols / cols << " columns each end inside of a part of "
+               << atom;
     }
     DigitsAttr layout;
     if (gemm.dequant) {

@@ -119,6 +119,21 @@ static LogicalResult assignOperand(LoadOp load, StringRef wanted) {
   return success();
 }
 
+/// Factors are a few bytes: those of the rows follow them by number, others are
+/// copied one by one.
+static LogicalResult assignFactor(LoadOp load) {
+  if (!load)
+    return success();
+  bool byRow = cast<TileAccess>(load.getOperation()).getRowsPosition() >= 0;
+  How how = byRow ? How::Gather : How::Element;
+  if (load.getHow() && *load.getHow() != how)
+    return load.emitOpError("how(")
+           << stringifyHow(*load.getHow()) << ") does not copy factors, how("
+           << stringifyHow(how) << ") does";
+  load.setHow(how);
+  return success();
+}
+
 /// Factors of a tile's weight rows: a run of memory per box, copied once for
 /// all of K.
 static LogicalResult assignFactors(LoadOp load) {
@@ -167,7 +182,8 @@ struct AssignCopiesPass
     TileGemm &gemm = **matched;
     if (failed(targetOf(gemm)) ||
         failed(assignOperand(gemm.a, gemm.config.getString("a"))) ||
-        failed(assignOperand(gemm.b, gemm.config.getString("b"))))
+        failed(assignOperand(gemm.b, gemm.config.getString("b"))) ||
+        failed(assignFactor(gemm.aScale)) || failed(assignFactor(gemm.bScale)))
       return failure();
     for (LoadOp load : gemm.getFactors())
       if (failed(assignFactors(load)))

@@ -40,6 +40,32 @@ static FailureOr<BufType> slotBuffer(LoadOp load, bool panels) {
                       type.getElementType(), row, 0);
 }
 
+/// What the warps of a team tell each other of rows that they share.
+static int64_t getExchangeBytes(const TileGemm &gemm) {
+  ForTilesOp tiles = gemm.tiles;
+  bool reduces = !tiles.getBody().getOps<RowReduceOp>().empty();
+  return reduces && gemm.isSwapped() ? gemm.getComputeThreads() / 32 *
+                                           gemm.rows * int64_t(sizeof(float))
+                                     : 0;
+}
+
+/// Factors stand without swizzle behind the operands.
+static FailureOr<SmallVector<BufType>> slotBuffers(const TileGemm &gemm) {
+  SmallVector<BufType> types;
+  for (LoadOp load : slotLoads(gemm)) {
+    if (load != gemm.a && load != gemm.b) {
+      types.push_back(cast<BufType>(load.getType()));
+      continue;
+    }
+    FailureOr<BufType> type =
+        slotBuffer(load, /*panels=*/load == gemm.a && gemm.dequant);
+    if (failed(type))
+      return failure();
+    types.push_back(*type);
+  }
+  return types;
+}
+
 namespace {
 struct FormRingsPass
     : public mlir::moe::tile::impl::MoeTileFormRingsBase<FormRingsPass> {
@@ -57,23 +83,26 @@ struct FormRingsPass
       return success();
     TileGemm &gemm = **matched;
     FailureOr<const ExplicitTarget *> target = targetOf(gemm);
-    bool decodes = bool(gemm.dequant);
-    FailureOr<BufType> a = slotBuffer(gemm.a, decodes),
-                       b = slotBuffer(gemm.b, /*panels=*/false);
+    FailureOr<SmallVector<BufType>> slots = slotBuffers(gemm);
     FailureOr<Staging> staging = stagingOf(gemm);
-    if (failed(target) || failed(a) || failed(b) || failed(staging))
+    if (failed(target) || failed(slots) || failed(staging))
       return failure();
 
     int64_t stages = gemm.loop.getStages().value_or(0);
     if (stages == 0)
       stages = gemm.config.getInt("stages");
-    int64_t slot = a->getSizeInBytes() + b->getSizeInBytes();
+    int64_t slot = 0;
+    for (BufType type : *slots)
+      slot += type.getSizeInBytes();
+    // The next slot's operands start where a swizzle does.
+    if (slots->size() > 2)
+      slot = llvm::alignTo(slot, 1024);
     int64_t factors = 0;
     for (LoadOp load : gemm.getFactors())
       factors += llvm::alignTo(factorBuffer(load).getSizeInBytes(), 1024);
     factors *= kFactorSlots;
-    int64_t rest =
-        staging->getSizeInBytes() + (*target)->barrierBytes + factors;
+    int64_t rest = staging->getSizeInBytes() + (*target)->barrierBytes +
+                   factors + getExchangeBytes(gemm);
     int64_t limit =
         std::min<int64_t>((*target)->smemLimit,
                           kernel.getSmemLimit().value_or((*target)->smemLimit));
@@ -86,10 +115,10 @@ struct FormRingsPass
              << " bytes hold at most " << fit << " slots, 2 are needed";
     gemm.loop.setStages(stages);
     Block &compute = gemm.loop.getCompute().front();
-    for (auto [load, type] : {std::pair{gemm.a, *a}, {gemm.b, *b}})
-      load.getResult().setType(type);
-    compute.getArgument(1).setType(*a);
-    compute.getArgument(2).setType(*b);
+    for (auto [i, load] : llvm::enumerate(slotLoads(gemm))) {
+      load.getResult().setType((*slots)[i]);
+      compute.getArgument(1 + i).setType((*slots)[i]);
+    }
     kernel.setSmemLimit(limit);
     ++numRings;
     numBytes += stages * slot + staging->getSizeInBytes() + factors;

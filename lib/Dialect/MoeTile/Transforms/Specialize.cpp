@@ -150,7 +150,7 @@ void Specializer::buildLoad(RoleOp role) {
   options.filter = [&](Operation *op) {
     return gemm.tiles->isProperAncestor(op);
   };
-  SmallVector<LoadOp> sources{gemm.a, gemm.b};
+  SmallVector<LoadOp> sources = slotLoads(gemm);
   llvm::append_range(sources, gemm.getFactors());
   for (LoadOp load : sources)
     (void)getBackwardSlice(load.getOperation(), &needed, options);
@@ -188,8 +188,11 @@ void Specializer::buildLoad(RoleOp role) {
     auto slots = cast<RingType>(ring.getType()).getBuffers();
     auto slot = AcquireOp::create(b, loc, TypeRange(slots), ring, at);
     // Copies by descriptor first: one thread starts them, then all gather.
-    for (auto [source, buffer] :
-         {std::pair{gemm.b, slot.getResult(1)}, {gemm.a, slot.getResult(0)}}) {
+    SmallVector<std::pair<LoadOp, Value>> copies;
+    for (auto [i, source] : llvm::enumerate(slotLoads(gemm)))
+      copies.push_back({source, slot.getResult(i)});
+    std::swap(copies[0], copies[1]);
+    for (auto [source, buffer] : copies) {
       SmallVector<Value> indices;
       for (Value v : source.getIndices())
         indices.push_back(map.lookupOrDefault(v));
@@ -305,12 +308,42 @@ void Specializer::buildCompute(RoleOp role) {
     return {sum, next};
   };
 
+  // One slot of scaled products: they are read before the slot is released, the
+  // sum over them is made afterwards.
+  auto sumStepOf = [&](Value at, Value sum) -> std::pair<Value, Value> {
+    auto slot = WaitOp::create(b, loc, TypeRange(slots), ring, at);
+    DigitsAttr full = cast<FragType>(sum.getType()).getLayout();
+    Value factors[2];
+    size_t next = 2;
+    for (auto [i, load] : {std::pair{0, gemm.aScale}, {1, gemm.bScale}}) {
+      if (!load)
+        continue;
+      Value buffer = slot.getResult(next++);
+      auto tile = cast<BufType>(buffer.getType());
+      int64_t rows = tile.getRows(), cols = tile.getCols();
+      auto plain = FragType::get(b.getContext(), rows, cols, b.getF32Type(),
+                                 DigitsAttr());
+      auto type = FragType::get(b.getContext(), rows, cols, b.getF32Type(),
+                                i == 0 ? rowFactorLayout(full, plain)
+                                       : colFactorLayout(full, plain));
+      factors[i] = FragLoadOp::create(b, loc, type, buffer);
+    }
+    Value product =
+        MmaOp::create(b, loc, acc, slot.getResult(0), slot.getResult(1),
+                      Value(), gemm.mma.getAtomAttr());
+    Value part =
+        AccReadOp::create(b, loc, gemm.read.getResult().getType(), product);
+    Value cursorNext = ReleaseOp::create(b, loc, ring, at);
+    Value result = PromoteOp::create(b, loc, part, sum, factors[0], factors[1]);
+    return {result, cursorNext};
+  };
+
   IRMapping map;
   addTileLoop(starts, map, [&](ValueRange carried) {
     Value sum, at = carried[0];
     SmallVector<Value> ends;
     for (Operation &op : gemm.tiles.getBody().front().without_terminator()) {
-      if (&op == gemm.loop.getInits()[0].getDefiningOp())
+      if (!gemm.promote && &op == gemm.loop.getInits()[0].getDefiningOp())
         continue;
       if (&op == gemm.store && gemm.isStaged()) {
         emitStore(map);
@@ -325,6 +358,19 @@ void Specializer::buildCompute(RoleOp role) {
         factors =
             WaitOp::create(b, loc, TypeRange(types), factorRing, carried[1])
                 .getResults();
+      }
+      if (gemm.promote) {
+        auto loop = scf::ForOp::create(
+            b, loc, lower, upper, step,
+            ValueRange{map.lookup(gemm.loop.getInits()[0]), carried[0]});
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(loop.getBody());
+        auto [next, cursorNext] =
+            sumStepOf(loop.getRegionIterArg(1), loop.getRegionIterArg(0));
+        scf::YieldOp::create(b, loc, ValueRange{next, cursorNext});
+        at = loop.getResult(1);
+        map.map(gemm.loop.getResult(0), loop.getResult(0));
+        continue;
       }
       std::tie(sum, at) = stepOf(carried[0], lower, Value());
       if (gemm.k > gemm.step) {
@@ -368,9 +414,16 @@ LogicalResult Specializer::run() {
   KernelOp kernel = gemm.kernel;
   hoist();
   MLIRContext *context = kernel.getContext();
-  SmallVector<StringAttr> names{StringAttr::get(context, "a"),
-                                StringAttr::get(context, "b")};
-  SmallVector<Type> types{gemm.a.getType(), gemm.b.getType()};
+  SmallVector<StringAttr> names;
+  SmallVector<Type> types;
+  for (LoadOp load : slotLoads(gemm)) {
+    StringRef name = load == gemm.a        ? "a"
+                     : load == gemm.b      ? "b"
+                     : load == gemm.aScale ? "scale_a"
+                                           : "scale_b";
+    names.push_back(StringAttr::get(context, name));
+    types.push_back(load.getType());
+  }
   auto ringType =
       RingType::get(context, *gemm.loop.getStages(), names, types, Sync::Tx);
   top.setInsertionPoint(gemm.tiles);

@@ -59,13 +59,35 @@ int64_t TileGemm::getLoadThreads() const {
   return threads ? threads : warpgroup;
 }
 
+/// The product of a k loop that carries an accumulator: `second` is its second
+/// operand, `others` ops stand before it.
+static LogicalResult
+matchProduct(TileGemm &gemm, Value second, size_t others,
+             function_ref<LogicalResult(Operation *, const Twine &)> refuse) {
+  Block &compute = gemm.loop.getCompute().front();
+  auto tiles = gemm.loop.getComputeTiles();
+  gemm.mma = dyn_cast<MmaOp>(*std::next(compute.begin(), others));
+  if (!gemm.mma || compute.getOperations().size() != 2 + others ||
+      gemm.mma.getC() != gemm.loop.getComputeCarried()[0] ||
+      gemm.mma.getA() != tiles[0] || gemm.mma.getB() != second)
+    return refuse(gemm.loop, "its compute region is more than one product");
+  if (!gemm.loop.getInits()[0].getDefiningOp<AccZeroOp>())
+    return refuse(gemm.loop, "it does not start from zero");
+  Value result = gemm.loop.getResult(0);
+  if (result.hasOneUse())
+    gemm.read = dyn_cast<AccReadOp>(*result.user_begin());
+  if (!gemm.read)
+    return refuse(gemm.loop, "its result is not read by one acc_read");
+  return success();
+}
+
 FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
   TileGemm gemm;
   gemm.kernel = kernel;
   gemm.config = kernel->getAttrOfType<moe::ConfigAttr>(kConfigAttr);
   if (!gemm.config || kernel.getKernelForm() != Form::Seq)
     return std::optional<TileGemm>();
-  auto refuse = [&](Operation *at, const Twine &why) {
+  auto refuse = [&](Operation *at, const Twine &why) -> LogicalResult {
     return at->emitOpError("has no explicit form: ") << why;
   };
 
@@ -92,10 +114,14 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
   size_t factors = !gemm.dequant ? 0
                                  : (gemm.dequant.getScale() ? 1 : 0) +
                                        (gemm.dequant.getZero() ? 1 : 0);
+  bool promotes = gemm.loop.getInits().size() == 1 &&
+                  isa<FragType>(gemm.loop.getInits()[0].getType());
   if (gemm.loop.hasTransform() || gemm.loop.getInits().size() != 1 ||
-      !isa<AccType>(gemm.loop.getInits()[0].getType()) || loaded != 2 + factors)
+      (!promotes && (!isa<AccType>(gemm.loop.getInits()[0].getType()) ||
+                     loaded != 2 + factors)))
     return refuse(gemm.loop, "only a product of two loads that carries an "
-                             "accumulator has one, no scales or packed values");
+                             "accumulator, or a sum of scaled products, has "
+                             "one, no packed values");
   gemm.a = gemm.loop.getLoaded()[0].getDefiningOp<LoadOp>();
   gemm.b = gemm.loop.getLoaded()[1].getDefiningOp<LoadOp>();
   if (!gemm.a || !gemm.b)
@@ -120,18 +146,12 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
   }
   Value second = gemm.dequant ? Value(gemm.dequant.getResult()) : tiles[1];
   size_t others = gemm.dequant ? 1 : 0;
-  gemm.mma = dyn_cast<MmaOp>(*std::next(compute.begin(), others));
-  if (!gemm.mma || compute.getOperations().size() != 2 + others ||
-      gemm.mma.getC() != gemm.loop.getComputeCarried()[0] ||
-      gemm.mma.getA() != tiles[0] || gemm.mma.getB() != second)
-    return refuse(gemm.loop, "its compute region is more than one product");
-  if (!gemm.loop.getInits()[0].getDefiningOp<AccZeroOp>())
-    return refuse(gemm.loop, "it does not start from zero");
-  Value result = gemm.loop.getResult(0);
-  if (result.hasOneUse())
-    gemm.read = dyn_cast<AccReadOp>(*result.user_begin());
-  if (!gemm.read)
-    return refuse(gemm.loop, "its result is not read by one acc_read");
+  if (promotes) {
+    if (failed(matchPromotion(gemm)))
+      return failure();
+  } else if (failed(matchProduct(gemm, second, others, refuse))) {
+    return failure();
+  }
 
   AccType acc = gemm.mma.getType();
   for (StoreOp store : gemm.tiles.getBody().getOps<StoreOp>()) {

@@ -38,7 +38,8 @@ const ExplicitTarget *findExplicitTarget(StringRef name);
 
 /// A kernel of form `seq` that multiplies: one loop over tiles with one k loop,
 /// whose product is of two plain loads, or of one and of packed values that are
-/// decoded to registers.
+/// decoded to registers. The k loop carries an accumulator or, if every step's
+/// product is scaled into a sum, the fragment of that sum.
 struct TileGemm {
   KernelOp kernel;
   moe::ConfigAttr config;
@@ -51,6 +52,10 @@ struct TileGemm {
   LoadOp scale, zero;
   MmaOp mma;
   AccReadOp read;
+  /// What adds a step's product to the sum, if any, and the loads of its row
+  /// factors (of A) and column factors (of B), which may be missing.
+  PromoteOp promote;
+  LoadOp aScale, bScale;
   /// The store of the tile, of one fragment.
   StoreOp store;
 
@@ -92,6 +97,24 @@ struct TileGemm {
 /// `moe.config`, or explicit already) gives nothing; one that has a
 /// configuration, but not the shape above, an error.
 FailureOr<std::optional<TileGemm>> matchTileGemm(KernelOp kernel);
+
+/// Loads of the k loop in the order of a slot's buffers: A, B, then scales.
+SmallVector<LoadOp> slotLoads(const TileGemm &gemm);
+
+/// Fills in what a k loop has that scales every product: `mma`, `read`,
+/// `promote`, `aScale`, `bScale`. Fails, with a diagnostic, if the compute
+/// region is another one. `a` and `b` are known.
+LogicalResult matchPromotion(TileGemm &gemm);
+
+/// Layouts of the factors beside a fragment of `full`: registers in the same
+/// order, each holding the factor of the element in that register. Null if a
+/// column factor changes inside of a digit.
+DigitsAttr rowFactorLayout(DigitsAttr full, FragType factor);
+DigitsAttr colFactorLayout(DigitsAttr full, FragType factor);
+
+/// Registers of a thread that hold products before they are added to a sum: a
+/// part of the tile at a time, so that sum and parts fit.
+inline constexpr int64_t kPartRegisters = 64;
 
 /// The target of a kernel that an earlier pass has set, or an error.
 FailureOr<const ExplicitTarget *> targetOf(const TileGemm &gemm);
