@@ -55,12 +55,14 @@ void KernelEmitter::findEarly() {
   if (!legal || !waits)
     return;
   // One thread starts all copies of the one role that has any, in one loop
-  // over k with bounds that are known.
+  // over k with bounds that are known. Factors, which all threads bring, come
+  // behind the wait.
   tile::RoleOp load;
   kernel.walk([&](tile::CopyOp copy) {
     auto role = copy->getParentOfType<tile::RoleOp>();
     auto loop = dyn_cast<scf::ForOp>(copy->getParentOp());
-    legal &= copy.getHow() == tile::How::Desc && role &&
+    bool factors = holdsFactors(copy.getBuffer().getType());
+    legal &= (copy.getHow() == tile::How::Desc || factors) && role &&
              (!load || load == role) && loop &&
              isa<tile::ForTilesOp>(loop->getParentOp()) &&
              getConstantIntValue(loop.getLowerBound()) == 0 &&
@@ -108,7 +110,8 @@ LogicalResult KernelEmitter::emitEarlyCopies(tile::ForTilesOp op, Value first,
     tileCoords[op.getTile()] = coordinates(op, first);
     setTileWidth(tileCoords[op.getTile()][2]);
     for (Operation &other : op.getBody().front().without_terminator())
-      if (!isa<scf::ForOp>(other) && succeeded(result))
+      // Rows by number are of copies behind the wait.
+      if (!isa<scf::ForOp, tile::RowIotaOp>(other) && succeeded(result))
         result = emitOp(other);
     auto loop = scf::ForOp::create(b, loc, c32(0), c32(count), c32(1));
     OpBuilder::InsertionGuard guard(b);

@@ -164,7 +164,7 @@ moe_tile.kernel @promotes(%A: memref<?x256xf8E4M3FN>, %B: memref<64x256xf8E4M3FN
   %zero = arith.constant 0.0 : f32
   moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
     %z = moe_tile.frag_splat %zero : f32 -> !F
-    // expected-error @below {{has no explicit form: only a product of two loads that carries an accumulator has one, no scales or packed values}}
+    // expected-error @below {{has no explicit form: only row and column factors are scaled in, no zero points}}
     %f = moe_tile.k_loop %c0 to %ck step 128 init(%z : !F)
       load(%k: index) {
         %a = moe_tile.load %A[%c0, %k] : memref<?x256xf8E4M3FN> -> !A
@@ -174,6 +174,35 @@ moe_tile.kernel @promotes(%A: memref<?x256xf8E4M3FN>, %B: memref<64x256xf8E4M3FN
         %d = moe_tile.mma %a, %b : !A, !A -> !moe_tile.acc<64x64xf32>
         %p = moe_tile.acc_read %d : !moe_tile.acc<64x64xf32> -> !F
         %q = moe_tile.promote %p, %c scalar(%s : f32) : !F
+        moe_tile.yield %q : !F
+      }
+    moe_tile.store %f to %Y[%c0, %c0] : !F to memref<?x64xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+!A = !moe_tile.buf<64x128xf8E4M3FN>
+!S = !moe_tile.buf<64x1xf32>
+!F = !moe_tile.frag<64x64xf32>
+moe_tile.kernel @promotes_from_one(%A: memref<?x256xf8E4M3FN>, %B: memref<64x256xf8E4M3FN>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [64, 64, 128], stages = 4>} {
+  %c0 = arith.constant 0 : index
+  %ck = arith.constant 256 : index
+  %one = arith.constant 1.0 : f32
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %z = moe_tile.frag_splat %one : f32 -> !F
+    // expected-error @below {{has no explicit form: it does not start from zero}}
+    %f = moe_tile.k_loop %c0 to %ck step 128 init(%z : !F)
+      load(%k: index) {
+        %a = moe_tile.load %A[%c0, %k] : memref<?x256xf8E4M3FN> -> !A
+        %b = moe_tile.load %B[%c0, %k] : memref<64x256xf8E4M3FN> -> !A
+        moe_tile.yield %a, %b : !A, !A
+      } compute(%k: index, %a: !A, %b: !A, %c: !F) {
+        %d = moe_tile.mma %a, %b : !A, !A -> !moe_tile.acc<64x64xf32>
+        %p = moe_tile.acc_read %d : !moe_tile.acc<64x64xf32> -> !F
+        %q = moe_tile.promote %p, %c : !F
         moe_tile.yield %q : !F
       }
     moe_tile.store %f to %Y[%c0, %c0] : !F to memref<?x64xf32>

@@ -97,7 +97,10 @@ class Float8Block:
         padded = self.torch.zeros(x.shape[0], groups * self.BLOCK, device=x.device)
         padded[:, :x.shape[1]] = x
         cut = padded.view(x.shape[0], groups, self.BLOCK)
-        scale = cut.abs().amax(2, keepdim=True).clamp_min(2.0 ** -100) / self.TOP
+        # PyTorch multiplies by the reciprocal of a number; a scale that is off by its last bit
+        # takes halves between two codes the other way.
+        top = self.torch.full((1,), self.TOP, device=x.device)
+        scale = cut.abs().amax(2, keepdim=True).clamp_min(2.0 ** -100) / top
         rounded = (cut / scale).clamp(-self.TOP, self.TOP).to(self.torch.float8_e4m3fn)
         return (rounded.float() * scale).view(padded.shape)[:, :x.shape[1]]
 

@@ -52,6 +52,7 @@ static int64_t getExchangeBytes(const TileGemm &gemm) {
 /// Factors stand without swizzle behind the operands.
 static FailureOr<SmallVector<BufType>> slotBuffers(const TileGemm &gemm) {
   SmallVector<BufType> types;
+  bool legal = true;
   for (LoadOp load : slotLoads(gemm)) {
     if (load != gemm.a && load != gemm.b) {
       types.push_back(cast<BufType>(load.getType()));
@@ -59,10 +60,11 @@ static FailureOr<SmallVector<BufType>> slotBuffers(const TileGemm &gemm) {
     }
     FailureOr<BufType> type =
         slotBuffer(load, /*panels=*/load == gemm.a && gemm.dequant);
-    if (failed(type))
-      return failure();
-    types.push_back(*type);
+    legal &= succeeded(type);
+    types.push_back(succeeded(type) ? *type : BufType());
   }
+  if (!legal)
+    return failure();
   return types;
 }
 
