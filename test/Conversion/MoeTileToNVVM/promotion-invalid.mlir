@@ -4,7 +4,7 @@
 // 32 * 128 + 240 * 256 registers are what a multiprocessor has, but not what 384 threads start with.
 moe_tile.kernel @pool(%x: memref<4xf32>)
     attributes {form = #moe_tile.form<explicit>, exec = #moe_tile.exec<threads = 384>} {
-  // expected-error @below {{has roles that take 65536 registers, 384 threads start with 64512}}
+  // expected-error @below {{roles ask for 65536 registers, a block of 384 threads is given 64512}}
   moe_tile.roles {
     moe_tile.role @load threads(128) regs(32) {
     }
