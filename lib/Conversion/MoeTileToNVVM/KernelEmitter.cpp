@@ -247,8 +247,9 @@ LogicalResult KernelEmitter::placeOnChip() {
     RingPlace &ring = rings[publish.getRing()];
     for (Operation &op : *publish->getBlock())
       if (auto copy = dyn_cast<tile::CopyOp>(op)) {
-        bool bulk = copy.getHow() == tile::How::Desc;
-        (bulk ? ring.descriptors : ring.gathers) = true;
+        bool threads = copy.getHow() == tile::How::Gather ||
+                       copy.getHow() == tile::How::Element;
+        (threads ? ring.gathers : ring.descriptors) = true;
       }
   });
   return success();
