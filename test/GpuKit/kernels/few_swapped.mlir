@@ -11,7 +11,7 @@ func.func @few_swapped(
   %r = moe.align %ids : tensor<?x1xi32> -> <experts = 128, topk = 1>
   %y = moe.grouped_gemm a(%x : tensor<?x2048xbf16>) b(%w : tensor<128x1536x2048xbf16>)
       routing(%r : <experts = 128, topk = 1>) rows = slots a_layout = expert_sorted out = expert_sorted
-      config [#moe.config<block = [32, 128, 64], stages = 10, swap = true, a = "desc", b = "desc", order = "expert_major", store = "vector", claim = "stride">]
+      config [#moe.config<block = [64, 128, 64], stages = 8, swap = true, a = "desc", b = "desc", order = "expert_major", store = "vector", claim = "stride">]
       outs(%out : tensor<?x1536xbf16>) {
   ^bb0(%v: f32):
     moe.yield %v : f32
