@@ -25,7 +25,7 @@ USAGE: moe-compile (FILE.mlir | --hf-config config.json | --model NAME)
 What to compile:
   FILE.mlir             one function with moe operations, or one moe_tile.plan
                         and its kernels; - reads the standard input
-  --hf-config FILE      the config.json of a Hugging Face model
+  --hf-config FILE      the config.json of a Hugging Face model, or its directory
   --model NAME          a well-known model, e.g. qwen3-30b-a3b; an unknown name
                         lists all
   --dtype NAME          how weights are stored, e.g. bf16, fp8-block,

@@ -17,6 +17,7 @@
 #include "llvm/Config/llvm-config.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -51,9 +52,13 @@ static Expected<LayerDescription> describeLayer(const CompileCommand &command) {
     if (dtype)
       layer.dtype = *dtype;
   } else {
-    auto text = llvm::MemoryBuffer::getFile(command.hfConfig);
+    // A checkpoint's directory holds it under this name.
+    SmallString<128> path(command.hfConfig);
+    if (llvm::sys::fs::is_directory(path))
+      llvm::sys::path::append(path, "config.json");
+    auto text = llvm::MemoryBuffer::getFile(path);
     if (!text)
-      return llvm::createStringError("cannot read '" + command.hfConfig +
+      return llvm::createStringError("cannot read '" + path +
                                      "': " + text.getError().message());
     Expected<LayerDescription> read =
         parseHuggingFaceConfig((*text)->getBuffer(), dtype);

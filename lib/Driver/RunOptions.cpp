@@ -49,6 +49,11 @@ What it computes on:
   --input NAME=FILE    an argument from a .npy or .safetensors file; further
                        ones by repeating the option
 
+  --checkpoint DIR     weights from a Hugging Face checkpoint: plain, fp8 by
+                       blocks, GPTQ, AWQ, or MXFP4 as GPT-OSS has it
+  --layer N            which decoder layer of it (default: the first that has
+                       experts)
+
 What it tells:
   --check              compare with the reference; exit 1 above the tolerance
   --check-rows N       rows compared when there are more than 16 (default 64,
@@ -58,6 +63,8 @@ What it tells:
   --repetitions N      timed runs (default: about a second's worth)
   --json FILE          all numbers as JSON
   --output FILE.npy    the first result
+  --save-inputs F.safetensors
+                       the arguments that it ran on
   --space-map          how the routing archetypes fill blocks of rows
   --batch FILE         every line is a command line; all are run, the exit
                        status is 1 if any of them failed
@@ -67,6 +74,7 @@ EXAMPLES:
   moe-run qwen3.moec --tokens 1,16,256 --routing zipf1 --check
   moe-run layer.mlir --tokens 64 --bench --json bench.json
   moe-run layer.mlir --reference --tokens 4 --input x=x.npy --output y.npy
+  moe-run qwen3.moec --checkpoint Qwen3-30B-A3B --layer 3 --tokens 16 --check
   moe-run layer.mlir --emulate --tokens 5 --schedule 3 --check
   moe-run --space-map --seed 0
 )";
@@ -160,6 +168,13 @@ static Expected<bool> parseValue(RunOptions &options, StringRef option,
                                   options.deviceTokens);
   else if (option == "--function")
     options.function = value.str();
+  else if (option == "--checkpoint")
+    options.inputs.checkpoint = value.str();
+  else if (option == "--layer")
+    error =
+        parseInteger<int64_t>(option, value, 0, 100000, options.inputs.layer);
+  else if (option == "--save-inputs")
+    options.saveInputs = value.str();
   else if (option == "--json")
     options.json = value.str();
   else if (option == "--output")
@@ -210,6 +225,8 @@ static Error checkOptions(const RunOptions &options, bool bothModes) {
   if (!options.path.empty() && options.tokens.empty() &&
       options.idsFiles.empty())
     return makeError("--tokens is missing");
+  if (options.inputs.layer >= 0 && options.inputs.checkpoint.empty())
+    return makeError("--layer is one of a --checkpoint");
   if (options.deviceTokens >= 0 && options.mode != RunMode::Emulate)
     return makeError("--device-tokens is for --emulate");
   if (options.bench && options.mode != RunMode::Kernels)

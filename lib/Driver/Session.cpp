@@ -219,11 +219,25 @@ Error Session::makeInputs(const RunCase &run) {
       count *= extent;
     bytes += getStorageBytes(argument.type, count);
   }
+  bool stored = !options.inputs.checkpoint.empty();
   if (!hasStaticInputs && bytes > (uint64_t(256) << 20))
-    announce(llvm::formatv("making {0:F2} GB of weights", bytes * 1e-9));
+    announce(llvm::formatv("{0} {1:F2} GB of weights",
+                           stored ? "reading" : "making", bytes * 1e-9));
+  std::map<std::string, HostTensor> weights;
+  if (stored && !hasStaticInputs) {
+    Expected<std::map<std::string, HostTensor>> read =
+        readCheckpointInputs(spec, options.inputs);
+    if (!read)
+      return read.takeError();
+    weights = std::move(*read);
+  }
   for (auto [argument, tensor] : llvm::zip_equal(spec.arguments, inputs)) {
     if (!argument.isDynamic() && hasStaticInputs)
       continue;
+    if (auto found = weights.find(argument.name); found != weights.end()) {
+      tensor = std::move(found->second);
+      continue;
+    }
     if (function && spec.experts == 0 &&
         !options.inputs.files.contains(argument.name))
       continue;
@@ -234,6 +248,14 @@ Error Session::makeInputs(const RunCase &run) {
     tensor = std::move(*made);
   }
   return checkInputs(spec, inputs);
+}
+
+Error Session::saveInputs() const {
+  SmallVector<NamedTensor> named;
+  for (auto [argument, tensor] : llvm::zip_equal(spec.arguments, inputs))
+    if (argument.role != ArgumentRole::Output)
+      named.push_back({argument.name, &tensor});
+  return writeSafetensors(options.saveInputs, named);
 }
 
 //===----------------------------------------------------------------------===//
@@ -476,6 +498,9 @@ Expected<CaseResult> Session::run(const RunCase &run) {
                        : run.idsFile;
   if (Error error = makeInputs(run))
     return std::move(error);
+  if (!options.saveInputs.empty())
+    if (Error error = saveInputs())
+      return std::move(error);
   std::vector<int64_t> rows = countExpertRows(spec, inputs);
   result.activeExperts =
       static_cast<int64_t>(rows.size()) - llvm::count(rows, 0);

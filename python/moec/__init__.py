@@ -10,6 +10,8 @@
     moec.register(layer)                       # or with vLLM's signature:
     y = moec.fused_experts(x, w1, w2, topk_weights, topk_ids)
 
+    weights = moec.read_experts("Qwen3-30B-A3B", layer=3)   # of a Hugging Face checkpoint
+
 PyTorch tensors on an NVIDIA GPU run there, on the current stream, also under torch.cuda.graph.
 
 NumPy has neither bf16 nor fp8. Such arguments are arrays of their bits (uint16
@@ -19,6 +21,7 @@ and uint8), or arrays of the ml_dtypes package's types, which need not be instal
 All errors of the run time are `moec.Error`, with its status in `.status`.
 """
 
+from ._checkpoint import read_experts
 from ._dtypes import from_bf16, to_bf16
 from ._fused import fused_experts, register, registered, unregister
 from ._layer import Argument, Layer, RunStats, Variant, load
@@ -27,6 +30,6 @@ from ._pool import Pool
 
 __all__ = [
     "Argument", "Error", "Layer", "Pool", "RunStats", "Variant", "cpu_isa", "cpu_supports",
-    "from_bf16", "fused_experts", "load", "register", "registered", "set_library", "to_bf16",
+    "from_bf16", "fused_experts", "load", "read_experts", "register", "registered", "set_library", "to_bf16",
     "unregister", "version",
 ]

@@ -177,6 +177,8 @@ LogicalResult Trial::compile(ModuleOp module, StringRef arguments) {
     _exit(2);
   }
   options.link = false;
+  // Every input is new, and none is seen again.
+  options.cache = false;
   FailureOr<moe::CompiledLayer> layer = moe::compileLayer(module, options);
   if (failed(layer))
     return failure();

@@ -13,6 +13,8 @@
 #include "moec/Routing/Routing.h"
 #include "llvm/ADT/StringMap.h"
 
+#include <map>
+
 namespace mlir::moe {
 
 /// One run of a layer.
@@ -29,6 +31,10 @@ struct InputOptions {
   /// Files by argument name: .npy, or .safetensors that holds an entry of that
   /// name. A tensor from a file must have the argument's type and shape.
   llvm::StringMap<std::string> files;
+  /// A Hugging Face checkpoint that the weights come from, and which of its
+  /// decoder layers; negative: the first that has experts.
+  std::string checkpoint;
+  int64_t layer = -1;
   /// Threads that fill tensors; 0: as many as the machine has.
   unsigned threads = 0;
 };
@@ -42,6 +48,13 @@ llvm::Expected<HostTensor> makeArgument(const LayerSpec &spec,
                                         const ArgumentSpec &argument,
                                         const RunCase &run,
                                         const InputOptions &options);
+
+/// Reads the weights, scales, zero points and biases of `spec` from
+/// `options.checkpoint`, by argument. Errors, beside those of
+/// readExpertWeights: a tensor that the layer has and the checkpoint does not,
+/// the other way round, or of another type or shape.
+llvm::Expected<std::map<std::string, HostTensor>>
+readCheckpointInputs(const LayerSpec &spec, const InputOptions &options);
 
 /// Refuses what a layer has no meaning for: ids outside [-1, experts), naming
 /// token and slot, map entries outside [-1, local experts), and scales that are

@@ -60,6 +60,8 @@ struct RunOptions {
   /// others are to give zeros. Negative: it does not say.
   int64_t deviceTokens = -1;
   std::string json, output;
+  /// A .safetensors file for the arguments of a run; empty: none.
+  std::string saveInputs;
 };
 
 /// Parses arguments (without the program's name). Errors name the option and

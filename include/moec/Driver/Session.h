@@ -77,6 +77,7 @@ private:
   llvm::Error readFunction();
   llvm::Error openKernels();
   llvm::Error makeInputs(const RunCase &run);
+  llvm::Error saveInputs() const;
   llvm::Expected<SmallVector<HostTensor>> runKernels(CaseResult &result);
   llvm::Expected<SmallVector<HostTensor>> runEmulated(CaseResult &result);
   /// Fails if an input has another hash than before.
