@@ -10,6 +10,8 @@
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "moec/Compiler/Guard.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/IR/DiagnosticInfo.h"
 #include "llvm/IR/DiagnosticPrinter.h"
 #include "llvm/IR/LegacyPassManager.h"
@@ -95,4 +97,69 @@ std::string Emission::print() const {
   llvm::raw_string_ostream stream(text);
   module->print(stream, nullptr);
   return text;
+}
+
+//===----------------------------------------------------------------------===//
+// From beginning to end
+//===----------------------------------------------------------------------===//
+
+/// Makes internal, so that it vanishes where it is not used, all but kernels.
+static LogicalResult hide(llvm::Module &module, Location location,
+                          ArrayRef<std::string> kernels) {
+  llvm::StringSet<> exported;
+  for (const std::string &kernel : kernels) {
+    llvm::Function *function = module.getFunction(kernel);
+    if (!function || function->isDeclaration())
+      return emitError(location)
+             << "kernel '" << kernel << "' is launched but not defined";
+    exported.insert(kernel);
+  }
+  for (llvm::GlobalValue &value : module.global_values())
+    if (!value.isDeclaration() && !exported.contains(value.getName()) &&
+        !value.getName().starts_with("llvm."))
+      value.setLinkage(llvm::GlobalValue::InternalLinkage);
+  return success();
+}
+
+FailureOr<std::string> mlir::moe::emitKernels(ModuleOp module,
+                                              const EmissionTarget &target,
+                                              ArrayRef<std::string> kernels,
+                                              EmissionForm form,
+                                              EmitTimes *times) {
+  std::string result;
+  auto run = [&]() -> LogicalResult {
+    std::unique_ptr<llvm::TargetMachine> machine = target.createMachine();
+    if (!machine)
+      return failure();
+    Emission emission(module, std::move(machine));
+    {
+      PhaseTimer timer(times ? &times->translate : nullptr);
+      if (failed(emission.translate()) ||
+          failed(hide(emission.getModule(), module.getLoc(), kernels)) ||
+          failed(target.adapt(emission.getModule())) ||
+          failed(emission.verify()))
+        return failure();
+    }
+    {
+      PhaseTimer timer(times ? &times->optimize : nullptr);
+      if (failed(emission.optimize(target.tuning)) ||
+          failed(target.check(emission.getModule())))
+        return failure();
+    }
+    PhaseTimer timer(times ? &times->generate : nullptr);
+    if (form == EmissionForm::LLVMText) {
+      result = emission.print();
+      return success();
+    }
+    FailureOr<std::string> bytes = emission.generate(
+        form == EmissionForm::Object ? llvm::CodeGenFileType::ObjectFile
+                                     : llvm::CodeGenFileType::AssemblyFile);
+    if (failed(bytes))
+      return failure();
+    result = std::move(*bytes);
+    return success();
+  };
+  if (failed(runGuarded(module.getLoc(), target.activity, run)))
+    return failure();
+  return result;
 }

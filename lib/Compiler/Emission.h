@@ -10,6 +10,7 @@
 #define MOEC_LIB_COMPILER_EMISSION_H
 
 #include "mlir/IR/BuiltinOps.h"
+#include "moec/Compiler/ObjectEmitter.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Passes/PassBuilder.h"
@@ -46,6 +47,29 @@ private:
   std::unique_ptr<llvm::TargetMachine> machine;
   std::unique_ptr<llvm::Module> module;
 };
+
+/// What a back end adds to an emission.
+struct EmissionTarget {
+  /// What goes on, for the message of a crash: "code generation".
+  StringRef activity;
+  /// Makes the machine; null after a diagnostic.
+  llvm::function_ref<std::unique_ptr<llvm::TargetMachine>()> createMachine;
+  /// Changes LLVM IR that has been translated and hidden.
+  llvm::function_ref<LogicalResult(llvm::Module &)> adapt;
+  llvm::PipelineTuningOptions tuning;
+  /// Looks at LLVM IR that has been optimised.
+  llvm::function_ref<LogicalResult(llvm::Module &)> check;
+};
+
+enum class EmissionForm { LLVMText, Assembly, Object };
+
+/// Translates the module, hides all that is none of `kernels`, optimises and
+/// gives the form that is asked for. A kernel that is not defined is a
+/// diagnostic, as is all that LLVM refuses, crashes included.
+FailureOr<std::string> emitKernels(ModuleOp module,
+                                   const EmissionTarget &target,
+                                   ArrayRef<std::string> kernels,
+                                   EmissionForm form, EmitTimes *times);
 
 /// Adds the seconds of its life to a counter, if there is one.
 class PhaseTimer {

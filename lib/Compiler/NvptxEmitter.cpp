@@ -13,9 +13,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/IR/Diagnostics.h"
-#include "moec/Compiler/Guard.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/ADT/StringSet.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetOptions.h"
@@ -72,80 +70,37 @@ static LogicalResult checkKernels(ModuleOp module,
   return success();
 }
 
-/// Translates, hides what is no kernel, and checks what came out.
-static LogicalResult prepare(Emission &emission, Location location,
-                             ArrayRef<std::string> kernels) {
-  if (failed(emission.translate()))
-    return failure();
-  llvm::StringSet<> exported;
-  for (const std::string &kernel : kernels)
-    exported.insert(kernel);
-  for (llvm::GlobalValue &value : emission.getModule().global_values())
-    if (!value.isDeclaration() && !exported.contains(value.getName()) &&
-        !value.getName().starts_with("llvm.")) {
-      value.setLinkage(llvm::GlobalValue::InternalLinkage);
-      // A kernel stays whoever uses it; one that nobody launches shall not.
-      if (auto *function = dyn_cast<llvm::Function>(&value))
-        function->setCallingConv(llvm::CallingConv::C);
-    }
-  return emission.verify();
-}
-
-/// Checks, translates and optimises, then calls `finish` with the emission.
-static LogicalResult
-emit(ModuleOp module, const NvidiaChip &chip, ArrayRef<std::string> kernels,
-     EmitTimes *times, llvm::function_ref<LogicalResult(Emission &)> finish) {
+static FailureOr<std::string> emit(ModuleOp module, const NvidiaChip &chip,
+                                   ArrayRef<std::string> kernels,
+                                   EmissionForm form, EmitTimes *times) {
   Location location = module.getLoc();
   if (failed(checkKernels(module, kernels)) || failed(checkNvptxLegal(module)))
     return failure();
-  return runGuarded(location, "PTX generation", [&]() -> LogicalResult {
-    std::unique_ptr<llvm::TargetMachine> machine =
-        createMachine(location, chip);
-    if (!machine)
-      return failure();
-    Emission emission(module, std::move(machine));
-    {
-      PhaseTimer timer(times ? &times->translate : nullptr);
-      if (failed(prepare(emission, location, kernels)))
-        return failure();
-    }
-    {
-      PhaseTimer timer(times ? &times->optimize : nullptr);
-      if (failed(emission.optimize(llvm::PipelineTuningOptions())) ||
-          failed(checkNvptxLegal(location, emission.getModule())))
-        return failure();
-    }
-    PhaseTimer timer(times ? &times->generate : nullptr);
-    return finish(emission);
-  });
+  auto adapt = [](llvm::Module &module) {
+    // A kernel stays whoever uses it; one that nobody launches shall not.
+    for (llvm::Function &function : module)
+      if (function.hasInternalLinkage())
+        function.setCallingConv(llvm::CallingConv::C);
+    return success();
+  };
+  auto check = [&](llvm::Module &module) {
+    return checkNvptxLegal(location, module);
+  };
+  auto create = [&] { return createMachine(location, chip); };
+  EmissionTarget target{"PTX generation", create, adapt,
+                        llvm::PipelineTuningOptions(), check};
+  return emitKernels(module, target, kernels, form, times);
 }
 
 FailureOr<std::string> mlir::moe::emitPtx(ModuleOp module,
                                           const NvidiaChip &chip,
                                           ArrayRef<std::string> kernels,
                                           EmitTimes *times) {
-  std::string result;
-  if (failed(emit(module, chip, kernels, times,
-                  [&](Emission &emission) -> LogicalResult {
-                    FailureOr<std::string> text =
-                        emission.generate(llvm::CodeGenFileType::AssemblyFile);
-                    if (failed(text))
-                      return failure();
-                    result = std::move(*text);
-                    return success();
-                  })))
-    return failure();
-  return result;
+  return emit(module, chip, kernels, EmissionForm::Assembly, times);
 }
 
 FailureOr<std::string>
 mlir::moe::emitNvptxLLVMText(ModuleOp module, const NvidiaChip &chip,
                              ArrayRef<std::string> kernels) {
-  std::string result;
-  if (failed(emit(module, chip, kernels, nullptr, [&](Emission &emission) {
-        result = emission.print();
-        return success();
-      })))
-    return failure();
-  return result;
+  return emit(module, chip, kernels, EmissionForm::LLVMText, nullptr);
 }

@@ -13,7 +13,6 @@
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
-#include "moec/Compiler/Guard.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -64,27 +63,9 @@ static std::unique_ptr<llvm::TargetMachine> createMachine(Location location,
       llvm::CodeModel::Small, llvm::CodeGenOptLevel::Aggressive));
 }
 
-/// Translates, hides what is no kernel, and tells every function its target.
-static LogicalResult prepare(Emission &emission, Location location,
-                             const CpuIsa &isa, ArrayRef<std::string> kernels) {
-  if (failed(emission.translate()))
-    return failure();
-  llvm::Module &module = emission.getModule();
+/// Tells every function its target.
+static LogicalResult adapt(llvm::Module &module, const CpuIsa &isa) {
   module.setPICLevel(llvm::PICLevel::BigPIC);
-
-  llvm::StringSet<> exported;
-  for (const std::string &kernel : kernels) {
-    llvm::Function *function = module.getFunction(kernel);
-    if (!function || function->isDeclaration())
-      return emitError(location)
-             << "kernel '" << kernel << "' is launched but not defined";
-    exported.insert(kernel);
-  }
-  for (llvm::GlobalValue &value : module.global_values())
-    if (!value.isDeclaration() && !exported.contains(value.getName()) &&
-        !value.getName().starts_with("llvm."))
-      value.setLinkage(llvm::GlobalValue::InternalLinkage);
-
   std::string width = std::to_string(isa.vectorBits);
   for (llvm::Function &function : module) {
     if (function.isDeclaration())
@@ -99,7 +80,7 @@ static LogicalResult prepare(Emission &emission, Location location,
     function.addFnAttr(llvm::Attribute::NoUnwind);
     function.setUWTableKind(llvm::UWTableKind::None);
   }
-  return emission.verify();
+  return success();
 }
 
 //===----------------------------------------------------------------------===//
@@ -167,78 +148,38 @@ static LogicalResult checkUndefined(Location location, StringRef object) {
 // Entry points
 //===----------------------------------------------------------------------===//
 
-/// Translates and optimises, then calls `finish` with the emission.
-static LogicalResult
-emit(ModuleOp module, const CpuIsa &isa, ArrayRef<std::string> kernels,
-     EmitTimes *times, llvm::function_ref<LogicalResult(Emission &)> finish) {
-  return runGuarded(module.getLoc(), "code generation", [&]() -> LogicalResult {
-    std::unique_ptr<llvm::TargetMachine> machine =
-        createMachine(module.getLoc(), isa);
-    if (!machine)
-      return failure();
-    Emission emission(module, std::move(machine));
-    {
-      PhaseTimer timer(times ? &times->translate : nullptr);
-      if (failed(prepare(emission, module.getLoc(), isa, kernels)))
-        return failure();
-    }
-    {
-      PhaseTimer timer(times ? &times->optimize : nullptr);
-      llvm::PipelineTuningOptions tuning;
-      tuning.LoopUnrolling = true;
-      tuning.LoopVectorization = true;
-      tuning.SLPVectorization = true;
-      if (failed(emission.optimize(tuning)))
-        return failure();
-    }
-    PhaseTimer timer(times ? &times->generate : nullptr);
-    return finish(emission);
-  });
+static FailureOr<std::string> emit(ModuleOp module, const CpuIsa &isa,
+                                   ArrayRef<std::string> kernels,
+                                   EmissionForm form, EmitTimes *times) {
+  auto create = [&] { return createMachine(module.getLoc(), isa); };
+  auto prepare = [&](llvm::Module &module) { return adapt(module, isa); };
+  auto check = [](llvm::Module &) { return success(); };
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopUnrolling = true;
+  tuning.LoopVectorization = true;
+  tuning.SLPVectorization = true;
+  EmissionTarget target{"code generation", create, prepare, tuning, check};
+  return emitKernels(module, target, kernels, form, times);
 }
 
 FailureOr<std::string> mlir::moe::emitObject(ModuleOp module, const CpuIsa &isa,
                                              ArrayRef<std::string> kernels,
                                              EmitTimes *times) {
-  std::string result;
-  if (failed(emit(module, isa, kernels, times,
-                  [&](Emission &emission) -> LogicalResult {
-                    FailureOr<std::string> object =
-                        emission.generate(llvm::CodeGenFileType::ObjectFile);
-                    if (failed(object))
-                      return failure();
-                    result = std::move(*object);
-                    return success();
-                  })) ||
-      failed(checkUndefined(module.getLoc(), result)))
+  FailureOr<std::string> object =
+      emit(module, isa, kernels, EmissionForm::Object, times);
+  if (failed(object) || failed(checkUndefined(module.getLoc(), *object)))
     return failure();
-  return result;
+  return object;
 }
 
 FailureOr<std::string> mlir::moe::emitAssembly(ModuleOp module,
                                                const CpuIsa &isa,
                                                ArrayRef<std::string> kernels) {
-  std::string result;
-  if (failed(emit(module, isa, kernels, nullptr,
-                  [&](Emission &emission) -> LogicalResult {
-                    FailureOr<std::string> text =
-                        emission.generate(llvm::CodeGenFileType::AssemblyFile);
-                    if (failed(text))
-                      return failure();
-                    result = std::move(*text);
-                    return success();
-                  })))
-    return failure();
-  return result;
+  return emit(module, isa, kernels, EmissionForm::Assembly, nullptr);
 }
 
 FailureOr<std::string> mlir::moe::emitLLVMText(ModuleOp module,
                                                const CpuIsa &isa,
                                                ArrayRef<std::string> kernels) {
-  std::string result;
-  if (failed(emit(module, isa, kernels, nullptr, [&](Emission &emission) {
-        result = emission.print();
-        return success();
-      })))
-    return failure();
-  return result;
+  return emit(module, isa, kernels, EmissionForm::LLVMText, nullptr);
 }
