@@ -54,6 +54,8 @@ mlir::moe::compileInMemory(func::FuncOp function, std::string isa,
   if (failed(compiled))
     return llvm::createStringError("'" + function.getName() +
                                    "' does not compile");
+  for (const std::string &note : compiled->notes)
+    llvm::errs() << "moe-run: " << note << "\n";
   auto layer = std::make_shared<CompiledLayer>(std::move(*compiled));
   Location location = function.getLoc();
   return [=](const char *name) -> llvm::Expected<LayerHandle> {
