@@ -52,7 +52,6 @@ public:
   uint64_t getWorkspaceBytes() const;
 
 private:
-  bool isReadByBoxes(size_t slice) const;
   const HostTensor *findInput(const ManifestArgument &argument, size_t number,
                               llvm::ArrayRef<HostTensor> inputs,
                               size_t &next) const;
@@ -155,33 +154,15 @@ Error EmulatedLayer::makeWorkspace() {
   return Error::success();
 }
 
-/// Whether the copy engine reads a slice, and some slots may be nobody's. It
-/// then reads whole tiles, rows among them that no kernel has computed and none
-/// uses: they stay poisoned, and whatever depends on one is not a number.
-bool EmulatedLayer::isReadByBoxes(size_t slice) const {
-  if (existing < 0 && llvm::none_of(
-                          spec.arguments,
-                          [](const ArgumentSpec &argument) {
-                            return argument.role == ArgumentRole::ExpertMap;
-                          }))
-    return false;
-  for (const ManifestLaunch &launch : plan.launches)
-    for (const ManifestLaunchArgument &argument : launch.args)
-      if (argument.kind == Kind::TensorMap && argument.map->ofWorkspace &&
-          argument.map->index == static_cast<int64_t>(slice))
-        return true;
-  return false;
-}
-
 void EmulatedLayer::registerMemory(emu::Emulator &emulator) const {
   for (auto [argument, memory] : llvm::zip_equal(plan.arguments, arguments))
     if (memory.bytes)
       emulator.registerBuffer(memory.data, memory.bytes, argument.name,
                               /*initialised=*/!argument.output);
-  for (auto [i, slice] : llvm::enumerate(plan.workspaces))
-    if (const DeviceMemory &memory = slices[i]; memory.bytes)
+  for (auto [slice, memory] : llvm::zip_equal(plan.workspaces, slices))
+    if (memory.bytes)
       emulator.registerBuffer(memory.data, memory.bytes, slice.name,
-                              /*initialised=*/slice.zero || isReadByBoxes(i));
+                              /*initialised=*/slice.zero);
   emulator.registerBuffer(const_cast<int64_t *>(&deviceTokens),
                           sizeof(deviceTokens), "device_tokens");
 }
