@@ -218,13 +218,15 @@ std::string mlir::moe::printManifest(const Manifest &manifest) {
         for (const auto &[name, value] : manifest.dims)
           json.attribute(name, value);
       });
-      // Sums are taken in a fixed order unless a configuration gives that up.
+      // Sums are taken in a fixed order unless a configuration gives that up:
+      // what is added where it meets comes in any order.
       json.attribute(
           "deterministic",
           llvm::none_of(manifest.variants, [](const ManifestVariant &variant) {
-            return !variant.configs.empty() &&
-                   StringRef(variant.configs.front())
-                       .contains("deterministic = false");
+            return llvm::any_of(variant.configs, [](StringRef config) {
+              return config.contains("deterministic = false") ||
+                     config.contains("reduce_by = \"add_f32\"");
+            });
           }));
     });
     if (!manifest.missingTargets.empty())

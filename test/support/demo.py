@@ -82,6 +82,8 @@ def main(build):
             print(f"{target}: not built yet")
         elif missing[target]:
             print(f"{target}: compiled, but not yet for {', '.join(missing[target])}")
+        else:
+            print(f"{target}: compiled")
     return 0 if passed and len(rows) == len(DTYPES) * len(TOKENS.split(",")) else 1
 
 
