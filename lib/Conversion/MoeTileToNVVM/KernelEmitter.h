@@ -330,6 +330,11 @@ SmallVector<Value> packBytePairs(OpBuilder &b, Operation *op,
 /// `dyn_smem`, aligned to 1024 bytes.
 LLVM::GlobalOp getDynamicSharedMemory(Operation *module, Location loc);
 
+/// What is XORed into the number of a 16-byte piece of row `row`, where a row
+/// is as long as the swizzle: bits 7 to 9 of its address, as for the copy
+/// engine.
+Value swizzlePattern(OpBuilder &b, Location loc, Value row, int64_t swizzle);
+
 } // namespace mlir::moe::nvvm
 
 #endif // MOEC_LIB_CONVERSION_MOETILETONVVM_KERNELEMITTER_H
