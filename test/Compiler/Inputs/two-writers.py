@@ -15,6 +15,14 @@ def compile(path, dtype):
             "--tokens", "16", "-o", path]
 
 
+def run(path):
+    """Runs what stands there. moe-run opens it twice, for the source and for the code; the
+    artifact may be exchanged in between for one of the other dtype, which it must notice."""
+    done = subprocess.run(["moe-run", path, "--tokens", "3", "--check"], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0 or "MOEC_ERR_DTYPE" in done.stderr, done.stderr
+
+
 def main(directory):
     path = os.path.join(directory, "out")
     subprocess.run(compile(path, "bf16"), check=True)
@@ -22,8 +30,7 @@ def main(directory):
         writers = [subprocess.Popen(compile(path, dtype), stderr=subprocess.PIPE)
                    for dtype in ("f32", "bf16", "f32")]
         while any(writer.poll() is None for writer in writers):
-            subprocess.run(["moe-run", path, "--tokens", "3", "--check"], check=True,
-                           stdout=subprocess.DEVNULL)
+            run(path)
         for writer in writers:
             assert writer.returncode == 0, writer.stderr.read()
             writer.stderr.close()
