@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "PlainKernel.h"
+#include "HopperTarget.h"
 #include "moec/Conversion/Passes.h"
 
 namespace mlir::moe {
@@ -23,21 +23,11 @@ struct ConvertMoeTileRowsToNVVMPass
   using ConvertMoeTileRowsToNVVMBase::ConvertMoeTileRowsToNVVMBase;
 
   void runOnOperation() override {
-    for (auto kernel :
-         llvm::make_early_inc_range(getOperation().getOps<tile::KernelOp>())) {
-      auto convert = nvvm::isAlignKernel(kernel)  ? nvvm::convertAlignKernel
-                     : nvvm::isTopkKernel(kernel) ? nvvm::convertTopkKernel
-                     : nvvm::isRowKernel(kernel)  ? nvvm::convertRowKernel
-                                                  : nullptr;
-      if (!convert)
-        continue;
-      OpBuilder b(kernel);
-      FailureOr<LLVM::LLVMFuncOp> func = convert(kernel, b);
-      if (failed(func))
-        return signalPassFailure();
-      kernel.erase();
-      ++numKernels;
-    }
+    int64_t converted = 0;
+    if (failed(rows::convertPlainKernels(getOperation(), nvvm::HopperTarget(),
+                                         converted)))
+      return signalPassFailure();
+    numKernels += converted;
   }
 };
 } // namespace

@@ -1,4 +1,4 @@
-//===- Align.cpp - moe_tile.align for Hopper GPUs -------------------------===//
+//===- Align.cpp - moe_tile.align for GPUs --------------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -6,15 +6,16 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// One cluster counts all slots: every warp owns a run of consecutive slots and
+// One cluster counts all slots: every wave owns a run of consecutive slots and
 // a row of counters in shared memory, so no atomics are needed and the rank of
 // a slot among its expert's is its number in slot order. The blocks of the
 // cluster read each other's counts; a scan over the experts gives first rows.
 //
 // A scatter of many slots needs more blocks than a cluster has. All clusters of
 // the grid therefore count everything, each for itself, and share only the
-// writing. Nothing has to be zero at the start, no block waits for one that may
-// not be resident, and results depend on the input alone.
+// writing; so do single blocks where the chip has no clusters. Nothing has to
+// be zero at the start, no block waits for one that may not be resident, and
+// results depend on the input alone.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,10 +25,8 @@
 
 using namespace mlir;
 using namespace mlir::moe;
-using namespace mlir::moe::nvvm;
+using namespace mlir::moe::rows;
 
-/// Blocks that share the writing, if one cluster is not enough.
-static constexpr int64_t kGridBlocks = 128;
 /// A word holds an expert above this many bits of a rank.
 static constexpr int64_t kRankBits = 20;
 
@@ -35,11 +34,11 @@ namespace {
 class AlignEmitter {
 public:
   AlignEmitter(PlainKernel &k, tile::AlignOp op, int64_t threads,
-               int64_t cluster)
-      : k(k), op(op), threads(threads), warps(threads / 32), cluster(cluster),
-        clusters(cluster > 1 ? std::max<int64_t>(1, kGridBlocks / cluster) : 1),
-        experts(op.getExperts()), topk(op.getTopk()), blockM(op.getBlockM()),
-        pad(op.getPad()), unroll(cluster == 1 ? 1 : 4), keep(cluster == 1) {}
+               int64_t cluster, int64_t clusters)
+      : k(k), op(op), threads(threads), lanes(k.wave()), warps(threads / lanes),
+        cluster(cluster), clusters(clusters), experts(op.getExperts()),
+        topk(op.getTopk()), blockM(op.getBlockM()), pad(op.getPad()),
+        unroll(getBlocks() == 1 ? 1 : 4), keep(getBlocks() == 1) {}
 
   void emit();
   int64_t getBlocks() const { return cluster * clusters; }
@@ -50,7 +49,7 @@ private:
   void clearCounters();
   /// The warp's slot of this lane in a round.
   Value slotOf(Value round) {
-    return k.add(first, k.add(k.mul(round, k.c32(32)), lane));
+    return k.add(first, k.add(k.mul(round, k.c32(lanes)), lane));
   }
   /// The lanes that have the same expert as this one.
   Value lanesWith(Value expert);
@@ -66,8 +65,21 @@ private:
   void writeTable();
   void fillTails();
 
-  /// Whole-warp sum of all lanes up to this one.
-  Value inclusiveScan(Value v);
+  /// Sum over the warp's lanes up to this one.
+  Value inclusiveScan(Value v) {
+    return k.target.inclusiveSum(k.b, k.loc, v, lane);
+  }
+  /// A set of lanes, a bit each.
+  Value mask(int64_t bits) { return lanes == 64 ? k.c64(bits) : k.c32(bits); }
+  /// i32 of a number as wide as a set of lanes.
+  Value word(Value v) {
+    return lanes == 64
+               ? arith::TruncIOp::create(k.b, k.loc, k.b.getI32Type(), v)
+               : v;
+  }
+  Value countOf(Value set) {
+    return word(LLVM::CtPopOp::create(k.b, k.loc, set.getType(), set));
+  }
   /// Counter of an expert in this warp's row.
   Value counter(Value expert) {
     return k.add(k.mul(warp, k.c32(experts)), expert);
@@ -75,7 +87,7 @@ private:
 
   PlainKernel &k;
   tile::AlignOp op;
-  int64_t threads, warps, cluster, clusters, experts, topk, blockM, pad;
+  int64_t threads, lanes, warps, cluster, clusters, experts, topk, blockM, pad;
   /// Slots of a lane whose loads are in flight together. One block is for few
   /// slots, one for each thread, whose words stay in registers.
   int64_t unroll;
@@ -90,21 +102,20 @@ private:
   Value counts;   ///< [experts]: of this block
   Value bases;    ///< [experts]: row of this block's first slot
   Value firstRows, totals, firstBlocks; ///< [experts]
-  Value sums;                           ///< [2][32]
+  Value sums;                           ///< [2][warps], rows of 32
   Value allRows, allBlocks;
 };
 } // namespace
 
 void AlignEmitter::setUp() {
   thread = k.thread();
-  lane = k.both(thread, k.c32(31));
-  // The same in all lanes, and known to be.
-  warp =
-      k.shuffle(NVVM::ShflKind::idx,
-                arith::ShRUIOp::create(k.b, k.loc, thread, k.c32(5)), k.c32(0));
+  lane = k.laneOf(thread);
+  warp = k.waveOf(thread);
   Value block = k.block();
   rank = cluster > 1 ? k.rem(block, k.c32(cluster)) : k.c32(0);
-  group = cluster > 1 ? k.div(block, k.c32(cluster)) : k.c32(0);
+  group = cluster > 1    ? k.div(block, k.c32(cluster))
+          : clusters > 1 ? block
+                         : k.c32(0);
   Value tokens;
   if (auto argument = dyn_cast<BlockArgument>(op.getTokens())) {
     tokens = k.scalar(argument);
@@ -134,16 +145,16 @@ void AlignEmitter::setUp() {
     if (memory)
       k.pointer(memory);
   rounds = k.ceilDiv(slots, cluster * threads);
-  first =
-      k.mul(k.add(k.mul(rank, k.c32(warps)), warp), k.mul(rounds, k.c32(32)));
+  first = k.mul(k.add(k.mul(rank, k.c32(warps)), warp),
+                k.mul(rounds, k.c32(lanes)));
 }
 
 void AlignEmitter::clearCounters() {
-  // A multiple of four words, as the warps are.
+  // Shared memory is dealt out by fours of words.
   auto vector = VectorType::get(4, k.b.getI32Type());
   Value zero = arith::ConstantOp::create(
       k.b, k.loc, DenseElementsAttr::get(vector, k.b.getI32IntegerAttr(0)));
-  k.loop(thread, k.c32(warps * experts / 4), k.c32(threads),
+  k.loop(thread, k.c32(llvm::divideCeil(warps * experts, 4)), k.c32(threads),
          [&](Value i) { k.store(zero, k.at(counters, i, vector), 16); });
 }
 
@@ -171,20 +182,20 @@ Value AlignEmitter::lanesWith(Value expert) {
   for (int64_t bit = 1; bit <= experts; bit *= 2) {
     Value set =
         k.cmp(arith::CmpIPredicate::ne, k.both(expert, k.c32(bit)), k.c32(0));
-    Value all =
-        NVVM::VoteSyncOp::create(k.b, k.loc, k.b.getI32Type(), k.c32(-1), set,
-                                 NVVM::VoteSyncKind::ballot);
+    Value all = k.target.ballot(k.b, k.loc, set);
     Value like =
-        k.select(set, all, arith::XOrIOp::create(k.b, k.loc, all, k.c32(-1)));
+        k.select(set, all, arith::XOrIOp::create(k.b, k.loc, all, mask(-1)));
     lanes = lanes ? k.both(lanes, like) : like;
   }
   return lanes;
 }
 
 SmallVector<Value> AlignEmitter::countRounds(Value round, Value end) {
-  Value all = k.c32(-1), none = k.c32(-1);
-  Value below =
-      k.sub(arith::ShLIOp::create(k.b, k.loc, k.c32(1), lane), k.c32(1));
+  Value none = k.c32(-1);
+  Value bit = lanes == 64
+                  ? arith::ExtUIOp::create(k.b, k.loc, k.b.getI64Type(), lane)
+                  : lane;
+  Value below = k.sub(arith::ShLIOp::create(k.b, k.loc, mask(1), bit), mask(1));
   SmallVector<Value> expert, same, words;
   for (int64_t u = 0; u < unroll; ++u) {
     Value slot = slotOf(k.add(round, k.c32(u)));
@@ -195,8 +206,8 @@ SmallVector<Value> AlignEmitter::countRounds(Value round, Value end) {
     same.push_back(lanesWith(expert[u]));
   for (int64_t u = 0; u < unroll; ++u) {
     // The lowest lane of those with one expert counts for all of them.
-    Value leader = LLVM::CountTrailingZerosOp::create(
-        k.b, k.loc, k.b.getI32Type(), same[u], /*is_zero_poison=*/true);
+    Value leader = word(LLVM::CountTrailingZerosOp::create(
+        k.b, k.loc, same[u].getType(), same[u], /*is_zero_poison=*/true));
     Value isLeader =
         k.both(k.cmp(arith::CmpIPredicate::eq, lane, leader),
                k.cmp(arith::CmpIPredicate::sge, expert[u], k.c32(0)));
@@ -205,22 +216,18 @@ SmallVector<Value> AlignEmitter::countRounds(Value round, Value end) {
         [&] {
           Value at = counter(expert[u]);
           Value old = k.loadWord(counters, at);
-          k.storeWord(k.add(old, LLVM::CtPopOp::create(
-                                     k.b, k.loc, k.b.getI32Type(), same[u])),
-                      counters, at);
+          k.storeWord(k.add(old, countOf(same[u])), counters, at);
           return old;
         },
         k.c32(0));
-    before = k.shuffle(NVVM::ShflKind::idx, before, leader);
+    before = k.target.shuffle(k.b, k.loc, before, leader);
     // Another lane may count for this expert in the next round.
-    NVVM::SyncWarpOp::create(k.b, k.loc, all);
-    Value number =
-        k.add(before, LLVM::CtPopOp::create(k.b, k.loc, k.b.getI32Type(),
-                                            k.both(same[u], below)));
-    Value word = arith::OrIOp::create(
+    k.target.waveFence(k.b, k.loc);
+    Value number = k.add(before, countOf(k.both(same[u], below)));
+    Value found = arith::OrIOp::create(
         k.b, k.loc,
         arith::ShLIOp::create(k.b, k.loc, expert[u], k.c32(kRankBits)), number);
-    words.push_back(k.select(k.less(expert[u], k.c32(0)), none, word));
+    words.push_back(k.select(k.less(expert[u], k.c32(0)), none, found));
   }
   return words;
 }
@@ -234,7 +241,7 @@ Value AlignEmitter::isMine(Value round, Value slot, Value end) {
 }
 
 void AlignEmitter::count() {
-  Value end = k.min(slots, k.add(first, k.mul(rounds, k.c32(32))));
+  Value end = k.min(slots, k.add(first, k.mul(rounds, k.c32(lanes))));
   Value places = k.pointer(op.getPlaces());
   // The first rounds stay in registers, which is all of few slots.
   if (keep)
@@ -247,15 +254,6 @@ void AlignEmitter::count() {
              [&] { k.storeWord(words[u], places, slot); });
     }
   });
-}
-
-Value AlignEmitter::inclusiveScan(Value v) {
-  for (int64_t d = 1; d < 32; d *= 2) {
-    Value other = k.shuffle(NVVM::ShflKind::up, v, k.c32(d), 0);
-    v = k.select(k.cmp(arith::CmpIPredicate::sge, lane, k.c32(d)),
-                 k.add(v, other), v);
-  }
-  return v;
 }
 
 void AlignEmitter::addUp() {
@@ -287,23 +285,21 @@ void AlignEmitter::addUp() {
   if (cluster == 1)
     return scanExperts(ofBlock, k.c32(0));
 
-  NVVM::ClusterArriveOp::create(k.b, k.loc, k.b.getUnitAttr());
-  NVVM::ClusterWaitOp::create(k.b, k.loc, k.b.getUnitAttr());
+  k.target.clusterArrive(k.b, k.loc);
+  k.target.clusterWait(k.b, k.loc);
   Value index = k.min(thread, k.c32(experts - 1));
   Value own = k.at(counts, index, k.b.getI32Type());
-  Type remote = LLVM::LLVMPointerType::get(k.b.getContext(), 7);
   SmallVector<Value> values;
   for (int64_t r = 0; r < cluster; ++r)
-    values.push_back(
-        k.load(k.b.getI32Type(),
-               NVVM::MapaOp::create(k.b, k.loc, remote, own, k.c32(r)), 4));
+    values.push_back(k.load(k.b.getI32Type(),
+                            k.target.inCluster(k.b, k.loc, own, k.c32(r)), 4));
   Value total = k.c32(0), mine = k.c32(0);
   for (int64_t r = 0; r < cluster; ++r) {
     total = k.add(total, values[r]);
     mine = k.add(mine, k.select(k.less(k.c32(r), rank), values[r], k.c32(0)));
   }
   // No block may end before the others have read its counts.
-  NVVM::ClusterArriveOp::create(k.b, k.loc, k.b.getUnitAttr());
+  k.target.clusterArrive(k.b, k.loc);
   scanExperts(k.select(isExpert, total, k.c32(0)), mine);
 }
 
@@ -313,7 +309,7 @@ void AlignEmitter::scanExperts(Value count, Value mine) {
     rows = k.mul(k.ceilDiv(count, pad), k.c32(pad));
   Value blocks = k.ceilDiv(count, blockM);
   Value rowScan = inclusiveScan(rows), blockScan = inclusiveScan(blocks);
-  k.when(k.cmp(arith::CmpIPredicate::eq, lane, k.c32(31)), [&] {
+  k.when(k.cmp(arith::CmpIPredicate::eq, lane, k.c32(lanes - 1)), [&] {
     k.storeWord(rowScan, sums, warp);
     k.storeWord(blockScan, sums, k.add(warp, k.c32(32)));
   });
@@ -324,8 +320,8 @@ void AlignEmitter::scanExperts(Value count, Value mine) {
         k.less(lane, k.c32(warps)),
         [&] { return k.loadWord(sums, k.add(lane, k.c32(at))); }, k.c32(0));
     Value scan = inclusiveScan(v);
-    all = k.shuffle(NVVM::ShflKind::idx, scan, k.c32(31));
-    before = k.shuffle(NVVM::ShflKind::idx, k.sub(scan, v), warp);
+    all = k.target.broadcast(k.b, k.loc, scan, k.c32(lanes - 1));
+    before = k.target.broadcast(k.b, k.loc, k.sub(scan, v), warp);
   };
   Value rowsBefore, blocksBefore;
   acrossWarps(0, rowsBefore, allRows);
@@ -360,7 +356,7 @@ void AlignEmitter::place(Value word, Value slot, Value mine) {
 }
 
 void AlignEmitter::scatter() {
-  Value end = k.min(slots, k.add(first, k.mul(rounds, k.c32(32))));
+  Value end = k.min(slots, k.add(first, k.mul(rounds, k.c32(lanes))));
   Value places = k.pointer(op.getPlaces());
   for (auto [u, word] : llvm::enumerate(firstWords)) {
     Value slot = slotOf(k.c32(int64_t(u)));
@@ -396,7 +392,7 @@ void AlignEmitter::writeTable() {
     Value n = k.loadWord(totals, e), row = k.loadWord(firstRows, e);
     Value at = k.loadWord(firstBlocks, e);
     Value length = k.ceilDiv(n, blockM);
-    k.loop(lane, length, k.c32(32), [&](Value i) {
+    k.loop(lane, length, k.c32(lanes), [&](Value i) {
       Value start = k.mul(i, k.c32(blockM));
       Value place = k.add(i, k.mul(length, k.c32(1 << 16)));
       Value fits = k.less(length, k.c32(1 << 16));
@@ -405,7 +401,7 @@ void AlignEmitter::writeTable() {
              k.select(fits, place, k.c32(0))});
     });
     if (pad > 1)
-      k.loop(k.add(n, lane), k.mul(k.ceilDiv(n, pad), k.c32(pad)), k.c32(32),
+      k.loop(k.add(n, lane), k.mul(k.ceilDiv(n, pad), k.c32(pad)), k.c32(lanes),
              [&](Value r) { k.storeWord(slots, sorted, k.add(row, r)); });
   });
   Value threadOfGrid = k.add(k.mul(k.block(), k.c32(threads)), thread);
@@ -439,15 +435,16 @@ void AlignEmitter::emit() {
   scatter();
   writeTable();
   if (cluster > 1)
-    NVVM::ClusterWaitOp::create(k.b, k.loc, k.b.getUnitAttr());
+    k.target.clusterWait(k.b, k.loc);
 }
 
-bool nvvm::isAlignKernel(tile::KernelOp kernel) {
+bool rows::isAlignKernel(tile::KernelOp kernel) {
   return !kernel.getBody().getOps<tile::AlignOp>().empty();
 }
 
-FailureOr<LLVM::LLVMFuncOp> nvvm::convertAlignKernel(tile::KernelOp kernel,
-                                                     OpBuilder &b) {
+FailureOr<LLVM::LLVMFuncOp> rows::convertAlignKernel(tile::KernelOp kernel,
+                                                     OpBuilder &b,
+                                                     const WaveTarget &target) {
   tile::AlignOp op = *kernel.getBody().getOps<tile::AlignOp>().begin();
   int64_t threads = 1024, cluster = 8;
   if (tile::ExecAttr exec = kernel.getExecAttr()) {
@@ -466,8 +463,27 @@ FailureOr<LLVM::LLVMFuncOp> nvvm::convertAlignKernel(tile::KernelOp kernel,
     if (auto type = dyn_cast<MemRefType>(memory.getType()))
       if (!type.getLayout().isIdentity())
         return op.emitOpError("takes row-major memory on GPUs, got ") << type;
-  PlainKernel k(kernel, b);
-  AlignEmitter emitter(k, op, threads, cluster);
+  const WaveFacts &facts = target.facts;
+  int64_t clusters =
+      cluster > 1 ? std::max<int64_t>(1, facts.writers / cluster) : 1;
+  if (facts.cluster == 1 && cluster > 1) {
+    clusters = facts.writers;
+    cluster = 1;
+  }
+  // Counters of each warp take most of the memory.
+  auto sharedBytes = [&] {
+    return (threads / facts.wave + 5) * llvm::alignTo(experts * 4, 16) + 256;
+  };
+  while (sharedBytes() > facts.sharedBytes && threads % 256 == 0 &&
+         threads / 2 >= experts)
+    threads /= 2;
+  if (sharedBytes() > facts.sharedBytes)
+    return op.emitOpError("needs ")
+           << sharedBytes() << " bytes of shared memory for " << experts
+           << " experts and " << threads << " threads, the chip has "
+           << facts.sharedBytes;
+  PlainKernel k(kernel, b, target);
+  AlignEmitter emitter(k, op, threads, cluster, clusters);
   emitter.emit();
   PlainKernel::Grid grid;
   grid.blocks = emitter.getBlocks();

@@ -16,7 +16,7 @@
 
 using namespace mlir;
 using namespace mlir::moe;
-using namespace mlir::moe::nvvm;
+using namespace mlir::moe::rows;
 
 //===----------------------------------------------------------------------===//
 // Memory
@@ -36,8 +36,8 @@ LogicalResult RowEmitter::emitRowIndex(tile::RowIndexOp op) {
     exists = k.both(exists, active);
   Type element = cast<MemRefType>(op.getSlots().getType()).getElementType();
   if (!element.isInteger(32))
-    return op.emitOpError("the NVVM lowering takes slots of i32, got ")
-           << element;
+    return op.emitOpError("the ")
+           << name() << " lowering takes slots of i32, got " << element;
   // No branch: the loads of several rows are in flight together.
   Value slot = k.select(
       exists,
@@ -61,10 +61,10 @@ FailureOr<Value> RowEmitter::place(tile::TileAccess access, Value &exists,
   if (PlainKernel::operandNumber(memory) < 0)
     return op->emitOpError("accesses memory that is no kernel argument");
   if (!type.getLayout().isIdentity())
-    return op->emitOpError("the NVVM lowering takes row-major memory, got ")
-           << type;
+    return op->emitOpError("the ")
+           << name() << " lowering takes row-major memory, got " << type;
   if (access.getBoxes())
-    return op->emitOpError("boxes have no row lowering to NVVM");
+    return op->emitOpError("boxes have no row lowering to ") << name();
   exists = active;
   auto require = [&](Value condition) {
     exists = exists ? k.both(exists, condition) : condition;
@@ -73,10 +73,10 @@ FailureOr<Value> RowEmitter::place(tile::TileAccess access, Value &exists,
   Value offset;
   for (auto [d, index] : llvm::enumerate(access.getIndices())) {
     if (access.getGranuleOf(d) != 1)
-      return op->emitOpError("granules have no row lowering to NVVM");
+      return op->emitOpError("granules have no row lowering to ") << name();
     Value v = values.lookup(index);
     if (!v)
-      return op->emitOpError("uses a value without lowering to NVVM");
+      return op->emitOpError("uses a value without lowering to ") << name();
     bool along = access.getMemoryDim(1) == static_cast<int64_t>(d);
     auto start = constantOf(index);
     int64_t reach = along ? cols : 1;
@@ -104,8 +104,8 @@ FailureOr<Value> RowEmitter::place(tile::TileAccess access, Value &exists,
 LogicalResult RowEmitter::emitLoad(tile::LoadOp op) {
   auto frag = dyn_cast<tile::FragType>(op.getType());
   if (!frag)
-    return op.emitOpError("the row lowering to NVVM loads fragments, not ")
-           << op.getType();
+    return op.emitOpError("the row lowering to ")
+           << name() << " loads fragments, not " << op.getType();
   auto group = rowLoads.find(op);
   if (group != rowLoads.end())
     return group->second.empty() ? success() : emitRowLoads(group->second);
@@ -194,7 +194,7 @@ LogicalResult RowEmitter::emitRowLoads(ArrayRef<tile::LoadOp> group) {
   for (tile::LoadOp load : loads) {
     Value row = values.lookup(load.getIndices()[0]);
     if (!row)
-      return load.emitOpError("uses a value without lowering to NVVM");
+      return load.emitOpError("uses a value without lowering to ") << name();
     Value inside = k.inside(row, extent);
     rows.push_back(row);
     exists.push_back(inside);
@@ -237,13 +237,14 @@ LogicalResult RowEmitter::emitStore(tile::StoreOp op) {
   if (op.getValues().size() != 1)
     return op.emitOpError("stores ")
            << op.getValues().size()
-           << " tiles side by side; the row lowering to NVVM takes one";
+           << " tiles side by side; the row lowering to " << name()
+           << " takes one";
   if (op.getMode() != tile::StoreMode::Plain)
-    return op.emitOpError("adding stores have no row lowering to NVVM");
+    return op.emitOpError("adding stores have no row lowering to ") << name();
   auto frag = dyn_cast<tile::FragType>(op.getValues()[0].getType());
   Value v = values.lookup(op.getValues()[0]);
   if (!frag || !v)
-    return op.emitOpError("stores a value without row lowering to NVVM");
+    return op.emitOpError("stores a value without row lowering to ") << name();
   Value exists;
   FailureOr<Value> offset = place(op, exists);
   if (failed(offset))
@@ -286,7 +287,7 @@ LogicalResult RowEmitter::emitMap(tile::MapOp op) {
        llvm::zip(body.getArguments(), op.getInputs())) {
     Value v = values.lookup(input);
     if (!v)
-      return op.emitOpError("has an input without lowering to NVVM");
+      return op.emitOpError("has an input without lowering to ") << name();
     map.map(argument, wide ? spread(v) : v);
   }
   // Values from above are scalars of the kernel.
@@ -306,7 +307,7 @@ LogicalResult RowEmitter::emitMap(tile::MapOp op) {
        llvm::zip(op.getResults(), body.getTerminator()->getOperands())) {
     Value v = map.lookupOrNull(yielded);
     if (!v)
-      return op.emitOpError("yields a value without lowering to NVVM");
+      return op.emitOpError("yields a value without lowering to ") << name();
     values[result] = wide ? spread(v) : v;
   }
   return success();
@@ -318,8 +319,8 @@ LogicalResult RowEmitter::emitRowReduce(tile::RowReduceOp op) {
       !cast<tile::FragType>(op.getInputs()[0].getType())
            .getElementType()
            .isF32())
-    return op.emitOpError("the row lowering to NVVM reduces one tile of f32 "
-                          "to one column");
+    return op.emitOpError("the row lowering to ")
+           << name() << " reduces one tile of f32 to one column";
   auto combine = [&](Value x, Value y) -> Value {
     if (op.getKind() == tile::ReduceKind::Sum)
       return arith::AddFOp::create(b, k.loc, x, y);
@@ -327,7 +328,7 @@ LogicalResult RowEmitter::emitRowReduce(tile::RowReduceOp op) {
   };
   Value input = values.lookup(op.getInputs()[0]);
   if (!input)
-    return op.emitOpError("has an input without lowering to NVVM");
+    return op.emitOpError("has an input without lowering to ") << name();
   if (op.getKind() == tile::ReduceKind::AbsMax)
     input = math::AbsFOp::create(b, k.loc, input);
   Value v = input;
@@ -345,27 +346,26 @@ LogicalResult RowEmitter::emitRowReduce(tile::RowReduceOp op) {
   if (segment->vectors() < team)
     v = k.select(k.inside(part, k.c32(segment->vectors())), v, none);
   auto butterfly = [&](Value v, int64_t lanes) {
-    for (int64_t d = lanes / 2; d; d /= 2)
-      v = combine(v, k.shuffle(NVVM::ShflKind::bfly, v, k.c32(d)));
-    return v;
+    return k.target.combine(b, k.loc, v, lanes, combine);
   };
   if (!rowPerBlock) {
     values[op.getResult()] = butterfly(v, segment->lanes());
     return success();
   }
-  v = butterfly(v, 32);
-  Value memory = k.shared(threads / 32 * 4);
-  Value lane = k.both(k.thread(), k.c32(31));
+  v = butterfly(v, k.wave());
+  Value memory = k.shared(threads / k.wave() * 4);
+  Value lane = k.laneOf(k.thread());
   k.when(k.cmp(arith::CmpIPredicate::eq, lane, k.c32(0)), [&] {
-    k.store(v, k.at(memory, k.div(k.thread(), k.c32(32)), b.getF32Type()), 4);
+    k.store(v, k.at(memory, k.div(k.thread(), k.c32(k.wave())), b.getF32Type()),
+            4);
   });
   k.barrier();
   v = k.choose(
-      k.less(lane, k.c32(threads / 32)),
+      k.less(lane, k.c32(threads / k.wave())),
       [&] {
         return k.load(b.getF32Type(), k.at(memory, lane, b.getF32Type()), 4);
       },
       none);
-  values[op.getResult()] = butterfly(v, 32);
+  values[op.getResult()] = butterfly(v, k.wave());
   return success();
 }

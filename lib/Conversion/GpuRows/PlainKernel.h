@@ -1,4 +1,4 @@
-//===- PlainKernel.h - Kernels without roles in NVVM ------------*- C++ -*-===//
+//===- PlainKernel.h - Kernels without roles for GPUs -----------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -11,24 +11,25 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOEC_LIB_CONVERSION_MOETILETONVVM_PLAINKERNEL_H
-#define MOEC_LIB_CONVERSION_MOETILETONVVM_PLAINKERNEL_H
+#ifndef MOEC_LIB_CONVERSION_GPUROWS_PLAINKERNEL_H
+#define MOEC_LIB_CONVERSION_GPUROWS_PLAINKERNEL_H
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Builders.h"
+#include "moec/Conversion/WaveTarget.h"
 #include "moec/Dialect/MoeTile/IR/MoeTile.h"
 
-namespace mlir::moe::nvvm {
+namespace mlir::moe::rows {
 
 /// A function under construction: parameters in the order of their first use,
 /// and builders of short names.
 class PlainKernel {
 public:
   /// Begins the function `moduleBuilder` stands before, with the kernel's name.
-  PlainKernel(tile::KernelOp kernel, OpBuilder &moduleBuilder);
+  PlainKernel(tile::KernelOp kernel, OpBuilder &moduleBuilder,
+              const WaveTarget &target);
 
   //===--- Parameters --------------------------------------------------------//
   /// Address (!llvm.ptr<1>) of a memref argument; a view has its argument's.
@@ -98,12 +99,17 @@ public:
   Value shared(int64_t bytes);
 
   //===--- Threads -----------------------------------------------------------//
-  Value thread() { return NVVM::ThreadIdXOp::create(b, loc, b.getI32Type()); }
-  Value block() { return NVVM::BlockIdXOp::create(b, loc, b.getI32Type()); }
-  void barrier() { NVVM::BarrierOp::create(b, loc); }
-  Value shuffle(NVVM::ShflKind kind, Value v, Value lane, int64_t clamp = 31) {
-    return NVVM::ShflOp::create(b, loc, v.getType(), c32(-1), v, lane,
-                                c32(clamp), kind, UnitAttr());
+  Value thread() { return target.thread(b, loc); }
+  Value block() { return target.block(b, loc); }
+  void barrier() { target.barrier(b, loc); }
+  /// Lanes of a wave.
+  int64_t wave() const { return target.facts.wave; }
+  /// The lane and the wave in the block of a thread of that number.
+  Value laneOf(Value thread) { return both(thread, c32(wave() - 1)); }
+  Value waveOf(Value thread) {
+    return target.uniform(
+        b, loc,
+        arith::ShRUIOp::create(b, loc, thread, c32(llvm::Log2_64(wave()))));
   }
   /// Lets the next launch begin and waits for the end of the earlier ones, if
   /// the kernel is launched early.
@@ -119,6 +125,7 @@ public:
   /// Ends the function and describes its launch (`moe.launch`).
   void finish(int64_t threads, int64_t cluster, const Grid &grid);
 
+  const WaveTarget &target;
   tile::KernelOp kernel;
   OpBuilder b;
   Location loc;
@@ -136,39 +143,31 @@ private:
   bool early = false;
 };
 
-/// Whether a type is an eight-bit float, which is i8 on the GPU.
-bool isSmallFloat(Type type);
-/// The type in registers and memory: i8 of eight-bit floats.
-Type storageOf(Type type);
-/// f32, or a vector of them, to an eight-bit float, saturating; to f8E8M0FNU
-/// only positive powers of two.
-Value truncateToSmallFloat(PlainKernel &k, Value v, Type type);
-/// Stored eight-bit floats of `type` to f32.
-Value extendSmallFloat(PlainKernel &k, Value v, Type type);
-
 /// Whether a kernel is one moe_tile.align.
 bool isAlignKernel(tile::KernelOp kernel);
-/// Lowers such a kernel for a Hopper GPU, before `b`'s insertion point. Its
-/// `exec` gives threads (a multiple of 128, at least the experts) and the
-/// blocks of a cluster; fails with a diagnostic otherwise. The kernel stays.
+/// Lowers such a kernel, before `b`'s insertion point. Its `exec` gives threads
+/// (a multiple of 128, at least the experts) and the blocks of a cluster; fails
+/// with a diagnostic otherwise. The kernel stays.
 FailureOr<LLVM::LLVMFuncOp> convertAlignKernel(tile::KernelOp kernel,
-                                               OpBuilder &b);
+                                               OpBuilder &b,
+                                               const WaveTarget &target);
 
 /// Whether a kernel is one moe_tile.topk.
 bool isTopkKernel(tile::KernelOp kernel);
 /// Lowers such a kernel, before `b`'s insertion point; fails with a diagnostic
 /// for more experts, choices or groups than lanes can hold. The kernel stays.
 FailureOr<LLVM::LLVMFuncOp> convertTopkKernel(tile::KernelOp kernel,
-                                              OpBuilder &b);
+                                              OpBuilder &b,
+                                              const WaveTarget &target);
 
 /// Whether a kernel works row by row: maps, loads and stores of one row inside
 /// of one scf.parallel (or outside of any loop), no matrix product.
 bool isRowKernel(tile::KernelOp kernel);
 /// Lowers such a kernel, before `b`'s insertion point; fails with a diagnostic
 /// at the op that has no lowering. The kernel stays.
-FailureOr<LLVM::LLVMFuncOp> convertRowKernel(tile::KernelOp kernel,
-                                             OpBuilder &b);
+FailureOr<LLVM::LLVMFuncOp>
+convertRowKernel(tile::KernelOp kernel, OpBuilder &b, const WaveTarget &target);
 
-} // namespace mlir::moe::nvvm
+} // namespace mlir::moe::rows
 
-#endif // MOEC_LIB_CONVERSION_MOETILETONVVM_PLAINKERNEL_H
+#endif // MOEC_LIB_CONVERSION_GPUROWS_PLAINKERNEL_H

@@ -1,4 +1,4 @@
-//===- PlainKernel.cpp - Kernels without roles in NVVM --------------------===//
+//===- PlainKernel.cpp - Kernels without roles for GPUs -------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -7,17 +7,18 @@
 //===----------------------------------------------------------------------===//
 
 #include "PlainKernel.h"
-#include "KernelEmitter.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace mlir::moe;
-using namespace mlir::moe::nvvm;
+using namespace mlir::moe::rows;
 
-PlainKernel::PlainKernel(tile::KernelOp kernel, OpBuilder &moduleBuilder)
-    : kernel(kernel), b(kernel.getContext()), loc(kernel.getLoc()) {
+PlainKernel::PlainKernel(tile::KernelOp kernel, OpBuilder &moduleBuilder,
+                         const WaveTarget &target)
+    : target(target), kernel(kernel), b(kernel.getContext()),
+      loc(kernel.getLoc()) {
   auto type =
       LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), {});
   func =
@@ -25,7 +26,8 @@ PlainKernel::PlainKernel(tile::KernelOp kernel, OpBuilder &moduleBuilder)
   Block *entry = new Block;
   func.getBody().push_back(entry);
   b.setInsertionPointToStart(entry);
-  early = !kernel.getBody().getOps<tile::AwaitLaunchOp>().empty();
+  early = target.startsEarly() &&
+          !kernel.getBody().getOps<tile::AwaitLaunchOp>().empty();
 }
 
 //===----------------------------------------------------------------------===//
@@ -143,8 +145,7 @@ Value PlainKernel::at(Value base, Value index, Type element) {
 }
 
 Value PlainKernel::shared(int64_t bytes) {
-  LLVM::GlobalOp global = getDynamicSharedMemory(func->getParentOp(), loc);
-  Value base = LLVM::AddressOfOp::create(b, loc, global);
+  Value base = target.sharedMemory(b, loc, func);
   int64_t offset = sharedBytes;
   sharedBytes += llvm::alignTo(bytes, 16);
   return LLVM::GEPOp::create(
@@ -157,11 +158,8 @@ Value PlainKernel::shared(int64_t bytes) {
 //===----------------------------------------------------------------------===//
 
 void PlainKernel::awaitEarlierLaunches() {
-  if (!early)
-    return;
-  NVVM::GriddepcontrolOp::create(b, loc,
-                                 NVVM::GridDepActionKind::launch_dependents);
-  NVVM::GriddepcontrolOp::create(b, loc, NVVM::GridDepActionKind::wait);
+  if (early)
+    target.awaitEarlierLaunches(b, loc);
 }
 
 void PlainKernel::finish(int64_t threads, int64_t cluster, const Grid &grid) {
@@ -175,21 +173,15 @@ void PlainKernel::finish(int64_t threads, int64_t cluster, const Grid &grid) {
         {named("operand", grid.operand), named("dim", grid.dim),
          named("mul", grid.mul), named("add", 0), named("div", grid.div)});
   Attribute one = b.getI64IntegerAttr(1);
+  int64_t smem = target.finish(func, threads, cluster, sharedBytes);
   SmallVector<NamedAttribute> launch{
       b.getNamedAttr("block", b.getDenseI64ArrayAttr({threads, 1, 1})),
       b.getNamedAttr("cluster", b.getDenseI64ArrayAttr({cluster, 1, 1})),
-      named("smem", sharedBytes),
+      named("smem", smem),
       b.getNamedAttr("grid", b.getArrayAttr({blocks, one, one})),
       b.getNamedAttr("params", b.getArrayAttr(params))};
   if (early)
     launch.push_back(b.getNamedAttr("early_start", b.getUnitAttr()));
   func->setAttr("moe.launch", b.getDictionaryAttr(launch));
-  func->setAttr("nvvm.kernel", b.getUnitAttr());
-  func->setAttr("nvvm.reqntid",
-                b.getDenseI32ArrayAttr({static_cast<int32_t>(threads)}));
-  if (cluster > 1)
-    func->setAttr(
-        "nvvm.cluster_dim",
-        b.getDenseI32ArrayAttr({static_cast<int32_t>(cluster), 1, 1}));
   func->setAttr(tile::kLoweredKernelAttr, b.getUnitAttr());
 }

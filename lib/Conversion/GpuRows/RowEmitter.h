@@ -11,21 +11,19 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOEC_LIB_CONVERSION_MOETILETONVVM_ROWEMITTER_H
-#define MOEC_LIB_CONVERSION_MOETILETONVVM_ROWEMITTER_H
+#ifndef MOEC_LIB_CONVERSION_GPUROWS_ROWEMITTER_H
+#define MOEC_LIB_CONVERSION_GPUROWS_ROWEMITTER_H
 
 #include "PlainKernel.h"
 
 #include "llvm/ADT/MapVector.h"
 
-namespace mlir::moe::nvvm {
+namespace mlir::moe::rows {
 
 /// Bytes of one access.
 inline constexpr int64_t kVectorBytes = 16;
 /// Bytes that a thread has in flight at most: they take registers.
 inline constexpr int64_t kBytesInFlight = 256;
-/// Threads of a block whose threads share nothing.
-inline constexpr int64_t kThreads = 128;
 
 /// A constant index, or nothing.
 std::optional<int64_t> constantOf(Value v);
@@ -49,7 +47,8 @@ struct Segment {
 
 class RowEmitter {
 public:
-  explicit RowEmitter(PlainKernel &k) : k(k) {}
+  explicit RowEmitter(PlainKernel &k)
+      : k(k), threads(k.target.facts.blockThreads) {}
   LogicalResult emit();
 
 private:
@@ -83,12 +82,14 @@ private:
   }
   FailureOr<Value> cloneScalar(Operation *op, IRMapping &map, bool wide);
   Value exponential(Operation *op, ValueRange operands, Type type);
+  /// As diagnostics call the target.
+  StringRef name() const { return k.target.facts.name; }
 
   PlainKernel &k;
   scf::ParallelOp rows; ///< null: one row
   Value rowCount;       ///< of the tile program
   SmallVector<Segment> segments;
-  int64_t threads = kThreads;
+  int64_t threads;
   bool rowPerBlock = false;
 
   Segment *segment = nullptr;
@@ -99,6 +100,6 @@ private:
   Value active; ///< whether the row exists
 };
 
-} // namespace mlir::moe::nvvm
+} // namespace mlir::moe::rows
 
-#endif // MOEC_LIB_CONVERSION_MOETILETONVVM_ROWEMITTER_H
+#endif // MOEC_LIB_CONVERSION_GPUROWS_ROWEMITTER_H

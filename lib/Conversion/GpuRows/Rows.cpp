@@ -27,7 +27,7 @@
 
 using namespace mlir;
 using namespace mlir::moe;
-using namespace mlir::moe::nvvm;
+using namespace mlir::moe::rows;
 
 //===----------------------------------------------------------------------===//
 // Plan
@@ -38,7 +38,7 @@ static bool isView(Operation *op) {
       op);
 }
 
-bool nvvm::isRowKernel(tile::KernelOp kernel) {
+bool rows::isRowKernel(tile::KernelOp kernel) {
   if (kernel.getKernelForm() != tile::Form::Seq)
     return false;
   int64_t parallel = 0;
@@ -57,7 +57,7 @@ bool nvvm::isRowKernel(tile::KernelOp kernel) {
   return only && works && parallel <= 1;
 }
 
-std::optional<int64_t> nvvm::constantOf(Value v) {
+std::optional<int64_t> rows::constantOf(Value v) {
   IntegerAttr attr;
   if (matchPattern(v, m_Constant(&attr)))
     return attr.getInt();
@@ -88,8 +88,8 @@ LogicalResult RowEmitter::planSegment(Segment &segment) {
       if (auto frag = dyn_cast<tile::FragType>(type)) {
         if (frag.getRows() != 1)
           return op->emitOpError("works on ")
-                 << frag.getRows()
-                 << " rows at once; the row lowering to NVVM takes one";
+                 << frag.getRows() << " rows at once; the row lowering to "
+                 << name() << " takes one";
         segment.cols = std::max(segment.cols, frag.getCols());
       }
   for (Operation *op : segment.ops) {
@@ -100,7 +100,8 @@ LogicalResult RowEmitter::planSegment(Segment &segment) {
         if (frag.getCols() != 1 && frag.getCols() != segment.cols)
           return op->emitOpError("mixes tiles of ")
                  << segment.cols << " and " << frag.getCols()
-                 << " columns; the row lowering to NVVM takes one width";
+                 << " columns; the row lowering to " << name()
+                 << " takes one width";
     auto access = dyn_cast<tile::TileAccess>(op);
     if (!access || access.getTileShape().second == 1)
       continue;
@@ -131,16 +132,18 @@ LogicalResult RowEmitter::planSegment(Segment &segment) {
   // One block of up to 1024 threads can hold a row; a thread takes more of it
   // if it is longer.
   int64_t vectors = segment.vectors();
-  if (vectors <= 32)
+  if (vectors <= k.wave())
     return success();
   while (segment.vectors() > 1024 && segment.cols % (2 * segment.vector) == 0)
     segment.vector *= 2;
   if (segment.vectors() > 1024)
     return segment.ops.front()->emitOpError("reduces rows of ")
-           << segment.cols << " columns; the row lowering to NVVM takes up to "
+           << segment.cols << " columns; the row lowering to " << name()
+           << " takes up to "
            << "1024 vectors of a power of two of columns";
   rowPerBlock = true;
-  threads = std::max<int64_t>(threads, llvm::alignTo(segment.vectors(), 32));
+  threads =
+      std::max<int64_t>(threads, llvm::alignTo(segment.vectors(), k.wave()));
   return success();
 }
 
@@ -152,8 +155,8 @@ LogicalResult RowEmitter::plan() {
           constantOf(parallel.getLowerBound()[0]) != 0 ||
           constantOf(parallel.getStep()[0]) != 1 ||
           parallel.getNumReductions() != 0)
-        return op.emitOpError("the row lowering to NVVM takes loops over rows "
-                              "from 0 with step 1");
+        return op.emitOpError("the row lowering to ")
+               << name() << " takes loops over rows from 0 with step 1";
       rows = parallel;
       rowCount = parallel.getUpperBound()[0];
     }
@@ -166,8 +169,8 @@ LogicalResult RowEmitter::plan() {
       if (constantOf(loop.getLowerBound()) != 0 ||
           constantOf(loop.getStep()) != 1 || !upper ||
           loop.getNumResults() != 0)
-        return op.emitOpError("the row lowering to NVVM takes loops from 0 by "
-                              "1 to a constant");
+        return op.emitOpError("the row lowering to ")
+               << name() << " takes loops from 0 by 1 to a constant";
       Segment segment;
       segment.loop = loop;
       segment.count = *upper;
@@ -262,31 +265,33 @@ FailureOr<Value> RowEmitter::cloneScalar(Operation *op, IRMapping &map,
   for (Value v : op->getOperands()) {
     Value mapped = map.lookupOrNull(v);
     if (!mapped)
-      return op->emitOpError("uses a value without lowering to NVVM");
+      return op->emitOpError("uses a value without lowering to ") << name();
     operands.push_back(wide ? spread(mapped) : mapped);
   }
   Type to = op->getResult(0).getType();
   if (isa<arith::TruncFOp>(op) && isSmallFloat(to) &&
       op->getOperand(0).getType().isF32())
-    return truncateToSmallFloat(k, operands[0], to);
+    return k.target.truncateToSmallFloat(b, k.loc, operands[0], to);
   if (isa<arith::ExtFOp>(op) && to.isF32() &&
       isSmallFloat(op->getOperand(0).getType()))
-    return extendSmallFloat(k, operands[0], op->getOperand(0).getType());
+    return k.target.extendSmallFloat(b, k.loc, operands[0],
+                                     op->getOperand(0).getType());
   StringRef dialect = op->getName().getDialectNamespace();
   if ((dialect != "arith" && dialect != "math") || op->getNumResults() != 1 ||
       op->getNumRegions() != 0 || isSmallFloat(to) ||
       llvm::any_of(op->getOperandTypes(), isSmallFloat))
-    return op->emitOpError("has no lowering to NVVM");
+    return op->emitOpError("has no lowering to ") << name();
   auto element = dyn_cast<FloatType>(op->getResult(0).getType());
   if (dialect == "math" && element && !element.isF32())
     return op->emitOpError("functions of ")
-           << element << " have no lowering to NVVM, only those of f32";
+           << element << " have no lowering to " << name()
+           << ", only those of f32";
   if (Value v = exponential(op, operands, type))
     return v;
   if (dialect == "math" &&
       !isa<math::AbsFOp, math::RoundEvenOp, math::FloorOp, math::CeilOp,
            math::FmaOp, math::CopySignOp, math::SqrtOp>(op))
-    return op->emitOpError("has no lowering to NVVM");
+    return op->emitOpError("has no lowering to ") << name();
   OperationState state(k.loc, op->getName(), operands, type, op->getAttrs());
   return b.create(state)->getResult(0);
 }
@@ -294,7 +299,7 @@ FailureOr<Value> RowEmitter::cloneScalar(Operation *op, IRMapping &map,
 LogicalResult RowEmitter::emitScalar(Operation *op) {
   if (op->getNumResults() != 1 ||
       !op->getResult(0).getType().isIntOrIndexOrFloat())
-    return op->emitOpError("has no row lowering to NVVM");
+    return op->emitOpError("has no row lowering to ") << name();
   Value result = op->getResult(0);
   if (auto constant = dyn_cast<arith::ConstantOp>(op);
       constant && constant.getType().isIndex()) {
@@ -308,7 +313,7 @@ LogicalResult RowEmitter::emitScalar(Operation *op) {
   for (Value v : op->getOperands()) {
     Value mapped = values.lookup(v);
     if (!mapped)
-      return op->emitOpError("uses a value without lowering to NVVM");
+      return op->emitOpError("uses a value without lowering to ") << name();
     map.map(v, mapped);
   }
   if (isa<arith::IndexCastOp, arith::IndexCastUIOp>(op)) {
@@ -465,9 +470,10 @@ LogicalResult RowEmitter::emit() {
   return success();
 }
 
-FailureOr<LLVM::LLVMFuncOp> nvvm::convertRowKernel(tile::KernelOp kernel,
-                                                   OpBuilder &b) {
-  PlainKernel k(kernel, b);
+FailureOr<LLVM::LLVMFuncOp> rows::convertRowKernel(tile::KernelOp kernel,
+                                                   OpBuilder &b,
+                                                   const WaveTarget &target) {
+  PlainKernel k(kernel, b, target);
   RowEmitter emitter(k);
   if (failed(emitter.emit())) {
     k.func.erase();

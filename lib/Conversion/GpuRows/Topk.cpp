@@ -1,4 +1,4 @@
-//===- Topk.cpp - moe_tile.topk for Hopper GPUs ---------------------------===//
+//===- Topk.cpp - moe_tile.topk for GPUs ----------------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -6,9 +6,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// One warp routes one token: lane l holds experts l, l + 32, ... in registers.
-// Values that compete become integers of the same order, a NaN below all
-// numbers, so that one instruction finds the largest of the warp and another
+// One wave routes one token: lane l holds experts l, l + wave, ... in
+// registers. Values that compete become integers of the same order, a NaN below
+// all numbers, so that a reduction finds the largest of the wave and another
 // one its lowest expert.
 //
 //===----------------------------------------------------------------------===//
@@ -19,10 +19,10 @@
 
 using namespace mlir;
 using namespace mlir::moe;
-using namespace mlir::moe::nvvm;
+using namespace mlir::moe::rows;
 
-/// Warps, and so tokens, of a block.
-static constexpr int64_t kWarps = 4;
+/// Waves, and so tokens, of a block.
+static constexpr int64_t kWaves = 4;
 /// Key of what cannot be taken, and of NaN.
 static constexpr int64_t kNone = INT32_MIN, kNan = INT32_MIN + 1;
 /// Expert that is none.
@@ -33,7 +33,7 @@ class TopkEmitter {
 public:
   TopkEmitter(PlainKernel &k, tile::TopkOp op)
       : k(k), b(k.b), op(op), experts(op.getExperts()), topk(op.getK()),
-        registers((experts + 31) / 32) {}
+        lanes(k.wave()), registers(llvm::divideCeil(experts, lanes)) {}
   void emit();
 
 private:
@@ -55,16 +55,15 @@ private:
   }
   /// e^x by the instruction for 2^x.
   Value exp(Value x);
-  Value fold(Value v, function_ref<Value(Value, Value)> f);
+  Value fold(Value v, function_ref<Value(Value, Value)> f) {
+    return k.target.combine(b, k.loc, v, lanes, f);
+  }
   Value keyOf(Value v);
   Value valueOf(Value key);
-  /// Over the warp.
-  Value largest(Value key) { return redux(NVVM::ReduxKind::MAX, key); }
-  Value lowest(Value v) { return redux(NVVM::ReduxKind::MIN, v); }
-  Value redux(NVVM::ReduxKind kind, Value v) {
-    return NVVM::ReduxOp::create(b, k.loc, v.getType(), v, kind, k.c32(-1));
-  }
-  Value expertAt(int64_t r) { return k.add(lane, k.c32(32 * r)); }
+  /// Over the wave.
+  Value largest(Value key) { return k.target.largest(b, k.loc, key); }
+  Value lowest(Value v) { return k.target.smallest(b, k.loc, v); }
+  Value expertAt(int64_t r) { return k.add(lane, k.c32(lanes * r)); }
   /// Largest key and the lowest expert that has it.
   std::pair<Value, Value> best(ArrayRef<Value> keys);
   Value loadFloat(Value memory, Value index);
@@ -72,7 +71,7 @@ private:
   PlainKernel &k;
   OpBuilder &b;
   tile::TopkOp op;
-  int64_t experts, topk, registers;
+  int64_t experts, topk, lanes, registers;
   Value token, lane;
   SmallVector<Value> scores, keys; ///< of this lane's experts
   Value id, weight, sum; ///< lane j: of the j-th choice; sum of all weights
@@ -85,12 +84,6 @@ Value TopkEmitter::exp(Value x) {
   return math::Exp2Op::create(
       b, k.loc, arith::MulFOp::create(b, k.loc, x, real(1.4426950408889634)),
       flags);
-}
-
-Value TopkEmitter::fold(Value v, function_ref<Value(Value, Value)> f) {
-  for (int64_t d = 16; d; d /= 2)
-    v = f(v, k.shuffle(NVVM::ShflKind::bfly, v, k.c32(d)));
-  return v;
 }
 
 Value TopkEmitter::keyOf(Value v) {
@@ -130,8 +123,9 @@ void TopkEmitter::loadScores() {
     auto load = [&] {
       return loadFloat(op.getLogits(), k.add(first, k.wide(expert)));
     };
-    scores.push_back(
-        32 * (r + 1) <= experts ? load() : k.choose(exists[r], load, infinity));
+    scores.push_back(lanes * (r + 1) <= experts
+                         ? load()
+                         : k.choose(exists[r], load, infinity));
   }
   if (op.getScoring() == tile::Scoring::Softmax) {
     Value top = scores[0];
@@ -156,7 +150,7 @@ void TopkEmitter::loadScores() {
     if (Value bias = op.getBias()) {
       Value expert = expertAt(r);
       auto load = [&] { return loadFloat(bias, expert); };
-      choice = addf(choice, 32 * (r + 1) <= experts
+      choice = addf(choice, lanes * (r + 1) <= experts
                                 ? load()
                                 : k.choose(exists[r], load, real(0)));
     }
@@ -230,7 +224,7 @@ void TopkEmitter::choose() {
       score = k.select(isChosen, scores[r], score);
       open[r] = k.select(isChosen, k.c32(kNone), open[r]);
     }
-    score = k.shuffle(NVVM::ShflKind::idx, score, k.both(expert, k.c32(31)));
+    score = k.target.broadcast(b, k.loc, score, k.laneOf(expert));
     Value mine = equal(lane, loop.getInductionVar());
     SmallVector<Value> next{k.select(mine, expert, loop.getRegionIterArg(0)),
                             k.select(mine, score, loop.getRegionIterArg(1)),
@@ -279,13 +273,11 @@ void TopkEmitter::emit() {
       k.pointer(memory);
   Value tokens = k.extent(op.getLogits(), 0);
   Value thread = k.thread();
-  lane = k.both(thread, k.c32(31));
-  Value warp =
-      k.shuffle(NVVM::ShflKind::idx,
-                arith::ShRUIOp::create(b, k.loc, thread, k.c32(5)), k.c32(0));
-  token = k.add(k.mul(k.block(), k.c32(kWarps)), warp);
+  lane = k.laneOf(thread);
+  Value wave = k.waveOf(thread);
+  token = k.add(k.mul(k.block(), k.c32(kWaves)), wave);
   k.awaitEarlierLaunches();
-  // Whole warps.
+  // Whole waves.
   k.when(k.less(token, tokens), [&] {
     loadScores();
     if (op.getGroups() > 1)
@@ -295,12 +287,13 @@ void TopkEmitter::emit() {
   });
 }
 
-bool nvvm::isTopkKernel(tile::KernelOp kernel) {
+bool rows::isTopkKernel(tile::KernelOp kernel) {
   return !kernel.getBody().getOps<tile::TopkOp>().empty();
 }
 
-FailureOr<LLVM::LLVMFuncOp> nvvm::convertTopkKernel(tile::KernelOp kernel,
-                                                    OpBuilder &b) {
+FailureOr<LLVM::LLVMFuncOp> rows::convertTopkKernel(tile::KernelOp kernel,
+                                                    OpBuilder &b,
+                                                    const WaveTarget &target) {
   tile::TopkOp op = *kernel.getBody().getOps<tile::TopkOp>().begin();
   if (op.getExperts() > 1024 || op.getK() > 32 || op.getGroups() > 32)
     return op.emitOpError("takes up to 1024 experts, 32 choices and 32 groups "
@@ -312,17 +305,17 @@ FailureOr<LLVM::LLVMFuncOp> nvvm::convertTopkKernel(tile::KernelOp kernel,
       return op.emitOpError("takes row-major memory of at most 32-bit elements "
                             "on GPUs, got ")
              << type;
-  PlainKernel k(kernel, b);
+  PlainKernel k(kernel, b, target);
   TopkEmitter emitter(k, op);
   emitter.emit();
   PlainKernel::Grid grid;
   auto logits = cast<MemRefType>(op.getLogits().getType());
   if (logits.isDynamicDim(0)) {
     grid.operand = PlainKernel::operandNumber(op.getLogits());
-    grid.div = kWarps;
+    grid.div = kWaves;
   } else {
-    grid.blocks = (logits.getDimSize(0) + kWarps - 1) / kWarps;
+    grid.blocks = (logits.getDimSize(0) + kWaves - 1) / kWaves;
   }
-  k.finish(32 * kWarps, /*cluster=*/1, grid);
+  k.finish(k.wave() * kWaves, /*cluster=*/1, grid);
   return k.func;
 }
