@@ -8,8 +8,8 @@
 
 #include "moec/Compiler/Compile.h"
 
-#include "NvidiaCompile.h"
-#include "NvidiaKernels.h"
+#include "GpuCompile.h"
+#include "GpuKernels.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Threading.h"
 #include "mlir/IR/Verifier.h"
@@ -80,8 +80,8 @@ private:
   FailureOr<TargetCode> makeCpu();
   std::vector<std::string> getCpuDecisive();
   LogicalResult add(StringRef target, TargetCode code);
-  LogicalResult runNvidia(const NvidiaChip &chip);
-  LogicalResult tryNvidia(const NvidiaChip &chip);
+  LogicalResult runGpu(GpuBackend &backend);
+  LogicalResult tryGpu(GpuBackend &backend);
   LogicalResult checkOptions();
   LogicalResult prepare();
   LogicalResult decide(const TokenBucket &bucket, TileLayer &tile);
@@ -101,7 +101,7 @@ private:
   CompiledLayer result;
   /// Whether the target `cpu` is asked for, and the GPUs.
   bool cpu = false;
-  std::vector<const NvidiaChip *> chips;
+  std::vector<std::unique_ptr<GpuBackend>> gpus;
   std::vector<const CpuIsa *> isas;
   std::vector<TokenBucket> buckets;
   double front = 0;
@@ -127,9 +127,9 @@ LogicalResult Compilation::checkOptions() {
     if (!llvm::is_contained(getTargetNames(), target))
       return emitError(location) << "unknown target '" << target
                                  << "', expected " << list(getTargetNames());
-    const NvidiaChip *chip = findNvidiaChip(target);
-    if (chip && (isTargetBuilt(target) || hasNvidiaKernels(module)))
-      chips.push_back(chip);
+    std::unique_ptr<GpuBackend> gpu = createGpuBackend(target);
+    if (gpu && (isTargetBuilt(target) || hasGpuKernels(module)))
+      gpus.push_back(std::move(gpu));
     else if (isTargetBuilt(target))
       cpu = true;
     else if (options.allowMissingTargets)
@@ -137,7 +137,7 @@ LogicalResult Compilation::checkOptions() {
     else
       return emitError(location) << "target " << target << " is not built yet";
   }
-  if (!cpu && chips.empty())
+  if (!cpu && gpus.empty())
     return emitError(location)
            << "none of the targets is built yet: " << list(options.targets);
 
@@ -510,15 +510,16 @@ LogicalResult Compilation::runCpu() {
   return add("cpu", std::move(*made));
 }
 
-LogicalResult Compilation::runNvidia(const NvidiaChip &chip) {
+LogicalResult Compilation::runGpu(GpuBackend &backend) {
   FailureOr<TargetCode> code =
-      compileNvidia(*counted, options, chip, buckets, result.notes);
-  return failed(code) ? failure() : add(chip.name, std::move(*code));
+      compileGpu(*counted, options, backend, buckets, result.notes);
+  return failed(code) ? failure()
+                      : add(backend.getChip().name, std::move(*code));
 }
 
-/// As runNvidia, but a layer that cannot be built for the chip is listed as
+/// As runGpu, but a layer that cannot be built for the chip is listed as
 /// missing, with the reason as a note. There must be something else to run.
-LogicalResult Compilation::tryNvidia(const NvidiaChip &chip) {
+LogicalResult Compilation::tryGpu(GpuBackend &backend) {
   std::string reason;
   LogicalResult done = failure();
   {
@@ -530,15 +531,15 @@ LogicalResult Compilation::tryNvidia(const NvidiaChip &chip) {
             reason = diagnostic.str();
           return success();
         });
-    done = runNvidia(chip);
+    done = runGpu(backend);
   }
   if (succeeded(done))
     return success();
   if (result.manifest.variants.empty())
     return emitError(module.getLoc()) << reason;
-  result.manifest.missingTargets.push_back(chip.name.str());
-  result.notes.push_back("note: not built for " + chip.name.str() + ": " +
-                         reason);
+  std::string name = backend.getChip().name.str();
+  result.manifest.missingTargets.push_back(name);
+  result.notes.push_back("note: not built for " + name + ": " + reason);
   return success();
 }
 
@@ -548,9 +549,8 @@ FailureOr<CompiledLayer> Compilation::run() {
   llvm::raw_string_ostream(result.source) << module << "\n";
   if (cpu && failed(runCpu()))
     return failure();
-  for (const NvidiaChip *chip : chips)
-    if (failed(options.allowMissingTargets ? tryNvidia(*chip)
-                                           : runNvidia(*chip)))
+  for (const std::unique_ptr<GpuBackend> &gpu : gpus)
+    if (failed(options.allowMissingTargets ? tryGpu(*gpu) : runGpu(*gpu)))
       return failure();
   return std::move(result);
 }
@@ -559,9 +559,9 @@ LogicalResult Compilation::emitForm(StringRef form, llvm::raw_ostream &os) {
   TileLayer tile;
   if (failed(checkOptions()) || failed(prepare()))
     return failure();
-  if (!chips.empty() && options.targets.front() != "cpu")
-    return emitNvidiaForm(*counted, options, *chips.front(), buckets.front(),
-                          form, os);
+  if (!gpus.empty() && options.targets.front() != "cpu")
+    return emitGpuForm(*counted, options, *gpus.front(), buckets.front(), form,
+                       os);
   if (llvm::is_contained({"nvvm", "ptx", "cubin"}, form))
     return emitError(module.getLoc())
            << "--emit " << form << " is for NVIDIA GPUs, the target is "

@@ -22,7 +22,7 @@ namespace {
 class GpuLaunchReader {
 public:
   GpuLaunchReader(PlanEvaluator &plan, tile::LaunchOp launch,
-                  const NvidiaChip &chip)
+                  const GpuChip &chip)
       : plan(plan), launch(launch), chip(chip) {}
   LogicalResult read();
 
@@ -57,7 +57,7 @@ private:
 
   PlanEvaluator &plan;
   tile::LaunchOp launch;
-  const NvidiaChip &chip;
+  const GpuChip &chip;
   LLVM::LLVMFuncOp kernel;
   DictionaryAttr dict;
   ManifestLaunch result;
@@ -455,7 +455,7 @@ LogicalResult GpuLaunchReader::read() {
 }
 
 FailureOr<PlanInfo> mlir::moe::readGpuPlan(tile::PlanOp plan,
-                                           const NvidiaChip &chip) {
+                                           const GpuChip &chip) {
   PlanEvaluator evaluator(plan);
   return evaluator.read([&](tile::LaunchOp op) {
     return GpuLaunchReader(evaluator, op, chip).read();

@@ -18,6 +18,12 @@ int64_t TokenSize::at(int64_t count) const {
   return (tokens * count + constant + divisor - 1) / divisor;
 }
 
+void ManifestResources::include(const ManifestResources &other) {
+  registers = std::max(registers, other.registers);
+  sharedMemory = std::max(sharedMemory, other.sharedMemory);
+  spills = std::max(spills, other.spills);
+}
+
 /// The shortest of the three spellings: 7, "8*T + 1", {"T", "const", "div"}.
 static llvm::json::Value toJson(const TokenSize &size) {
   if (size.divisor != 1)

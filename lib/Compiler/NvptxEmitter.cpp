@@ -8,6 +8,7 @@
 
 #include "moec/Compiler/NvptxEmitter.h"
 
+#include "DeviceLegality.h"
 #include "Emission.h"
 #include "NvptxLegality.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -54,19 +55,14 @@ static bool isPtxName(StringRef name) {
 
 static LogicalResult checkKernels(ModuleOp module,
                                   ArrayRef<std::string> kernels) {
-  for (const std::string &name : kernels) {
-    auto function = module.lookupSymbol<LLVM::LLVMFuncOp>(name);
-    if (!function || function.isExternal())
-      return emitError(module.getLoc())
-             << "kernel '" << name << "' is launched but not defined";
-    if (!function->hasAttr(NVVM::NVVMDialect::getKernelFuncAttrName()))
-      return function.emitOpError()
-             << "'" << name << "' is launched but has no nvvm.kernel";
+  if (failed(checkDeviceKernels(module, kernels,
+                                NVVM::NVVMDialect::getKernelFuncAttrName())))
+    return failure();
+  for (const std::string &name : kernels)
     if (!isPtxName(name))
-      return function.emitOpError()
+      return module.lookupSymbol<LLVM::LLVMFuncOp>(name).emitOpError()
              << "the name '" << name
              << "' is none that PTX takes: letters, digits, '_' and '$'";
-  }
   return success();
 }
 
@@ -77,10 +73,7 @@ static FailureOr<std::string> emit(ModuleOp module, const NvidiaChip &chip,
   if (failed(checkKernels(module, kernels)) || failed(checkNvptxLegal(module)))
     return failure();
   auto adapt = [](llvm::Module &module) {
-    // A kernel stays whoever uses it; one that nobody launches shall not.
-    for (llvm::Function &function : module)
-      if (function.hasInternalLinkage())
-        function.setCallingConv(llvm::CallingConv::C);
+    demoteHiddenKernels(module);
     return success();
   };
   auto check = [&](llvm::Module &module) {

@@ -14,6 +14,7 @@
 #include "moec/Driver/Emulate.h"
 
 #include "moec/Compiler/Compile.h"
+#include "moec/Compiler/NvidiaChip.h"
 #include "moec/Driver/Jit.h"
 #include "moec/Driver/Machine.h"
 #include "moec/Emulator/Emulator.h"
@@ -335,19 +336,18 @@ Expected<EmulatedRun> mlir::moe::emulate(func::FuncOp function,
                                          llvm::ArrayRef<HostTensor> inputs,
                                          int64_t tokens,
                                          const RunOptions &options) {
-  const NvidiaChip *chip = findNvidiaChip(options.target);
-  if (!chip || !isTargetBuilt(options.target))
+  if (!findNvidiaChip(options.target) || !isTargetBuilt(options.target))
     return llvm::createStringError("--emulate: target '" + options.target +
                                    "' cannot be emulated; sm_90a can");
   prepareContext(*function.getContext());
   OwningOpRef<ModuleOp> source = isolate(function);
   if (options.deviceTokens >= 0)
     addDeviceTokens(*source);
-  FailureOr<NvidiaKernels> kernels =
-      makeNvidiaKernels(*source, *chip, std::max<int64_t>(tokens, 1));
+  FailureOr<GpuKernels> kernels =
+      makeGpuKernels(*source, options.target, std::max<int64_t>(tokens, 1));
   if (failed(kernels))
     return llvm::createStringError("'" + function.getName() +
-                                   "' does not compile for " + chip->name);
+                                   "' does not compile for " + options.target);
   EmulatedLayer layer(kernels->plan, spec, tokens, options.deviceTokens);
   if (Error error = layer.bind(inputs))
     return std::move(error);

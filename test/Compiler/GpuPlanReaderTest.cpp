@@ -8,6 +8,7 @@
 
 #include "Support.h"
 
+#include "moec/Compiler/NvidiaChip.h"
 #include "moec/Compiler/PlanReader.h"
 
 using namespace mlir;

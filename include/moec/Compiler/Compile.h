@@ -87,16 +87,16 @@ struct CompiledLayer {
   Manifest manifest;
   /// For CPUs.
   std::vector<CodeObject> code;
-  /// PTX and cubins.
+  /// For GPUs: PTX, cubins and HSACO.
   std::vector<ArtifactFile> files;
   /// What a user should know although all went well, a line each.
   std::vector<std::string> notes;
 };
 
-/// Kernels of a layer for an NVIDIA GPU before they become text.
-struct NvidiaKernels {
-  /// `llvm.func` kernels with operations of nvvm, moe_nv, arith, ...; the plan
-  /// has been taken out.
+/// Kernels of a layer for a GPU before they become code.
+struct GpuKernels {
+  /// `llvm.func` kernels with operations of the vendor's dialects, arith, ...;
+  /// the plan has been taken out.
   OwningOpRef<ModuleOp> module;
   PlanInfo plan;
   /// The layer's name.
@@ -132,8 +132,8 @@ FailureOr<CompiledLayer> compileLayer(ModuleOp module,
 /// Makes the kernels of the one layer of the module for a GPU and a token
 /// count, with the best configuration. The module is not changed. Errors are
 /// diagnostics.
-FailureOr<NvidiaKernels>
-makeNvidiaKernels(ModuleOp module, const NvidiaChip &chip, int64_t tokens);
+FailureOr<GpuKernels> makeGpuKernels(ModuleOp module, StringRef target,
+                                     int64_t tokens);
 
 /// Writes the module as it is after some way to the code, for the first target,
 /// instruction set and token count of the options: `moe` (all decisions made),

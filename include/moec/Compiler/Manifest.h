@@ -104,6 +104,9 @@ struct ManifestResources {
   int64_t sharedMemory = 0;
   /// Bytes stored and loaded.
   int64_t spills = 0;
+
+  /// Makes these what is needed by a kernel too that takes `other`.
+  void include(const ManifestResources &other);
 };
 
 /// Blocks in one dimension: a size, or `persistent` per SM if that is not 0.

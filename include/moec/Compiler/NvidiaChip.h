@@ -9,27 +9,14 @@
 #ifndef MOEC_COMPILER_NVIDIACHIP_H
 #define MOEC_COMPILER_NVIDIACHIP_H
 
-#include "llvm/ADT/ArrayRef.h"
-#include "llvm/ADT/StringRef.h"
-
-#include <cstdint>
+#include "moec/Compiler/GpuChip.h"
 
 namespace mlir::moe {
 
-/// What code generation and the assembler need to know of an architecture. A
-/// further one is a further row.
-struct NvidiaChip {
-  /// Target of the manifest, -mcpu of LLVM, -arch of ptxas.
-  llvm::StringRef name;
-  /// -mattr of LLVM: the PTX version, which decides the oldest driver.
-  llvm::StringRef features;
-  /// Most shared memory of one block in bytes, static and dynamic together.
-  int64_t sharedMemory;
-  /// Most blocks of a cluster that every such GPU takes; 1: no clusters.
-  int64_t cluster;
-  /// Whether there are tensor maps.
-  bool tensorMaps;
-};
+/// An architecture by the name that ptxas takes as -arch. The features are the
+/// PTX version, which decides the oldest driver. A further one is a further
+/// row.
+struct NvidiaChip : GpuChip {};
 
 /// All of them, ascending.
 llvm::ArrayRef<NvidiaChip> getNvidiaChips();

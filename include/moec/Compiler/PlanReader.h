@@ -10,8 +10,8 @@
 #define MOEC_COMPILER_PLANREADER_H
 
 #include "mlir/IR/BuiltinOps.h"
+#include "moec/Compiler/GpuChip.h"
 #include "moec/Compiler/Manifest.h"
-#include "moec/Compiler/NvidiaChip.h"
 #include "moec/Dialect/MoeTile/IR/MoeTile.h"
 
 namespace mlir::moe {
@@ -61,7 +61,7 @@ FailureOr<PlanInfo> readPlan(tile::PlanOp plan);
 /// Errors beside those of readPlan are diagnostics on the function or launch: a
 /// dictionary of another form, a function whose arguments have other types, and
 /// what no GPU of the kind or its copy engine can do.
-FailureOr<PlanInfo> readGpuPlan(tile::PlanOp plan, const NvidiaChip &chip);
+FailureOr<PlanInfo> readGpuPlan(tile::PlanOp plan, const GpuChip &chip);
 
 /// Adds one per-worker slice, as large as the largest `moec.scratch_bytes`
 /// of the launched functions of `module`, and passes it as last argument to

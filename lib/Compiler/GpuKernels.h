@@ -1,4 +1,4 @@
-//===- NvidiaKernels.h - Kernels by ranked configurations -------*- C++ -*-===//
+//===- GpuKernels.h - Kernels by ranked configurations ----------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -6,9 +6,10 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOEC_LIB_COMPILER_NVIDIAKERNELS_H
-#define MOEC_LIB_COMPILER_NVIDIAKERNELS_H
+#ifndef MOEC_LIB_COMPILER_GPUKERNELS_H
+#define MOEC_LIB_COMPILER_GPUKERNELS_H
 
+#include "GpuBackend.h"
 #include "moec/Compiler/Compile.h"
 #include "moec/Dialect/Moe/IR/MoeDialect.h"
 
@@ -16,19 +17,20 @@ namespace mlir::moe {
 
 /// Whether the module is a plan whose kernels are `llvm.func` with
 /// `moe.launch` already: such a module needs no pipeline.
-bool hasNvidiaKernels(ModuleOp module);
+bool hasGpuKernels(ModuleOp module);
 
 /// A module whose grouped GEMMs have ranked lists of configurations. Kernels
 /// are made with the first of each list, and the lists get shorter where what
 /// came out is no good.
-class NvidiaRanking {
+class GpuRanking {
 public:
-  /// Makes all decisions for a copy of `source`.
-  LogicalResult decide(ModuleOp source, const NvidiaChip &chip, int64_t tokens);
+  /// Makes all decisions for a copy of `source`. `backend` must outlive this.
+  LogicalResult decide(ModuleOp source, const GpuBackend &backend,
+                       int64_t tokens);
 
   /// Makes kernels. Where that fails and there are other configurations, they
   /// are tried; the diagnostics are then reasons of rejection.
-  FailureOr<NvidiaKernels> makeKernels();
+  FailureOr<GpuKernels> makeKernels();
 
   /// Gives up the configuration that a kernel of the last makeKernels has.
   /// False if it has no other, or none at all.
@@ -38,8 +40,8 @@ public:
   void print(llvm::raw_ostream &os) const { os << *decided << "\n"; }
   /// Prints explicit tile kernels and their plan.
   LogicalResult printTile(llvm::raw_ostream &os);
-  /// Prints kernels in the NVVM dialect and their plan.
-  LogicalResult printNvvm(llvm::raw_ostream &os);
+  /// Prints kernels in the vendor's dialect and their plan.
+  LogicalResult printKernels(llvm::raw_ostream &os);
 
   /// Of the last makeKernels.
   ArrayRef<std::string> getConfigs() const { return configs; }
@@ -49,9 +51,9 @@ private:
   /// The GEMMs with configurations, in the order of their kernels.
   SmallVector<GroupedGemmOp> getGemms();
   bool reject(GroupedGemmOp gemm, StringRef reason);
-  FailureOr<NvidiaKernels> makeOnce();
+  FailureOr<GpuKernels> makeOnce();
 
-  const NvidiaChip *chip = nullptr;
+  const GpuBackend *backend = nullptr;
   int64_t tokens = 0;
   OwningOpRef<ModuleOp> decided;
   /// Names and configurations of kernels of GEMMs, in order.
@@ -62,4 +64,4 @@ private:
 
 } // namespace mlir::moe
 
-#endif // MOEC_LIB_COMPILER_NVIDIAKERNELS_H
+#endif // MOEC_LIB_COMPILER_GPUKERNELS_H

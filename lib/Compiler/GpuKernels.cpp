@@ -1,4 +1,4 @@
-//===- NvidiaKernels.cpp - Kernels by ranked configurations ---------------===//
+//===- GpuKernels.cpp - Kernels by ranked configurations ------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -6,17 +6,16 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "NvidiaKernels.h"
+#include "GpuKernels.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Pass/PassManager.h"
 #include "moec/Pipelines/MoeToCpu.h"
-#include "moec/Pipelines/MoeToNVVM.h"
 
 using namespace mlir;
 using namespace mlir::moe;
 
-bool mlir::moe::hasNvidiaKernels(ModuleOp module) {
+bool mlir::moe::hasGpuKernels(ModuleOp module) {
   auto plans = llvm::to_vector(module.getOps<tile::PlanOp>());
   return plans.size() == 1 &&
          llvm::all_of(plans[0].getBody().getOps<tile::LaunchOp>(),
@@ -40,67 +39,53 @@ static std::string print(Attribute attr) {
   return text;
 }
 
-/// The options of all pipelines.
-static void setOptions(MoeToNVVMOptions &options, const NvidiaChip &chip,
-                       int64_t tokens) {
-  options.chip = chip.name.str();
-  options.tokens = tokens;
-}
-
 //===----------------------------------------------------------------------===//
 // Steps
 //===----------------------------------------------------------------------===//
 
-LogicalResult NvidiaRanking::decide(ModuleOp source, const NvidiaChip &chip,
-                                    int64_t tokens) {
-  this->chip = &chip;
+LogicalResult GpuRanking::decide(ModuleOp source, const GpuBackend &backend,
+                                 int64_t tokens) {
+  this->backend = &backend;
   this->tokens = tokens;
   decided = source.clone();
   if (!source.getOps<tile::PlanOp>().empty())
     return success();
-  MoeToNVVMOptions options;
-  setOptions(options, chip, tokens);
   return runPipeline(*decided, [&](OpPassManager &passes) {
     buildFusePipeline(passes, /*packedOperand=*/true);
-    buildNVVMSelectPipeline(passes, options);
+    backend.addSelection(passes, tokens);
   });
 }
 
-static LogicalResult makeTile(ModuleOp module, const NvidiaChip &chip,
+static LogicalResult makeTile(ModuleOp module, const GpuBackend &backend,
                               int64_t tokens) {
   if (!module.getOps<tile::PlanOp>().empty())
     return success();
-  MoeToNVVMOptions options;
-  setOptions(options, chip, tokens);
-  return runPipeline(module, [&](OpPassManager &passes) {
-    buildNVVMTilePipeline(passes, options);
-  });
+  return runPipeline(
+      module, [&](OpPassManager &passes) { backend.addTile(passes, tokens); });
 }
 
-static LogicalResult makeNvvm(ModuleOp module, const NvidiaChip &chip,
-                              int64_t tokens) {
-  if (hasNvidiaKernels(module))
+static LogicalResult lowerTile(ModuleOp module, const GpuBackend &backend,
+                               int64_t tokens) {
+  if (hasGpuKernels(module))
     return success();
-  MoeToNVVMOptions options;
-  setOptions(options, chip, tokens);
-  if (failed(makeTile(module, chip, tokens)))
+  if (failed(makeTile(module, backend, tokens)))
     return failure();
   return runPipeline(module, [&](OpPassManager &passes) {
-    buildTileToNVVMPipeline(passes, options);
+    backend.addKernels(passes, tokens);
   });
 }
 
-LogicalResult NvidiaRanking::printTile(llvm::raw_ostream &os) {
+LogicalResult GpuRanking::printTile(llvm::raw_ostream &os) {
   OwningOpRef<ModuleOp> module = decided->clone();
-  if (failed(makeTile(*module, *chip, tokens)))
+  if (failed(makeTile(*module, *backend, tokens)))
     return failure();
   os << *module << "\n";
   return success();
 }
 
-LogicalResult NvidiaRanking::printNvvm(llvm::raw_ostream &os) {
+LogicalResult GpuRanking::printKernels(llvm::raw_ostream &os) {
   OwningOpRef<ModuleOp> module = decided->clone();
-  if (failed(makeNvvm(*module, *chip, tokens)))
+  if (failed(lowerTile(*module, *backend, tokens)))
     return failure();
   os << *module << "\n";
   return success();
@@ -110,7 +95,7 @@ LogicalResult NvidiaRanking::printNvvm(llvm::raw_ostream &os) {
 // Kernels
 //===----------------------------------------------------------------------===//
 
-SmallVector<GroupedGemmOp> NvidiaRanking::getGemms() {
+SmallVector<GroupedGemmOp> GpuRanking::getGemms() {
   SmallVector<GroupedGemmOp> gemms;
   decided->walk([&](GroupedGemmOp gemm) {
     if (gemm.getChosenConfig())
@@ -119,7 +104,7 @@ SmallVector<GroupedGemmOp> NvidiaRanking::getGemms() {
   return gemms;
 }
 
-bool NvidiaRanking::reject(GroupedGemmOp gemm, StringRef reason) {
+bool GpuRanking::reject(GroupedGemmOp gemm, StringRef reason) {
   ArrayAttr list = gemm.getConfigAttr();
   rejected.push_back({::print(list[0]), reason.str()});
   if (list.size() < 2)
@@ -129,7 +114,7 @@ bool NvidiaRanking::reject(GroupedGemmOp gemm, StringRef reason) {
   return true;
 }
 
-bool NvidiaRanking::reject(StringRef kernel, StringRef reason) {
+bool GpuRanking::reject(StringRef kernel, StringRef reason) {
   SmallVector<GroupedGemmOp> gemms = getGemms();
   auto at = llvm::find_if(
       gemmKernels, [&](const auto &entry) { return entry.first == kernel; });
@@ -141,15 +126,15 @@ bool NvidiaRanking::reject(StringRef kernel, StringRef reason) {
   return at->second == gemm.getChosenConfig() && reject(gemm, reason);
 }
 
-FailureOr<NvidiaKernels> NvidiaRanking::makeOnce() {
+FailureOr<GpuKernels> GpuRanking::makeOnce() {
   configs.clear();
   for (GroupedGemmOp gemm : getGemms())
     if (std::string text = ::print(gemm.getChosenConfig());
         !llvm::is_contained(configs, text))
       configs.push_back(text);
-  NvidiaKernels result;
+  GpuKernels result;
   result.module = decided->clone();
-  if (failed(makeNvvm(*result.module, *chip, tokens)))
+  if (failed(lowerTile(*result.module, *backend, tokens)))
     return failure();
   auto plans = llvm::to_vector(result.module->getOps<tile::PlanOp>());
   if (plans.size() != 1)
@@ -157,7 +142,7 @@ FailureOr<NvidiaKernels> NvidiaRanking::makeOnce() {
            << "a module to compile has one function with moe operations or "
               "one moe_tile.plan, this one has "
            << plans.size();
-  FailureOr<PlanInfo> plan = readGpuPlan(plans[0], *chip);
+  FailureOr<PlanInfo> plan = readGpuPlan(plans[0], backend->getChip());
   if (failed(plan))
     return failure();
   result.plan = std::move(*plan);
@@ -171,7 +156,7 @@ FailureOr<NvidiaKernels> NvidiaRanking::makeOnce() {
   return std::move(result);
 }
 
-FailureOr<NvidiaKernels> NvidiaRanking::makeKernels() {
+FailureOr<GpuKernels> GpuRanking::makeKernels() {
   while (true) {
     SmallVector<GroupedGemmOp> gemms = getGemms();
     auto hasChoice = [](GroupedGemmOp gemm) {
@@ -193,7 +178,7 @@ FailureOr<NvidiaKernels> NvidiaRanking::makeKernels() {
             }
             return success();
           });
-      FailureOr<NvidiaKernels> made = makeOnce();
+      FailureOr<GpuKernels> made = makeOnce();
       if (succeeded(made))
         return made;
     }
@@ -207,11 +192,14 @@ FailureOr<NvidiaKernels> NvidiaRanking::makeKernels() {
   }
 }
 
-FailureOr<NvidiaKernels> mlir::moe::makeNvidiaKernels(ModuleOp module,
-                                                      const NvidiaChip &chip,
-                                                      int64_t tokens) {
-  NvidiaRanking ranking;
-  if (failed(ranking.decide(module, chip, tokens)))
+FailureOr<GpuKernels>
+mlir::moe::makeGpuKernels(ModuleOp module, StringRef target, int64_t tokens) {
+  std::unique_ptr<GpuBackend> backend = createGpuBackend(target);
+  if (!backend)
+    return emitError(module.getLoc())
+           << "'" << target << "' is no GPU that is known";
+  GpuRanking ranking;
+  if (failed(ranking.decide(module, *backend, tokens)))
     return failure();
   return ranking.makeKernels();
 }

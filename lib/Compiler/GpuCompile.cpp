@@ -1,4 +1,4 @@
-//===- NvidiaCompile.cpp - From a layer to kernels for NVIDIA GPUs --------===//
+//===- GpuCompile.cpp - From a layer to kernels for GPUs ------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -6,15 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "NvidiaCompile.h"
+#include "GpuCompile.h"
 
-#include "NvidiaKernels.h"
+#include "GpuKernels.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Threading.h"
 #include "mlir/Pass/PassManager.h"
-#include "moec/Compiler/NvptxEmitter.h"
-#include "moec/Compiler/Ptxas.h"
-#include "moec/Pipelines/NvvmToLLVM.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Format.h"
@@ -23,9 +20,9 @@
 using namespace mlir;
 using namespace mlir::moe;
 
-static LogicalResult lowerToLLVM(ModuleOp module) {
+static LogicalResult lowerToLLVM(ModuleOp module, const GpuBackend &backend) {
   PassManager passes(module.getContext(), ModuleOp::getOperationName());
-  buildNvvmToLLVMPipeline(passes);
+  backend.addLLVM(passes);
   return passes.run(module);
 }
 
@@ -38,22 +35,22 @@ namespace {
 struct Times {
   double decide = 0, lower = 0;
   EmitTimes emit;
+  /// Of all rounds.
   double assemble = 0;
 };
 
 /// One variant on its way.
 class Variant {
 public:
-  Variant(const NvidiaChip &chip, const TokenBucket &bucket)
-      : bucket(bucket), chip(chip) {}
+  Variant(const GpuBackend &backend, const TokenBucket &bucket)
+      : bucket(bucket), backend(backend) {}
 
   LogicalResult decide(ModuleOp source);
   LogicalResult lower();
-  LogicalResult emit();
-  LogicalResult assemble(const Ptxas &ptxas, const CubinCache *cache);
-  /// Whether to use what assemble has made. If not, drops the configurations
-  /// that are to blame; fails, with diagnostics, if there are no others.
-  FailureOr<bool> judge(const Ptxas &ptxas);
+  LogicalResult emit(const FileCache *cache);
+  /// Whether to use what emit has made. If not, drops the configurations that
+  /// are to blame; fails, with diagnostics, if there are no others.
+  FailureOr<bool> judge();
   /// What goes into the artifact.
   TargetCode describe() const;
   void reportTimes(llvm::raw_ostream &os) const;
@@ -61,8 +58,7 @@ public:
   TokenBucket bucket;
   std::string name;
   PlanInfo plan;
-  std::string ptx;
-  std::optional<Assembly> assembly;
+  GpuCode code;
   /// Warnings, in order.
   std::vector<std::string> warnings;
 
@@ -70,8 +66,8 @@ private:
   ManifestVariant describeVariant() const;
   void printTable(llvm::raw_ostream &os, const ManifestVariant &variant) const;
 
-  const NvidiaChip &chip;
-  NvidiaRanking ranking;
+  const GpuBackend &backend;
+  GpuRanking ranking;
   OwningOpRef<ModuleOp> kernels;
   Times times;
 };
@@ -79,57 +75,44 @@ private:
 
 LogicalResult Variant::decide(ModuleOp source) {
   double start = now();
-  LogicalResult done = ranking.decide(source, chip, bucket.tokens);
+  LogicalResult done = ranking.decide(source, backend, bucket.tokens);
   times.decide = now() - start;
   return done;
 }
 
 LogicalResult Variant::lower() {
   double start = now();
-  FailureOr<NvidiaKernels> made = ranking.makeKernels();
+  FailureOr<GpuKernels> made = ranking.makeKernels();
   if (failed(made))
     return failure();
   kernels = std::move(made->module);
   plan = std::move(made->plan);
   name = std::move(made->name);
-  LogicalResult done = lowerToLLVM(*kernels);
+  LogicalResult done = lowerToLLVM(*kernels, backend);
   times.lower += now() - start;
   return done;
 }
 
-LogicalResult Variant::emit() {
-  FailureOr<std::string> text =
-      emitPtx(*kernels, chip, plan.kernels(), &times.emit);
-  if (failed(text))
+LogicalResult Variant::emit(const FileCache *cache) {
+  auto warn = [&](const Twine &text) { warnings.push_back(text.str()); };
+  FailureOr<GpuCode> made =
+      backend.makeCode(*kernels, plan.kernels(), cache, warn, times.emit);
+  if (failed(made))
     return failure();
-  ptx = std::move(*text);
+  code = std::move(*made);
+  times.assemble += code.assembleSeconds;
   return success();
 }
 
-LogicalResult Variant::assemble(const Ptxas &ptxas, const CubinCache *cache) {
-  double start = now();
-  llvm::Expected<Assembly> made =
-      cache ? cache->assemble(
-                  ptxas, ptx, chip,
-                  [&](const Twine &text) { warnings.push_back(text.str()); })
-            : ptxas.assemble(ptx, chip);
-  times.assemble += now() - start;
-  if (!made)
-    return emitError(kernels->getLoc()) << llvm::toString(made.takeError());
-  assembly = std::move(*made);
-  return success();
-}
-
-FailureOr<bool> Variant::judge(const Ptxas &ptxas) {
-  if (assembly->isContent())
+FailureOr<bool> Variant::judge() {
+  if (code.complaints.empty())
     return true;
   llvm::StringSet<> judged;
-  for (const KernelComplaint &complaint : assembly->report.complaints) {
+  for (const GpuComplaint &complaint : code.complaints) {
     // Several complaints about one kernel reject one configuration.
     if (!judged.insert(complaint.kernel).second)
       continue;
-    std::string reason =
-        "ptxas " + ptxas.getVersion() + ": " + complaint.reason;
+    std::string reason = backend.getJudge() + ": " + complaint.reason;
     if (ranking.reject(complaint.kernel, reason))
       continue;
     Operation *kernel = kernels->lookupSymbol(complaint.kernel);
@@ -150,28 +133,24 @@ FailureOr<bool> Variant::judge(const Ptxas &ptxas) {
 
 ManifestVariant Variant::describeVariant() const {
   ManifestVariant variant;
-  variant.target = chip.name.str();
+  variant.target = backend.getChip().name.str();
   variant.firstTokens = bucket.first;
   variant.lastTokens = bucket.last;
   variant.configs = ranking.getConfigs().vec();
   variant.rejected = ranking.getRejected().vec();
   variant.workspaces = plan.workspaces;
   variant.launches = plan.launches;
-  if (!assembly)
+  if (code.binary.empty())
     return variant;
   variant.resources.emplace();
   for (ManifestLaunch &launch : variant.launches) {
-    const KernelResources *kernel = assembly->report.find(launch.kernel);
+    const GpuKernelReport *kernel = code.find(launch.kernel);
     if (!kernel)
       continue;
     ManifestResources &own = launch.gpu->resources.emplace();
-    own.registers = kernel->registers;
-    own.sharedMemory = kernel->sharedMemory + launch.gpu->sharedMemory;
-    own.spills = kernel->spillStores + kernel->spillLoads;
-    ManifestResources &all = *variant.resources;
-    all.registers = std::max(all.registers, own.registers);
-    all.sharedMemory = std::max(all.sharedMemory, own.sharedMemory);
-    all.spills = std::max(all.spills, own.spills);
+    own = kernel->resources;
+    own.sharedMemory += launch.gpu->sharedMemory;
+    variant.resources->include(own);
   }
   return variant;
 }
@@ -182,58 +161,64 @@ void Variant::printTable(llvm::raw_ostream &os,
   for (const std::string &kernel : plan.kernels())
     width = std::max(width, kernel.size());
   os << "  " << llvm::left_justify("kernel", width)
-     << "  registers  shared bytes  spilled bytes  barriers     ptxas\n";
+     << "  registers  shared bytes  spilled bytes" << backend.getTableHead()
+     << "\n";
   llvm::StringSet<> seen;
   for (const ManifestLaunch &launch : variant.launches) {
-    const KernelResources *kernel = assembly->report.find(launch.kernel);
+    const GpuKernelReport *kernel = code.find(launch.kernel);
     if (!kernel || !seen.insert(launch.kernel).second)
       continue;
     const ManifestResources &own = *launch.gpu->resources;
     os << "  " << llvm::left_justify(launch.kernel, width)
-       << llvm::format("  %9lld  %12lld  %13lld  %8lld  %6.3f s\n",
+       << llvm::format("  %9lld  %12lld  %13lld",
                        static_cast<long long>(own.registers),
                        static_cast<long long>(own.sharedMemory),
-                       static_cast<long long>(own.spills),
-                       static_cast<long long>(kernel->barriers),
-                       kernel->seconds);
+                       static_cast<long long>(own.spills))
+       << kernel->columns << "\n";
   }
   for (const ManifestRejection &rejection : ranking.getRejected())
     os << "  rejected " << rejection.config << ": " << rejection.reason << "\n";
 }
 
 TargetCode Variant::describe() const {
-  TargetCode code;
-  code.layer = name;
-  code.arguments = plan.arguments;
+  TargetCode result;
+  result.layer = name;
+  result.arguments = plan.arguments;
   ManifestVariant variant = describeVariant();
-  std::string stem = name + "-" + chip.name.str() + "-t" +
+  GpuBackend::FormNames forms = backend.getForms();
+  StringRef decisive = code.text.empty() ? code.binary : code.text;
+  std::string stem = name + "-" + variant.target + "-t" +
                      std::to_string(bucket.tokens) + "-" +
-                     llvm::utohexstr(llvm::xxh3_64bits(ptx), true, 16);
-  variant.ptx = stem + ".ptx";
-  code.files.push_back({variant.ptx, ptx});
-  if (assembly) {
-    variant.code = stem + ".cubin";
-    code.files.push_back({variant.code, assembly->cubin});
-    llvm::raw_string_ostream table(code.table);
+                     llvm::utohexstr(llvm::xxh3_64bits(decisive), true, 16);
+  if (!code.text.empty()) {
+    variant.ptx = stem + forms.textSuffix.str();
+    result.files.push_back({variant.ptx, code.text});
+  }
+  if (!code.binary.empty()) {
+    variant.code = stem + forms.binarySuffix.str();
+    result.files.push_back({variant.code, code.binary});
+    llvm::raw_string_ostream table(result.table);
     printTable(table, variant);
   }
-  code.variants.push_back(std::move(variant));
-  return code;
+  result.variants.push_back(std::move(variant));
+  return result;
 }
 
 void Variant::reportTimes(llvm::raw_ostream &os) const {
   os << llvm::format(
       "decide %.3f s, lower %.3f s, translate %.3f s, optimise %.3f "
-      "s, generate %.3f s, ",
+      "s, generate %.3f s",
       times.decide, times.lower, times.emit.translate, times.emit.optimize,
       times.emit.generate);
-  if (!assembly) {
-    os << llvm::format("PTX %zu bytes\n", ptx.size());
-    return;
-  }
-  os << llvm::format("%s %.3f s, PTX %zu bytes, cubin %zu bytes\n",
-                     assembly->cached ? "cache" : "ptxas", times.assemble,
-                     ptx.size(), assembly->cubin.size());
+  GpuBackend::FormNames forms = backend.getForms();
+  if (!code.binary.empty())
+    os << ", " << (code.cached ? "cache" : backend.getAssembler())
+       << llvm::format(" %.3f s", times.assemble);
+  if (!code.text.empty())
+    os << ", " << forms.text << " " << code.text.size() << " bytes";
+  if (!code.binary.empty())
+    os << ", " << forms.binary << " " << code.binary.size() << " bytes";
+  os << "\n";
 }
 
 //===----------------------------------------------------------------------===//
@@ -254,17 +239,6 @@ std::optional<FileCache> mlir::moe::findCache(const CompileOptions &options,
       [&](const Twine &text) { addWarning(notes, text); });
 }
 
-/// The assembler, as the options say; no value: there is none.
-static FailureOr<std::optional<Ptxas>>
-findAssembler(Location location, const CompileOptions &options) {
-  llvm::Expected<std::optional<Ptxas>> found = Ptxas::find(options.ptxas);
-  if (!found)
-    return emitError(location) << llvm::toString(found.takeError());
-  if (*found)
-    (*found)->timeoutSeconds = options.ptxasTimeout;
-  return std::move(*found);
-}
-
 /// Two variants with the same text do the same, whatever their ranges.
 static std::string fingerprint(const TargetCode &code) {
   Manifest manifest;
@@ -278,11 +252,10 @@ static std::string fingerprint(const TargetCode &code) {
 }
 
 /// Makes the code of all variants. Each round lowers in this thread, since pass
-/// managers share the context, and emits and assembles in parallel.
+/// managers share the context, and makes code in parallel.
 static LogicalResult makeCode(MLIRContext *context,
                               std::vector<Variant> &variants,
-                              const std::optional<Ptxas> &ptxas,
-                              const std::optional<CubinCache> &cache) {
+                              const std::optional<FileCache> &cache) {
   SmallVector<Variant *> pending;
   for (Variant &variant : variants)
     pending.push_back(&variant);
@@ -291,15 +264,12 @@ static LogicalResult makeCode(MLIRContext *context,
       if (failed(variant->lower()))
         return failure();
     if (failed(failableParallelForEach(context, pending, [&](Variant *variant) {
-          if (failed(variant->emit()))
-            return failure();
-          return ptxas ? variant->assemble(*ptxas, cache ? &*cache : nullptr)
-                       : success();
+          return variant->emit(cache ? &*cache : nullptr);
         })))
       return failure();
     SmallVector<Variant *> again;
     for (Variant *variant : pending) {
-      FailureOr<bool> good = ptxas ? variant->judge(*ptxas) : true;
+      FailureOr<bool> good = variant->judge();
       if (failed(good))
         return failure();
       if (!*good)
@@ -311,32 +281,28 @@ static LogicalResult makeCode(MLIRContext *context,
 }
 
 /// What decides the code for one range beside the module and the compiler.
-static std::vector<std::string> getDecisive(const NvidiaChip &chip,
-                                            const TokenBucket &bucket,
-                                            const std::optional<Ptxas> &ptxas) {
-  return {chip.name.str(), std::to_string(bucket.tokens),
-          ptxas ? ptxas->getVersion() : "none",
-          llvm::join(Ptxas::getFlags(chip), " ")};
+static std::vector<std::string> getDecisive(const GpuBackend &backend,
+                                            const TokenBucket &bucket) {
+  std::vector<std::string> what = {backend.getChip().name.str(),
+                                   std::to_string(bucket.tokens)};
+  llvm::append_range(what, backend.getDecisive());
+  return what;
 }
 
-FailureOr<TargetCode>
-mlir::moe::compileNvidia(ModuleOp module, const CompileOptions &options,
-                         const NvidiaChip &chip, ArrayRef<TokenBucket> buckets,
-                         std::vector<std::string> &notes) {
-  FailureOr<std::optional<Ptxas>> ptxas =
-      findAssembler(module.getLoc(), options);
-  if (failed(ptxas))
+FailureOr<TargetCode> mlir::moe::compileGpu(ModuleOp module,
+                                            const CompileOptions &options,
+                                            GpuBackend &backend,
+                                            ArrayRef<TokenBucket> buckets,
+                                            std::vector<std::string> &notes) {
+  if (failed(backend.prepare(module.getLoc(), options)))
     return failure();
   auto warn = [&](const Twine &text) { addWarning(notes, text); };
   std::optional<FileCache> files = findCache(options, notes);
   CodeCache cache(module, options.cacheVariants ? files : std::nullopt);
-  std::optional<CubinCache> cubins;
-  if (files)
-    cubins.emplace(*files);
 
   SmallVector<TokenBucket> ranges(buckets);
   // Kernels that are given fit all token counts.
-  if (hasNvidiaKernels(module)) {
+  if (hasGpuKernels(module)) {
     ranges.front().last = ranges.back().last;
     ranges.resize(1, ranges.front());
   }
@@ -344,13 +310,13 @@ mlir::moe::compileNvidia(ModuleOp module, const CompileOptions &options,
   std::vector<Variant> missing;
   for (const TokenBucket &bucket : ranges) {
     double start = now();
-    std::vector<std::string> what = getDecisive(chip, bucket, *ptxas);
+    std::vector<std::string> what = getDecisive(backend, bucket);
     codes.push_back(
         cache.load(SmallVector<StringRef>(what.begin(), what.end()), warn));
     if (!codes.back())
-      missing.emplace_back(chip, bucket);
+      missing.emplace_back(backend, bucket);
     else if (options.verbose)
-      *options.verbose << chip.name << " t" << bucket.tokens
+      *options.verbose << backend.getChip().name << " t" << bucket.tokens
                        << llvm::format(": all from the cache %.3f s\n",
                                        now() - start)
                        << codes.back()->table;
@@ -360,7 +326,7 @@ mlir::moe::compileNvidia(ModuleOp module, const CompileOptions &options,
   for (Variant &variant : missing)
     if (failed(variant.decide(module)))
       return failure();
-  if (failed(makeCode(module.getContext(), missing, *ptxas, cubins)))
+  if (failed(makeCode(module.getContext(), missing, files)))
     return failure();
   const Variant *made = missing.data();
   for (auto [bucket, code] : llvm::zip_equal(ranges, codes)) {
@@ -370,12 +336,13 @@ mlir::moe::compileNvidia(ModuleOp module, const CompileOptions &options,
       warn(warning);
     code = made->describe();
     if (options.verbose) {
-      *options.verbose << chip.name << " t" << bucket.tokens << ": ";
+      *options.verbose << backend.getChip().name << " t" << bucket.tokens
+                       << ": ";
       made->reportTimes(*options.verbose);
       *options.verbose << code->table;
     }
     ++made;
-    std::vector<std::string> what = getDecisive(chip, bucket, *ptxas);
+    std::vector<std::string> what = getDecisive(backend, bucket);
     if (observer.isSilent())
       cache.store(SmallVector<StringRef>(what.begin(), what.end()), *code,
                   warn);
@@ -399,35 +366,38 @@ mlir::moe::compileNvidia(ModuleOp module, const CompileOptions &options,
     layer.variants.back().lastTokens = bucket.last;
     llvm::move(code->files, std::back_inserter(layer.files));
   }
-  if (!*ptxas)
-    notes.push_back("note: there is no ptxas, so the artifact holds only PTX "
-                    "for " +
-                    chip.name.str());
+  if (layer.variants.front().code.empty())
+    notes.push_back(backend.getNoBinaryNote());
   return std::move(layer);
 }
 
-LogicalResult mlir::moe::emitNvidiaForm(ModuleOp module,
-                                        const CompileOptions &options,
-                                        const NvidiaChip &chip,
-                                        const TokenBucket &bucket,
-                                        StringRef form, llvm::raw_ostream &os) {
-  if (form == "ptx" || form == "asm" || form == "cubin") {
+LogicalResult mlir::moe::emitGpuForm(ModuleOp module,
+                                     const CompileOptions &options,
+                                     GpuBackend &backend,
+                                     const TokenBucket &bucket, StringRef form,
+                                     llvm::raw_ostream &os) {
+  GpuBackend::FormNames forms = backend.getForms();
+  StringRef text = forms.textSuffix.drop_front(!forms.textSuffix.empty());
+  StringRef binary = forms.binarySuffix.drop_front();
+  if (form == "asm" && !text.empty())
+    form = text;
+  if (form == text || form == binary) {
     std::vector<std::string> notes;
     FailureOr<TargetCode> layer =
-        compileNvidia(module, options, chip, bucket, notes);
+        compileGpu(module, options, backend, bucket, notes);
     if (failed(layer))
       return failure();
-    StringRef suffix = form == "cubin" ? ".cubin" : ".ptx";
     for (const ArtifactFile &file : layer->files)
-      if (StringRef(file.name).ends_with(suffix)) {
+      if (StringRef(file.name).ends_with(("." + form).str())) {
         os << file.bytes;
         return success();
       }
     return emitError(module.getLoc())
-           << "--emit cubin needs ptxas, and there is none";
+           << "--emit " << form << " needs " << backend.getAssembler()
+           << ", and there is none";
   }
-  NvidiaRanking ranking;
-  if (failed(ranking.decide(module, chip, bucket.tokens)))
+  GpuRanking ranking;
+  if (failed(ranking.decide(module, backend, bucket.tokens)))
     return failure();
   if (form == "moe") {
     ranking.print(os);
@@ -435,19 +405,25 @@ LogicalResult mlir::moe::emitNvidiaForm(ModuleOp module,
   }
   if (form == "tile")
     return ranking.printTile(os);
-  if (form == "nvvm")
-    return ranking.printNvvm(os);
-  FailureOr<NvidiaKernels> kernels = ranking.makeKernels();
-  if (failed(kernels) || failed(lowerToLLVM(*kernels->module)))
+  if (form == backend.getKernelForm())
+    return ranking.printKernels(os);
+  if (form != "llvm" && form != "llvm-ir" && form != "asm")
+    return emitError(module.getLoc())
+           << "--emit " << form << " is not for the target "
+           << backend.getChip().name;
+  FailureOr<GpuKernels> kernels = ranking.makeKernels();
+  if (failed(kernels) || failed(lowerToLLVM(*kernels->module, backend)))
     return failure();
   if (form == "llvm") {
     os << *kernels->module << "\n";
     return success();
   }
-  FailureOr<std::string> text =
-      emitNvptxLLVMText(*kernels->module, chip, kernels->plan.kernels());
-  if (failed(text))
+  std::vector<std::string> names = kernels->plan.kernels();
+  FailureOr<std::string> written =
+      form == "asm" ? backend.makeAssembly(*kernels->module, names)
+                    : backend.makeLLVMText(*kernels->module, names);
+  if (failed(written))
     return failure();
-  os << *text;
+  os << *written;
   return success();
 }

@@ -1,4 +1,4 @@
-//===- NvidiaCompile.h - From a layer to kernels for NVIDIA GPUs *- C++ -*-===//
+//===- GpuCompile.h - From a layer to kernels for GPUs ----------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -6,10 +6,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOEC_LIB_COMPILER_NVIDIACOMPILE_H
-#define MOEC_LIB_COMPILER_NVIDIACOMPILE_H
+#ifndef MOEC_LIB_COMPILER_GPUCOMPILE_H
+#define MOEC_LIB_COMPILER_GPUCOMPILE_H
 
 #include "CodeCache.h"
+#include "GpuBackend.h"
 
 #include <chrono>
 
@@ -23,15 +24,14 @@ struct TokenBucket {
   int64_t tokens;
 };
 
-/// Compiles the module for a chip, one variant per range; ranges that come out
+/// Compiles the module for a GPU, one variant per range; ranges that come out
 /// equal are joined. For each variant the ranked configurations are tried until
-/// ptxas has no complaint; without ptxas there is PTX only, and `notes` says
-/// so. Errors are diagnostics.
-FailureOr<TargetCode> compileNvidia(ModuleOp module,
-                                    const CompileOptions &options,
-                                    const NvidiaChip &chip,
-                                    ArrayRef<TokenBucket> buckets,
-                                    std::vector<std::string> &notes);
+/// nobody complains of the code; without an assembler there is text only, and
+/// `notes` says so. Errors are diagnostics.
+FailureOr<TargetCode> compileGpu(ModuleOp module, const CompileOptions &options,
+                                 GpuBackend &backend,
+                                 ArrayRef<TokenBucket> buckets,
+                                 std::vector<std::string> &notes);
 
 /// The cache of the options, if they want one; what is wrong with it goes to
 /// `notes`.
@@ -41,10 +41,10 @@ std::optional<FileCache> findCache(const CompileOptions &options,
 /// Adds a warning to `notes` unless it is there already.
 void addWarning(std::vector<std::string> &notes, const Twine &text);
 
-/// As emitForm, for an NVIDIA GPU.
-LogicalResult emitNvidiaForm(ModuleOp module, const CompileOptions &options,
-                             const NvidiaChip &chip, const TokenBucket &bucket,
-                             StringRef form, llvm::raw_ostream &os);
+/// As emitForm, for a GPU.
+LogicalResult emitGpuForm(ModuleOp module, const CompileOptions &options,
+                          GpuBackend &backend, const TokenBucket &bucket,
+                          StringRef form, llvm::raw_ostream &os);
 
 /// Seconds since some moment.
 inline double now() {
@@ -55,4 +55,4 @@ inline double now() {
 
 } // namespace mlir::moe
 
-#endif // MOEC_LIB_COMPILER_NVIDIACOMPILE_H
+#endif // MOEC_LIB_COMPILER_GPUCOMPILE_H
