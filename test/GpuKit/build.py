@@ -2,10 +2,12 @@
 # See LICENSE for licence information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Collects the GPU kit: build.py SOURCE BUILD KIT [ARTIFACT...] [--kernels ARTIFACT...]
+[--sweep FOLDER...]
 
 The run time, the Python package, this folder's programs and the artifacts (folders with a
 manifest.json, or folders of such folders), in KIT, which may be copied to any Linux host. Those
-behind --kernels are single products for `run kernels`.
+behind --kernels are single products for `run kernels`, those behind --sweep were written by
+sweep.py for `run sweep`.
 """
 
 import os
@@ -46,9 +48,17 @@ def size_of(folder):
 
 
 def main(source, build, kit, *given):
-    split = given.index("--kernels") if "--kernels" in given else len(given)
-    chosen = choose(given[:split])
-    kernels = choose(given[split + 1:])
+    groups, kind = {"": [], "--kernels": [], "--sweep": []}, ""
+    for word in given:
+        if word in groups:
+            kind = word
+        else:
+            groups[kind].append(word)
+    chosen, kernels = choose(groups[""]), choose(groups["--kernels"])
+    sweeps = groups["--sweep"]
+    for path in sweeps:
+        if not os.path.exists(os.path.join(path, "sweep.json")):
+            sys.exit(f"gpu-kit: no sweep.json in {path}")
     # Made beside it: a kit is whole or it is not there.
     part = kit + ".part"
     shutil.rmtree(part, ignore_errors=True)
@@ -61,7 +71,7 @@ def main(source, build, kit, *given):
                 os.path.join(part, "python", "moec", library))
     shutil.copy(os.path.join(here, "run"), part)
     shutil.copy(os.path.join(source, "LICENSE"), part)
-    for folder, paths in (("artifacts", chosen), ("kernels", kernels)):
+    for folder, paths in (("artifacts", chosen), ("kernels", kernels), ("sweeps", sweeps)):
         for path in paths:
             name = os.path.basename(os.path.abspath(path))
             shutil.copytree(path, os.path.join(part, folder, name))
@@ -72,8 +82,10 @@ def main(source, build, kit, *given):
     shutil.rmtree(kit, ignore_errors=True)
     os.rename(part, kit)
     more = f", {len(kernels)} kernels" if kernels else ""
+    more += f", {len(sweeps)} sweeps" if sweeps else ""
     print(f"{kit}: {len(chosen)} artifacts{more}, {size / 2 ** 20:.1f} MiB; {kit}/run check, "
-          f"{kit}/run bench" + (f", {kit}/run kernels" if kernels else ""))
+          f"{kit}/run bench" + (f", {kit}/run kernels" if kernels else "")
+          + (f", {kit}/run sweep" if sweeps else ""))
 
 
 main(*sys.argv[1:])

@@ -1,26 +1,26 @@
 # Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for licence information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""gpu-kit/run check | bench | kernels | report"""
+"""gpu-kit/run check | bench | kernels | sweep | report"""
 
 import argparse
 import json
 import os
 import sys
 
-from . import bench, check, kernels, report
+from . import bench, check, kernels, report, sweep
 
 HOME = os.environ.get("MOEC_GPU_KIT") or os.path.dirname(
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # Where the kit keeps what a program runs, if not in artifacts.
-FOLDERS = {"kernels": "kernels"}
+FOLDERS = {"kernels": "kernels", "sweep": "sweeps"}
 
 
 def main(arguments):
     parser = argparse.ArgumentParser(prog="run", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    programs = {"check": check, "bench": bench, "kernels": kernels}
+    programs = {"check": check, "bench": bench, "kernels": kernels, "sweep": sweep}
     for name, module in programs.items():
         command = commands.add_parser(name, description=module.__doc__, help=module.__doc__)
         command.add_argument("--artifacts", nargs="*",
