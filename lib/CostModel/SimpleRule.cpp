@@ -224,6 +224,8 @@ mlir::moe::rankConfigs(const RuleTarget &target, const GemmProblem &problem,
     return rankHopperConfigs(target, problem, blockM, limit, rejected);
   if (usesHopperPackedRule(target, problem))
     return rankHopperPackedConfigs(target, problem, blockM, limit, rejected);
+  if (target.kind == RuleTarget::Amd)
+    return rankAmdConfigs(target, problem, blockM, limit, rejected);
   bool cpu = target.kind == RuleTarget::Cpu;
   const BlockNK *begin = cpu ? std::begin(cpuBlocks) : std::begin(gpuBlocks);
   const BlockNK *end = cpu ? std::end(cpuBlocks) : std::end(gpuBlocks);

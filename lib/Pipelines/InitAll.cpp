@@ -11,9 +11,11 @@
 #include "moec/Dialect/MoeTile/IR/MoeTile.h"
 #include "moec/Dialect/MoeTile/Transforms/Passes.h"
 
+#include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/Transforms/FuncBufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
 #include "mlir/Dialect/OpenMP/OpenMPDialect.h"
 #include "mlir/Dialect/SCF/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
@@ -26,16 +28,19 @@
 #include "moec/Pipelines/LowerToLLVM.h"
 #include "moec/Pipelines/MoeToCpu.h"
 #include "moec/Pipelines/MoeToNVVM.h"
+#include "moec/Pipelines/MoeToROCDL.h"
 #include "moec/Pipelines/NvvmToLLVM.h"
+#include "moec/Pipelines/RocdlToLLVM.h"
 #include "moec/Pipelines/TileToExplicit.h"
 #include "moec/Reference/Moe/Passes.h"
 
 using namespace mlir;
 
 void moe::registerAllDialects(DialectRegistry &registry) {
-  registry.insert<arith::ArithDialect, bufferization::BufferizationDialect,
-                  func::FuncDialect, gpu::GPUDialect, LLVM::LLVMDialect,
-                  NVVM::NVVMDialect, linalg::LinalgDialect, math::MathDialect,
+  registry.insert<amdgpu::AMDGPUDialect, arith::ArithDialect,
+                  bufferization::BufferizationDialect, func::FuncDialect,
+                  gpu::GPUDialect, LLVM::LLVMDialect, NVVM::NVVMDialect,
+                  ROCDL::ROCDLDialect, linalg::LinalgDialect, math::MathDialect,
                   memref::MemRefDialect, scf::SCFDialect, tensor::TensorDialect,
                   ub::UBDialect, vector::VectorDialect,
                   x86vector::X86VectorDialect>();
@@ -57,8 +62,10 @@ void moe::registerAllPasses() {
   registerLowerToLLVM();
   registerMoeToCpu();
   registerMoeToNVVM();
+  registerMoeToROCDL();
   registerTileToExplicit();
   registerNvvmToLLVM();
+  registerRocdlToLLVM();
   registerMoeReferencePasses();
   tile::registerMoeTileTransformsPasses();
 }

@@ -100,10 +100,14 @@ struct NvvmMathPass : PassWrapper<NvvmMathPass, OperationPass<ModuleOp>> {
 };
 } // namespace
 
+std::unique_ptr<Pass> mlir::moe::createGpuMathPass() {
+  return std::make_unique<NvvmMathPass>();
+}
+
 void mlir::moe::buildNvvmToLLVMPipeline(OpPassManager &passes) {
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
-  passes.addPass(std::make_unique<NvvmMathPass>());
+  passes.addPass(createGpuMathPass());
   arith::ArithExpandOpsPassOptions expand;
   expand.includeF8E8M0 = true;
   expand.includeF4E2M1 = true;

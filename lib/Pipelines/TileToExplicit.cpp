@@ -11,6 +11,7 @@
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 #include "moec/Dialect/MoeTile/Transforms/Passes.h"
+#include "moec/Target/AmdChip.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -23,7 +24,10 @@ void mlir::moe::buildTileToExplicitPipeline(
   kernels.addPass(tile::createMoeTileAssignAtoms(atoms));
   kernels.addPass(tile::createMoeTileAssignCopies());
   kernels.addPass(tile::createMoeTileFormRings());
-  kernels.addPass(tile::createMoeTileSpecialize());
+  if (findAmdChip(options.target))
+    kernels.addPass(tile::createMoeTilePipeline());
+  else
+    kernels.addPass(tile::createMoeTileSpecialize());
   kernels.addPass(createCSEPass());
   kernels.addPass(tile::createMoeTileVerifySync());
 }

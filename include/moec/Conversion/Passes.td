@@ -143,5 +143,33 @@ def ConvertMoeTileRowsToNVVM : Pass<"convert-moe-tile-rows-to-nvvm", "ModuleOp">
     Statistic<"numKernels", "kernels", "kernels converted">];
 }
 
+def ConvertMoeTileToROCDL : Pass<"convert-moe-tile-to-rocdl", "ModuleOp"> {
+  let summary = "explicit tile kernels to ROCDL for AMD GPUs";
+  let description = [{
+    Every explicit `moe_tile.kernel` whose `target` is an AMD chip becomes an
+    `llvm.func` of llvm, rocdl, amdgpu, arith, math and scf ops. Fetched tiles
+    travel through registers, 16 bytes per lane, to LDS; `group_sync` becomes
+    `amdgpu.lds_barrier`, products `amdgpu.mfma` or `amdgpu.wmma`.
+    `moe_tile.plan` stays.
+
+    The function has the attributes `rocdl.kernel`, its workgroup size,
+    `moe.chip`, `moe.wave` (lanes) and `moe.launch` as in
+    `convert-moe-tile-to-nvvm` (`smem` is 0: LDS is static).
+
+    Rows of a tile that do not exist, and columns beyond the weights, read some
+    row that does: their products are never stored. Coordinates have 32 bits.
+
+    Fails with the chip's name and the rule before any instruction is selected:
+    operand types without a matrix instruction, LDS over the limit, workgroups
+    that are not whole waves.
+  }];
+  let dependentDialects = ["::mlir::amdgpu::AMDGPUDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+                           "::mlir::ROCDL::ROCDLDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::vector::VectorDialect"];
+  let statistics = [
+    Statistic<"numKernels", "kernels", "kernels converted">];
+}
+
 #endif // MOEC_CONVERSION_PASSES_TD
 

@@ -103,6 +103,12 @@ std::vector<RuleConfig> rankHopperConfigs(const RuleTarget &target,
                                           int64_t blockM, size_t limit,
                                           std::vector<RuleVerdict> &rejected);
 
+/// `rankConfigs` of AMD targets.
+std::vector<RuleConfig> rankAmdConfigs(const RuleTarget &target,
+                                       const GemmProblem &problem,
+                                       int64_t blockM, size_t limit,
+                                       std::vector<RuleVerdict> &rejected);
+
 /// Whether the shapes for 4-bit weights on sm_90a apply: activations of 16
 /// bits.
 bool usesHopperPackedRule(const RuleTarget &target, const GemmProblem &problem);

@@ -21,6 +21,10 @@ namespace mlir::moe {
 /// emitPtx.
 void buildNvvmToLLVMPipeline(OpPassManager &passes);
 
+/// `moe-nvvm-math`: functions of math become instructions that GPUs have, and
+/// polynomials in f32. For any GPU.
+std::unique_ptr<Pass> createGpuMathPass();
+
 /// Registers `moe-nvvm-to-llvm` and `moe-nvvm-math`.
 void registerNvvmToLLVM();
 

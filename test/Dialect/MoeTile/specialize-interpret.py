@@ -101,14 +101,14 @@ class Layer:
 }}
 """
 
-    def check(self):
+    def check(self, target="sm_90a"):
         text = run(self.text(), *DECIDE)
         if self.first:
             configs = iter([self.first, self.second])
             text = "\n".join(re.sub(r" outs\(", f" config [{attribute(next(configs))}] outs(", line, count=1)
                              if "moe.grouped_gemm" in line else line for line in text.splitlines())
         else:
-            text = run(text, f"--moe-select-config=target=sm_90a tokens={self.second}")
+            text = run(text, f"--moe-select-config=target={target} tokens={self.second}")
         tiles = run(text, "--moe-to-tile", "--canonicalize", "--cse")
         body = tiles.strip().removeprefix("module {").removesuffix("}")
         if tiles.count("moe.config =") != 2:
@@ -116,7 +116,7 @@ class Layer:
         reference = re.sub(r"moe.config = #moe.config<[^>]*>", "test.ref", body.replace("@layer", "@ref"))
         for i, test in enumerate(self.tests):
             reference = reference.replace(f'{{moe.name = "arg{i}"', f'{{{test}, moe.name = "arg{i}"', 1)
-        explicit = run("module {" + reference + body + "}", "--moe-tile-to-explicit")
+        explicit = run("module {" + reference + body + "}", f"--moe-tile-to-explicit=target={target}")
         if explicit.count("form<explicit>") != 2:
             sys.exit(f"{self.name}: not two explicit kernels\n{explicit}")
         run(explicit, f"--moe-tile-interpret=functions=ref,layer schedules=3 workers={self.workers} seed={random.randrange(1000)}")
@@ -190,4 +190,5 @@ def main():
     print(f"{done} layers agree in both forms")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "TileGemm.h"
+#include "AmdForm.h"
 
 #include "mlir/AsmParser/AsmParser.h"
 #include "moec/Dialect/MoeTile/Transforms/Passes.h"
@@ -17,6 +17,7 @@ namespace mlir::moe::tile {
 } // namespace mlir::moe::tile
 
 using namespace mlir;
+using namespace mlir::moe;
 using namespace mlir::moe::tile;
 
 //===----------------------------------------------------------------------===//
@@ -320,6 +321,20 @@ struct AssignAtomsPass
       signalPassFailure();
   }
 
+  LogicalResult assignAmd(TileGemm &gemm, const AmdChip &chip) {
+    FailureOr<AmdTile> tile = chooseAmdTile(gemm, chip);
+    if (failed(tile))
+      return failure();
+    gemm.kernel.setTarget(StringRef(chip.name));
+    assignAccumulators(gemm, tile->atom);
+    LayoutAssigner assigner(gemm, tile->layout);
+    if (failed(assigner.run()))
+      return failure();
+    ++numKernels;
+    numFragments += assigner.getNumAssigned();
+    return success();
+  }
+
   LogicalResult run() {
     KernelOp kernel = getOperation();
     auto matched = matchTileGemm(kernel);
@@ -328,6 +343,8 @@ struct AssignAtomsPass
     if (!*matched)
       return success();
     TileGemm &gemm = **matched;
+    if (const AmdChip *chip = findAmdChip(target))
+      return assignAmd(gemm, *chip);
     const ExplicitTarget *description = findExplicitTarget(target);
     if (!description)
       return kernel.emitOpError("moe-tile-assign-atoms: no explicit form for "

@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "TileGemm.h"
+#include "AmdForm.h"
 
 #include "moec/Dialect/MoeTile/Transforms/Passes.h"
 
@@ -18,6 +18,7 @@ namespace mlir::moe::tile {
 } // namespace mlir::moe::tile
 
 using namespace mlir;
+using namespace mlir::moe;
 using namespace mlir::moe::tile;
 
 //===----------------------------------------------------------------------===//
@@ -180,6 +181,8 @@ struct AssignCopiesPass
     if (!*matched)
       return success();
     TileGemm &gemm = **matched;
+    if (const AmdChip *chip = amdChipOf(gemm.kernel))
+      return assignAmdCopies(gemm, *chip);
     if (failed(targetOf(gemm)) ||
         failed(assignOperand(gemm.a, gemm.config.getString("a"))) ||
         failed(assignOperand(gemm.b, gemm.config.getString("b"))) ||

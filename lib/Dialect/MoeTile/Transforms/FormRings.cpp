@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "TileGemm.h"
+#include "AmdForm.h"
 
 #include "moec/Dialect/MoeTile/Transforms/Passes.h"
 
@@ -16,6 +16,7 @@ namespace mlir::moe::tile {
 } // namespace mlir::moe::tile
 
 using namespace mlir;
+using namespace mlir::moe;
 using namespace mlir::moe::tile;
 
 /// The type of a slot's buffer: the swizzle's period is the row or, beside
@@ -84,6 +85,8 @@ struct FormRingsPass
     if (!*matched)
       return success();
     TileGemm &gemm = **matched;
+    if (const AmdChip *chip = amdChipOf(kernel))
+      return formAmdBuffers(gemm, *chip);
     FailureOr<const ExplicitTarget *> target = targetOf(gemm);
     FailureOr<SmallVector<BufType>> slots = slotBuffers(gemm);
     FailureOr<Staging> staging = stagingOf(gemm);

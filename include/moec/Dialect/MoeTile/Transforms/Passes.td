@@ -147,6 +147,24 @@ def MoeTileSpecialize : Pass<"moe-tile-specialize", "::mlir::moe::tile::KernelOp
   let statistics = [Statistic<"numKernels", "num-kernels", "Kernels specialised">];
 }
 
+def MoeTilePipeline : Pass<"moe-tile-pipeline", "::mlir::moe::tile::KernelOp"> {
+  let summary = "turn a sequential GEMM kernel into one team that stages operands in registers";
+  let description = [{
+    For targets without asynchronous copies. All threads fetch the operands of the
+    next k step to registers, multiply the step that stands in on-chip memory, and
+    deposit what was fetched. With one stage two barriers stand around the
+    deposit; with two stages, which take turns, one barrier is behind it. The last
+    step has nothing to fetch and stands behind the loop. Scales of a step are
+    read to the registers that use them.
+
+    Needs what `moe-tile-assign-atoms`, `moe-tile-assign-copies` and
+    `moe-tile-form-rings` set. Kernels without `moe.config` pass unseen.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::moe::tile::MoeTileDialect"];
+  let statistics = [Statistic<"numKernels", "num-kernels", "Kernels pipelined">];
+}
+
 def MoeTileInterpret : Pass<"moe-tile-interpret", "ModuleOp"> {
   let summary = "run kernels or plans on generated data and compare them";
   let description = [{

@@ -1,0 +1,64 @@
+//===- MoeTileToROCDL.cpp - Explicit tile kernels to ROCDL ----------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moec/Conversion/Passes.h"
+#include "moec/Target/AmdChip.h"
+
+namespace mlir::moe {
+#define GEN_PASS_DEF_CONVERTMOETILETOROCDL
+#include "moec/Conversion/Passes.h.inc"
+} // namespace mlir::moe
+
+using namespace mlir;
+using namespace mlir::moe;
+
+/// The chip that an explicit kernel is for, after the rules of its launch.
+static FailureOr<const AmdChip *> checkChip(tile::KernelOp kernel) {
+  StringRef target = kernel.getTarget().value_or("");
+  const AmdChip *chip = findAmdChip(target.str());
+  if (!chip)
+    return kernel.emitOpError("is for target '")
+           << target << "', the ROCDL lowering knows " << amdChipNames();
+  tile::ExecAttr exec = kernel.getExecAttr();
+  if (!exec)
+    return kernel.emitOpError("has no exec, which the ROCDL lowering needs");
+  if (exec.getThreads() % chip->waveSize != 0 ||
+      exec.getThreads() > chip->maxThreads)
+    return kernel.emitOpError()
+           << chip->name << ": a workgroup is whole waves of " << chip->waveSize
+           << " threads, at most " << chip->maxThreads << ", got "
+           << exec.getThreads();
+  if (exec.getCluster() != 1)
+    return kernel.emitOpError()
+           << chip->name << ": has no clusters of workgroups, got "
+           << exec.getCluster();
+  return chip;
+}
+
+namespace {
+struct ConvertMoeTileToROCDLPass
+    : moe::impl::ConvertMoeTileToROCDLBase<ConvertMoeTileToROCDLPass> {
+  using ConvertMoeTileToROCDLBase::ConvertMoeTileToROCDLBase;
+
+  void runOnOperation() override {
+    for (auto kernel :
+         llvm::make_early_inc_range(getOperation().getOps<tile::KernelOp>())) {
+      if (kernel.getKernelForm() != tile::Form::Explicit) {
+        kernel.emitOpError("is in sequential form, the ROCDL lowering takes "
+                           "the explicit one");
+        return signalPassFailure();
+      }
+      FailureOr<const AmdChip *> chip = checkChip(kernel);
+      if (failed(chip))
+        return signalPassFailure();
+      kernel.emitOpError() << (*chip)->name << ": has no lowering to ROCDL";
+      return signalPassFailure();
+    }
+  }
+};
+} // namespace

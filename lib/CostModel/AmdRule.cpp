@@ -1,0 +1,57 @@
+//===- AmdRule.cpp - Tile sizes for AMD GPUs ------------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moec/CostModel/SimpleRule.h"
+
+#include <algorithm>
+
+using namespace mlir::moe;
+
+/// Bytes of one row of a stage: the period of its XOR pattern.
+static const int64_t rowBytes = 128;
+/// Weight rows of the candidates, best first.
+static const int64_t weightRows[] = {128, 64, 32};
+/// Blocks that should fit next to each other: one multiplies while the other
+/// waits for memory.
+static const int64_t residentBlocks = 2;
+
+std::vector<RuleConfig>
+mlir::moe::rankAmdConfigs(const RuleTarget &target, const GemmProblem &problem,
+                          int64_t blockM, size_t limit,
+                          std::vector<RuleVerdict> &rejected) {
+  std::vector<RuleConfig> ranked;
+  // Operands stand in LDS as they are multiplied.
+  int64_t step = rowBytes * 8 / std::max<int64_t>(problem.aBits, 8);
+  for (int64_t rows : weightRows) {
+    if (ranked.size() >= limit)
+      break;
+    RuleConfig config;
+    config.blockM = blockM;
+    // The closing quantisation decides the columns.
+    config.blockN = problem.outGranule ? problem.outGranule
+                    : problem.gateRun  ? rows / 2
+                                       : rows;
+    config.blockK = step;
+    int64_t tileRows = problem.gateRun ? 2 * config.blockN : config.blockN;
+    int64_t stage =
+        step * (blockM * problem.aBits + tileRows * problem.bBits) / 8;
+    config.stages = std::clamp<int64_t>(target.sharedBytes / residentBlocks /
+                                            std::max<int64_t>(stage, 1),
+                                        1, 2);
+    config.b = "vector";
+    config.a = problem.gather ? "gather" : "vector";
+    RuleVerdict verdict = checkConfig(target, problem, config);
+    if (verdict.ok())
+      ranked.push_back(config);
+    else
+      rejected.push_back(verdict);
+    if (problem.outGranule)
+      break;
+  }
+  return ranked;
+}

@@ -1,0 +1,245 @@
+//===- AmdForm.cpp - Tiles of AMD GPUs ------------------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "AmdForm.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::tile;
+
+/// Rows and columns of every matrix instruction used here.
+static constexpr int64_t kSide = 16;
+/// Bytes of a vector that one lane reads.
+static constexpr int64_t kVectorBytes = 16;
+/// Registers of a lane that addresses, operands and data under way need beside
+/// the accumulators, at the least.
+static constexpr int64_t kOtherRegisters = 64;
+
+const AmdChip *moe::tile::amdChipOf(KernelOp kernel) {
+  return findAmdChip(kernel.getTarget().value_or("").str());
+}
+
+//===----------------------------------------------------------------------===//
+// Atoms
+//===----------------------------------------------------------------------===//
+
+static std::optional<AmdOperand> operandOf(Type type) {
+  if (type.isBF16())
+    return AmdOperand::BF16;
+  if (type.isF16())
+    return AmdOperand::F16;
+  if (isa<Float8E4M3FNType>(type))
+    return AmdOperand::F8;
+  if (isa<Float8E5M2Type>(type))
+    return AmdOperand::BF8;
+  return std::nullopt;
+}
+
+/// Layout of one instruction, weights on its rows.
+static DigitsAttr instructionLayout(AtomAttr atom) {
+  if (atom.getFamily() != "wmma")
+    return getAtomLayout(atom);
+  // Lane halves hold even and odd rows of the result. Rows of the first operand
+  // are read in an order in which a lane holds eight neighbours.
+  return DigitsAttr::get(atom.getContext(), {{Level::Reg, Dim::N, 8, 1},
+                                             {Level::Lane, Dim::M, 16, 1},
+                                             {Level::Lane, Dim::N, 2, 8}});
+}
+
+/// Waves along m and n, the rest of the tile in registers. Waves stand next to
+/// each other, so that columns far apart (gate and up) meet in one lane.
+static DigitsAttr shareTile(const TileGemm &gemm, AtomAttr atom, int64_t wavesM,
+                            int64_t wavesN) {
+  return instructionLayout(atom)
+      .distribute(Level::Warp, wavesM, wavesN)
+      .repeat(gemm.rows / (kSide * wavesM), gemm.cols / (kSide * wavesN));
+}
+
+/// Whether every split of the tile and its column factors go by registers.
+static bool suitsEpilogue(const TileGemm &gemm, DigitsAttr layout) {
+  bool suits = true;
+  ForTilesOp(gemm.tiles).walk([&](SplitOp split) {
+    if (split.getSource().getType().getCols() == gemm.cols)
+      suits &= bool(splitLayout(layout, split.getBlock()));
+  });
+  if (PromoteOp promote = gemm.promote; promote && promote.getCol()) {
+    auto [rows, cols] = getTileShape(promote.getCol().getType());
+    auto factor =
+        FragType::get(layout.getContext(), rows, cols,
+                      Float32Type::get(layout.getContext()), DigitsAttr());
+    suits &= bool(colFactorLayout(layout, factor));
+  }
+  return suits;
+}
+
+/// The layout by which `waves` waves share the tile, null if there is none.
+/// Parts that are about square read least from LDS.
+static DigitsAttr shareAmong(const TileGemm &gemm, AtomAttr atom,
+                             int64_t waves) {
+  DigitsAttr best;
+  int64_t least = 0;
+  for (int64_t wavesM = 1; wavesM <= waves; wavesM *= 2) {
+    int64_t wavesN = waves / wavesM;
+    if (gemm.rows % (kSide * wavesM) != 0 || gemm.cols % (kSide * wavesN) != 0)
+      continue;
+    DigitsAttr layout = shareTile(gemm, atom, wavesM, wavesN);
+    int64_t cost = gemm.rows / wavesM + gemm.cols / wavesN;
+    if (!suitsEpilogue(gemm, layout) || (best && cost >= least))
+      continue;
+    least = cost;
+    best = layout;
+  }
+  return best;
+}
+
+FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
+                                            const AmdChip &chip) {
+  KernelOp kernel = gemm.kernel;
+  MmaOp mma = gemm.mma;
+  MLIRContext *context = kernel.getContext();
+  Type elements[] = {getTileElementType(mma.getA().getType()),
+                     getTileElementType(mma.getB().getType())};
+  std::optional<AmdOperand> operand = operandOf(elements[0]);
+  const AmdMatrixOp *instruction =
+      operand ? chip.findMatrixOp(*operand) : nullptr;
+  if (!instruction || elements[0] != elements[1])
+    return kernel.emitOpError()
+           << chip.name << ": rule matrix_operand: " << chip.family
+           << " has no matrix instruction for " << elements[0] << " by "
+           << elements[1];
+  if (gemm.rows % kSide != 0 || gemm.cols % kSide != 0)
+    return kernel.emitOpError()
+           << chip.name << ": rule block: a tile is whole pieces of " << kSide
+           << "x" << kSide << ", got " << gemm.rows << "x" << gemm.cols;
+  if (gemm.step % instruction->k != 0)
+    return kernel.emitOpError()
+           << chip.name << ": rule k_step: step " << gemm.step
+           << " is not a multiple of the instruction's " << instruction->k;
+  auto atom =
+      AtomAttr::get(context, StringAttr::get(context, instruction->family),
+                    kSide, kSide, instruction->k, /*swap=*/true);
+
+  int64_t threads = gemm.config.getInt("compute_threads");
+  bool fewer = threads == 0;
+  if (fewer)
+    // Small tiles leave more than four waves of 32 lanes nothing to do.
+    threads =
+        chip.waveSize == 64 || gemm.rows * gemm.cols >= 64 * 128 ? 256 : 128;
+  int64_t waves = threads / chip.waveSize;
+  if (threads % chip.waveSize != 0 || threads > chip.maxThreads ||
+      !llvm::isPowerOf2_64(waves))
+    return kernel.emitOpError()
+           << chip.name << ": rule workgroup: 1, 2, 4, ... waves of "
+           << chip.waveSize << " threads, at most " << chip.maxThreads
+           << " threads, got " << threads;
+
+  DigitsAttr layout = shareAmong(gemm, atom, waves);
+  for (; !layout && fewer && waves > 1; layout = shareAmong(gemm, atom, waves))
+    waves /= 2;
+  if (!layout)
+    return kernel.emitOpError()
+           << chip.name << ": rule waves: " << waves
+           << " waves cannot share a tile of " << gemm.rows << "x" << gemm.cols
+           << " so that its gate and up columns meet in one lane";
+  AmdTile best{atom, layout};
+  int64_t accumulators = best.layout.getLevelSize(Level::Reg);
+  if (accumulators + kOtherRegisters > chip.maxVgprs)
+    return kernel.emitOpError()
+           << chip.name << ": rule registers: a tile of " << gemm.rows << "x"
+           << gemm.cols << " on " << best.getThreads(chip) << " threads needs "
+           << accumulators << " accumulator registers of a lane and about "
+           << kOtherRegisters << " more, there are " << chip.maxVgprs;
+  return best;
+}
+
+//===----------------------------------------------------------------------===//
+// Copies
+//===----------------------------------------------------------------------===//
+
+/// Rows of memory start at whole vectors.
+static LogicalResult checkVectors(LoadOp load, const AmdChip &chip) {
+  MemRefType memory = load.getMemory().getType();
+  int64_t bytes = memory.getElementTypeBitWidth() / 8;
+  int64_t columns = memory.getShape().back();
+  auto access = cast<TileAccess>(load.getOperation());
+  int64_t rank = memory.getRank();
+  if (memory.getLayout().isIdentity() && !ShapedType::isDynamic(columns) &&
+      columns * bytes % kVectorBytes == 0 &&
+      access.getMemoryDim(1) == rank - 1 && access.getGranuleOf(rank - 1) == 1)
+    return success();
+  return load.emitOpError()
+         << chip.name << ": rule alignment: operands are read by "
+         << kVectorBytes << " bytes of a row, the rows of " << memory
+         << " are not whole vectors";
+}
+
+LogicalResult moe::tile::assignAmdCopies(const TileGemm &gemm,
+                                         const AmdChip &chip) {
+  for (LoadOp load : slotLoads(gemm)) {
+    bool operand = load == gemm.a || load == gemm.b;
+    How how = operand ? How::Vector : How::Element;
+    if (operand && failed(checkVectors(load, chip)))
+      return failure();
+    load.setHow(how);
+  }
+  for (Operation &op : ForTilesOp(gemm.tiles).getBody().front()) {
+    auto access = dyn_cast<TileAccess>(&op);
+    if (!access || op.hasAttr("how"))
+      continue;
+    auto [rows, cols] = access.getTileShape();
+    How how = rows == 1 || cols == 1 ? How::Element : How::Vector;
+    if (auto load = dyn_cast<LoadOp>(op))
+      load.setHow(how);
+    else if (auto store = dyn_cast<StoreOp>(op))
+      store.setHow(how);
+  }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Buffers
+//===----------------------------------------------------------------------===//
+
+LogicalResult moe::tile::formAmdBuffers(TileGemm &gemm, const AmdChip &chip) {
+  KernelOp kernel = gemm.kernel;
+  Block &compute = gemm.loop.getCompute().front();
+  int64_t slot = 0;
+  LoadOp operands[] = {gemm.a, gemm.b};
+  for (auto [i, load] : llvm::enumerate(operands)) {
+    auto type = cast<BufType>(load.getType());
+    int64_t row =
+        type.getCols() * type.getElementType().getIntOrFloatBitWidth() / 8;
+    // The period of the XOR that spreads rows over the banks.
+    if (row != 32 && row != 64 && row != 128)
+      return kernel.emitOpError()
+             << chip.name << ": rule k_step: a row of a stage has 32, 64 or "
+             << "128 bytes, " << type.getCols() << " columns have " << row;
+    auto swizzled = BufType::get(type.getContext(), type.getRows(),
+                                 type.getCols(), type.getElementType(), row, 0);
+    load.getResult().setType(swizzled);
+    compute.getArgument(1 + i).setType(swizzled);
+    slot += swizzled.getSizeInBytes();
+  }
+  int64_t stages = gemm.loop.getStages().value_or(0);
+  if (stages == 0)
+    stages = gemm.config.getInt("stages");
+  int64_t limit = std::min<int64_t>(
+      chip.ldsBytes, kernel.getSmemLimit().value_or(chip.ldsBytes));
+  if (stages < 1 || stages > 2)
+    return kernel.emitOpError()
+           << chip.name << ": rule stages: operands stand in 1 or 2 stages, "
+           << "got " << stages;
+  if (stages * slot > limit)
+    return kernel.emitOpError()
+           << chip.name << ": rule lds: " << stages << " stages of " << slot
+           << " bytes need " << stages * slot << " bytes of LDS, limit is "
+           << limit;
+  gemm.loop.setStages(stages);
+  kernel.setSmemLimit(limit);
+  return success();
+}

@@ -1,0 +1,236 @@
+//===- Pipeline.cpp - moe-tile-pipeline -----------------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TileGemm.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/IRMapping.h"
+#include "moec/Dialect/MoeTile/Transforms/Passes.h"
+#include "moec/Target/AmdChip.h"
+
+namespace mlir::moe::tile {
+#define GEN_PASS_DEF_MOETILEPIPELINE
+#include "moec/Dialect/MoeTile/Transforms/Passes.h.inc"
+} // namespace mlir::moe::tile
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::tile;
+
+namespace {
+/// Rewrites one kernel: the k loop becomes loops of fetch, product, deposit.
+class Pipeliner {
+public:
+  explicit Pipeliner(TileGemm &gemm)
+      : gemm(gemm), b(gemm.loop), loc(gemm.loop.getLoc()) {}
+
+  void run();
+
+private:
+  /// One step's operands on their way through registers.
+  struct Staged {
+    Value a, b;
+  };
+  /// The buffers of one stage.
+  struct Stage {
+    Value a, b;
+  };
+  Value index(int64_t value) {
+    return arith::ConstantIndexOp::create(b, loc, value);
+  }
+  /// Clones what the load region computes for the step at `k`.
+  void cloneAddresses(Value k, IRMapping &map);
+  Staged fetch(Value k);
+  void deposit(Staged data, Stage stage);
+  void sync() { GroupSyncOp::create(b, loc, Scope::Block, /*proxy=*/false); }
+  /// The product of the step at `k`, added to `sum`.
+  Value multiply(Stage stage, Value k, Value sum);
+  Value factor(LoadOp load, bool row, Value k);
+  /// Fetches the step behind `k`, multiplies that at `k`, deposits.
+  Value advance(Stage now, Stage next, Value k, Value sum);
+  Value mainLoop(Value sum);
+
+  TileGemm &gemm;
+  OpBuilder b;
+  Location loc;
+  SmallVector<Stage, 2> stages;
+};
+} // namespace
+
+void Pipeliner::cloneAddresses(Value k, IRMapping &map) {
+  Block &load = gemm.loop.getLoad().front();
+  map.map(load.getArgument(0), k);
+  for (Operation &op : load.without_terminator())
+    if (!isa<LoadOp>(op))
+      b.clone(op, map);
+}
+
+Pipeliner::Staged Pipeliner::fetch(Value k) {
+  IRMapping map;
+  cloneAddresses(k, map);
+  Value staged[2];
+  LoadOp sources[] = {gemm.a, gemm.b};
+  for (auto [i, source] : llvm::enumerate(sources)) {
+    SmallVector<Value> indices;
+    for (Value v : source.getIndices())
+      indices.push_back(map.lookupOrDefault(v));
+    auto buffer = cast<BufType>(source.getType());
+    auto type = StagedType::get(b.getContext(), buffer.getRows(),
+                                buffer.getCols(), buffer.getElementType());
+    staged[i] = FetchOp::create(
+        b, loc, type, source.getMemory(), indices, source.getDimsAttr(),
+        source.getGranuleAttr(), source.getBoxesAttr(), source.getBoxDimAttr(),
+        source.getHowAttr(), PlaceAttr(), source.getWidthAttr());
+  }
+  return {staged[0], staged[1]};
+}
+
+void Pipeliner::deposit(Staged data, Stage stage) {
+  DepositOp::create(b, loc, data.a, stage.a);
+  DepositOp::create(b, loc, data.b, stage.b);
+}
+
+/// Factors of a step go straight to the registers of the lanes that use them.
+Value Pipeliner::factor(LoadOp load, bool row, Value k) {
+  if (!load)
+    return {};
+  IRMapping map;
+  cloneAddresses(k, map);
+  SmallVector<Value> indices;
+  for (Value v : load.getIndices())
+    indices.push_back(map.lookupOrDefault(v));
+  auto [rows, cols] = getTileShape(load.getType());
+  DigitsAttr full = gemm.promote.getType().getLayout();
+  auto plain =
+      FragType::get(b.getContext(), rows, cols, b.getF32Type(), DigitsAttr());
+  DigitsAttr layout;
+  if (full)
+    layout = row ? rowFactorLayout(full, plain) : colFactorLayout(full, plain);
+  auto type = FragType::get(b.getContext(), rows, cols, b.getF32Type(), layout);
+  return LoadOp::create(b, loc, type, load.getMemory(), indices,
+                        load.getDimsAttr(), load.getGranuleAttr(),
+                        load.getBoxesAttr(), load.getBoxDimAttr(),
+                        load.getHowAttr(), PlaceAttr(), load.getWidthAttr());
+}
+
+Value Pipeliner::multiply(Stage stage, Value k, Value sum) {
+  AccType acc = gemm.mma.getType();
+  if (!gemm.promote) {
+    Value product = MmaOp::create(b, loc, acc, stage.a, stage.b, sum,
+                                  gemm.mma.getAtomAttr());
+    MmaWaitOp::create(b, loc, 0);
+    return product;
+  }
+  Value row = factor(gemm.aScale, /*row=*/true, k);
+  Value col = factor(gemm.bScale, /*row=*/false, k);
+  Value product = MmaOp::create(b, loc, acc, stage.a, stage.b, Value(),
+                                gemm.mma.getAtomAttr());
+  Value part =
+      AccReadOp::create(b, loc, gemm.read.getResult().getType(), product);
+  return PromoteOp::create(b, loc, part, sum, row, col);
+}
+
+Value Pipeliner::advance(Stage now, Stage next, Value k, Value sum) {
+  Value behind = arith::AddIOp::create(b, loc, k, index(gemm.step));
+  Staged data = fetch(behind);
+  sum = multiply(now, k, sum);
+  // One stage: all have read it before it is written.
+  if (stages.size() == 1)
+    sync();
+  deposit(data, next);
+  sync();
+  return sum;
+}
+
+Value Pipeliner::mainLoop(Value sum) {
+  Stage first = stages.front(), second = stages.back();
+  int64_t steps = llvm::divideCeil(gemm.k, gemm.step);
+  // The tile before may still be read.
+  Staged data = fetch(index(0));
+  sync();
+  deposit(data, first);
+  sync();
+  // The last step has no successor to fetch.
+  int64_t turns = (steps - 1) / int64_t(stages.size());
+  int64_t rest = (steps - 1) % int64_t(stages.size());
+  int64_t stride = gemm.step * int64_t(stages.size());
+  if (turns > 0) {
+    auto loop = scf::ForOp::create(b, loc, index(0), index(turns * stride),
+                                   index(stride), ValueRange{sum});
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value next = loop.getRegionIterArg(0), k = loop.getInductionVar();
+    next = advance(first, second, k, next);
+    if (stages.size() == 2) {
+      k = arith::AddIOp::create(b, loc, k, index(gemm.step));
+      next = advance(second, first, k, next);
+    }
+    scf::YieldOp::create(b, loc, next);
+    sum = loop.getResult(0);
+  }
+  if (rest)
+    sum = advance(first, second, index(turns * stride), sum);
+  return multiply(rest ? second : first, index((steps - 1) * gemm.step), sum);
+}
+
+void Pipeliner::run() {
+  KernelOp kernel = gemm.kernel;
+  OpBuilder top(gemm.tiles);
+  for (int64_t i = 0; i < int64_t(*gemm.loop.getStages()); ++i) {
+    Value a = BufAllocOp::create(top, loc, cast<BufType>(gemm.a.getType()));
+    Value weights =
+        BufAllocOp::create(top, loc, cast<BufType>(gemm.b.getType()));
+    stages.push_back({a, weights});
+  }
+  kernel.setForm(Form::Explicit);
+  Value sum = mainLoop(gemm.loop.getInits()[0]);
+  gemm.loop.getResult(0).replaceAllUsesWith(sum);
+  gemm.loop.erase();
+  // A counter would have to be broadcast to all waves.
+  gemm.tiles.setClaim(Claim::Stride);
+}
+
+namespace {
+struct PipelinePass
+    : public mlir::moe::tile::impl::MoeTilePipelineBase<PipelinePass> {
+  void runOnOperation() override {
+    if (failed(run()))
+      signalPassFailure();
+  }
+
+  LogicalResult run() {
+    KernelOp kernel = getOperation();
+    auto matched = matchTileGemm(kernel);
+    if (failed(matched))
+      return failure();
+    if (!*matched)
+      return success();
+    TileGemm &gemm = **matched;
+    if (!gemm.mma.getAtom() || !gemm.a.getHow() || !gemm.loop.getStages())
+      return kernel.emitOpError("lacks atoms, copies or buffers; run "
+                                "moe-tile-assign-atoms, moe-tile-assign-copies "
+                                "and moe-tile-form-rings first");
+    const AmdChip *chip = findAmdChip(kernel.getTarget().value_or("").str());
+    if (!chip)
+      return kernel.emitOpError("target '")
+             << kernel.getTarget().value_or("")
+             << "' has no form with operands staged in registers";
+    DigitsAttr layout =
+        cast<FragType>(gemm.read.getResult().getType()).getLayout();
+    int64_t threads = layout.getLevelSize(Level::Warp) * chip->waveSize;
+    Pipeliner(gemm).run();
+    Grid grid = gemm.config.getString("grid") == "tiles" ? Grid::Tiles
+                                                         : Grid::Persistent;
+    kernel.setExecAttr(ExecAttr::get(kernel.getContext(), threads,
+                                     /*cluster=*/1, grid, /*resident=*/false));
+    ++numKernels;
+    return success();
+  }
+};
+} // namespace

@@ -1,0 +1,95 @@
+//===- RocdlToLLVM.cpp - From ROCDL kernels to the LLVM dialect -----------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moec/Pipelines/RocdlToLLVM.h"
+
+#include "mlir/Conversion/AMDGPUToROCDL/AMDGPUToROCDL.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "mlir/Transforms/Passes.h"
+#include "moec/Pipelines/NvvmToLLVM.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+
+namespace {
+/// The number of blocks is the first of the hidden arguments of code object
+/// version 5 and later; upstream's translation calls a device library for it.
+struct LowerGridDim final : OpRewritePattern<ROCDL::GridDimXOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ROCDL::GridDimXOp op,
+                                PatternRewriter &rewriter) const override {
+    Type constant = LLVM::LLVMPointerType::get(getContext(), 4);
+    auto hidden = LLVM::CallIntrinsicOp::create(
+        rewriter, op.getLoc(), constant,
+        rewriter.getStringAttr("llvm.amdgcn.implicitarg.ptr"), ValueRange());
+    rewriter.replaceOpWithNewOp<LLVM::LoadOp>(
+        op, op.getType(), hidden.getResult(0), /*alignment=*/4,
+        /*isVolatile=*/false, /*isNonTemporal=*/false, /*isInvariant=*/true);
+    return success();
+  }
+};
+
+struct RocdlHiddenArgumentsPass
+    : PassWrapper<RocdlHiddenArgumentsPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(RocdlHiddenArgumentsPass)
+
+  StringRef getArgument() const override {
+    return "moe-rocdl-hidden-arguments";
+  }
+  StringRef getDescription() const override {
+    return "read the grid's size from the hidden kernel arguments";
+  }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<LLVM::LLVMDialect>();
+  }
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    patterns.add<LowerGridDim>(&getContext());
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+  }
+};
+} // namespace
+
+void mlir::moe::buildRocdlToLLVMPipeline(OpPassManager &passes,
+                                         const RocdlToLLVMOptions &options) {
+  passes.addPass(createCanonicalizerPass());
+  passes.addPass(createCSEPass());
+  passes.addPass(createGpuMathPass());
+  arith::ArithExpandOpsPassOptions expand;
+  expand.includeF8E8M0 = true;
+  expand.includeF4E2M1 = true;
+  passes.addPass(arith::createArithExpandOpsPass(expand));
+  passes.addPass(std::make_unique<RocdlHiddenArgumentsPass>());
+  ConvertAMDGPUToROCDLPassOptions instructions;
+  instructions.chipset = options.chip;
+  passes.addPass(createConvertAMDGPUToROCDLPass(instructions));
+  passes.addPass(createSCFToControlFlowPass());
+  passes.addPass(createConvertMathToLLVMPass());
+  passes.addPass(createConvertVectorToLLVMPass());
+  passes.addPass(createArithToLLVMConversionPass());
+  passes.addPass(createConvertIndexToLLVMPass());
+  passes.addPass(createConvertControlFlowToLLVMPass());
+  passes.addPass(createUBToLLVMConversionPass());
+  passes.addPass(createReconcileUnrealizedCastsPass());
+  passes.addPass(createCanonicalizerPass());
+  passes.addPass(createCSEPass());
+}
+
+void mlir::moe::registerRocdlToLLVM() {
+  PassRegistration<RocdlHiddenArgumentsPass>();
+  PassPipelineRegistration<RocdlToLLVMOptions>(
+      "moe-rocdl-to-llvm", "ROCDL kernels to the LLVM dialect",
+      buildRocdlToLLVMPipeline);
+}

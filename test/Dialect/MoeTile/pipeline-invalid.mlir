@@ -1,0 +1,253 @@
+// What a chip cannot do is said before anything is lowered, with the chip's name and the rule.
+// RUN: moe-opt %s -split-input-file -verify-diagnostics -moe-tile-to-explicit=target=gfx1100 -o /dev/null
+
+// -----
+
+// expected-error @below {{gfx1100: rule matrix_operand: RDNA3, RX 7900 XTX has no matrix instruction for 'f8E4M3FN' by 'f8E4M3FN'}}
+moe_tile.kernel @fp8(%A: memref<?x128xf8E4M3FN>, %B: memref<4x64x128xf8E4M3FN>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [64, 64, 128], stages = 1>} {
+  %c0 = arith.constant 0 : index
+  %ck = arith.constant 128 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<64x64xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 128 init(%z : !moe_tile.acc<64x64xf32>)
+      load(%k: index) {
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xf8E4M3FN> -> !moe_tile.buf<64x128xf8E4M3FN>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x128xf8E4M3FN> -> !moe_tile.buf<64x128xf8E4M3FN>
+        moe_tile.yield %a, %b : !moe_tile.buf<64x128xf8E4M3FN>, !moe_tile.buf<64x128xf8E4M3FN>
+      } compute(%k: index, %a: !moe_tile.buf<64x128xf8E4M3FN>, %b: !moe_tile.buf<64x128xf8E4M3FN>, %c: !moe_tile.acc<64x64xf32>) {
+        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<64x128xf8E4M3FN>, !moe_tile.buf<64x128xf8E4M3FN>, !moe_tile.acc<64x64xf32>
+        moe_tile.yield %d : !moe_tile.acc<64x64xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<64x64xf32> to memref<?x64xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+// expected-error @below {{gfx1100: rule block: a tile is whole pieces of 16x16, got 24x64}}
+moe_tile.kernel @block(%A: memref<?x128xbf16>, %B: memref<4x64x128xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [24, 64, 64], stages = 1>} {
+  %c0 = arith.constant 0 : index
+  %ck = arith.constant 128 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<24x64xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 64 init(%z : !moe_tile.acc<24x64xf32>)
+      load(%k: index) {
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<24x64xbf16>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x128xbf16> -> !moe_tile.buf<64x64xbf16>
+        moe_tile.yield %a, %b : !moe_tile.buf<24x64xbf16>, !moe_tile.buf<64x64xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<24x64xbf16>, %b: !moe_tile.buf<64x64xbf16>, %c: !moe_tile.acc<24x64xf32>) {
+        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<24x64xbf16>, !moe_tile.buf<64x64xbf16>, !moe_tile.acc<24x64xf32>
+        moe_tile.yield %d : !moe_tile.acc<24x64xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<24x64xf32> -> !moe_tile.frag<24x64xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<24x64xf32> to memref<?x64xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+// expected-error @below {{gfx1100: rule k_step: step 8 is not a multiple of the instruction's 16}}
+moe_tile.kernel @k_step(%A: memref<?x128xbf16>, %B: memref<4x64x128xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [64, 64, 8], stages = 1>} {
+  %c0 = arith.constant 0 : index
+  %ck = arith.constant 128 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<64x64xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 8 init(%z : !moe_tile.acc<64x64xf32>)
+      load(%k: index) {
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<64x8xbf16>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x128xbf16> -> !moe_tile.buf<64x8xbf16>
+        moe_tile.yield %a, %b : !moe_tile.buf<64x8xbf16>, !moe_tile.buf<64x8xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<64x8xbf16>, %b: !moe_tile.buf<64x8xbf16>, %c: !moe_tile.acc<64x64xf32>) {
+        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<64x8xbf16>, !moe_tile.buf<64x8xbf16>, !moe_tile.acc<64x64xf32>
+        moe_tile.yield %d : !moe_tile.acc<64x64xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<64x64xf32> to memref<?x64xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+// expected-error @below {{gfx1100: rule k_step: a row of a stage has 32, 64 or 128 bytes, 48 columns have 96}}
+moe_tile.kernel @row(%A: memref<?x144xbf16>, %B: memref<4x64x144xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [64, 64, 48], stages = 1>} {
+  %c0 = arith.constant 0 : index
+  %ck = arith.constant 144 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<64x64xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 48 init(%z : !moe_tile.acc<64x64xf32>)
+      load(%k: index) {
+        %a = moe_tile.load %A[%c0, %k] : memref<?x144xbf16> -> !moe_tile.buf<64x48xbf16>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x144xbf16> -> !moe_tile.buf<64x48xbf16>
+        moe_tile.yield %a, %b : !moe_tile.buf<64x48xbf16>, !moe_tile.buf<64x48xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<64x48xbf16>, %b: !moe_tile.buf<64x48xbf16>, %c: !moe_tile.acc<64x64xf32>) {
+        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<64x48xbf16>, !moe_tile.buf<64x48xbf16>, !moe_tile.acc<64x64xf32>
+        moe_tile.yield %d : !moe_tile.acc<64x64xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<64x64xf32> to memref<?x64xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+// expected-error @below {{gfx1100: rule workgroup: 1, 2, 4, ... waves of 32 threads, at most 1024 threads, got 96}}
+moe_tile.kernel @threads(%A: memref<?x128xbf16>, %B: memref<4x64x128xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [64, 64, 64], stages = 1, compute_threads = 96>} {
+  %c0 = arith.constant 0 : index
+  %ck = arith.constant 128 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<64x64xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 64 init(%z : !moe_tile.acc<64x64xf32>)
+      load(%k: index) {
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<64x64xbf16>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x128xbf16> -> !moe_tile.buf<64x64xbf16>
+        moe_tile.yield %a, %b : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x64xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x64xbf16>, %c: !moe_tile.acc<64x64xf32>) {
+        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x64xbf16>, !moe_tile.acc<64x64xf32>
+        moe_tile.yield %d : !moe_tile.acc<64x64xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<64x64xf32> to memref<?x64xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+// expected-error @below {{gfx1100: rule waves: 4 waves cannot share a tile of 16x48 so that its gate and up columns meet in one lane}}
+moe_tile.kernel @waves(%A: memref<?x128xbf16>, %B: memref<4x48x128xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x48xf32>)
+    attributes {moe.config = #moe.config<block = [16, 48, 64], stages = 1, compute_threads = 128>} {
+  %c0 = arith.constant 0 : index
+  %ck = arith.constant 128 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<16x48xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 64 init(%z : !moe_tile.acc<16x48xf32>)
+      load(%k: index) {
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<16x64xbf16>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x48x128xbf16> -> !moe_tile.buf<48x64xbf16>
+        moe_tile.yield %a, %b : !moe_tile.buf<16x64xbf16>, !moe_tile.buf<48x64xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<16x64xbf16>, %b: !moe_tile.buf<48x64xbf16>, %c: !moe_tile.acc<16x48xf32>) {
+        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<16x64xbf16>, !moe_tile.buf<48x64xbf16>, !moe_tile.acc<16x48xf32>
+        moe_tile.yield %d : !moe_tile.acc<16x48xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<16x48xf32> -> !moe_tile.frag<16x48xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<16x48xf32> to memref<?x48xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+// expected-error @below {{gfx1100: rule registers: a tile of 256x256 on 256 threads needs 256 accumulator registers of a lane and about 64 more, there are 256}}
+moe_tile.kernel @registers(%A: memref<?x128xbf16>, %B: memref<4x256x128xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x256xf32>)
+    attributes {moe.config = #moe.config<block = [256, 256, 64], stages = 1>} {
+  %c0 = arith.constant 0 : index
+  %ck = arith.constant 128 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<256x256xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 64 init(%z : !moe_tile.acc<256x256xf32>)
+      load(%k: index) {
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<256x64xbf16>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x256x128xbf16> -> !moe_tile.buf<256x64xbf16>
+        moe_tile.yield %a, %b : !moe_tile.buf<256x64xbf16>, !moe_tile.buf<256x64xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<256x64xbf16>, %b: !moe_tile.buf<256x64xbf16>, %c: !moe_tile.acc<256x256xf32>) {
+        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<256x64xbf16>, !moe_tile.buf<256x64xbf16>, !moe_tile.acc<256x256xf32>
+        moe_tile.yield %d : !moe_tile.acc<256x256xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<256x256xf32> -> !moe_tile.frag<256x256xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<256x256xf32> to memref<?x256xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+// expected-error @below {{gfx1100: rule stages: operands stand in 1 or 2 stages, got 4}}
+moe_tile.kernel @stages(%A: memref<?x128xbf16>, %B: memref<4x64x128xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [64, 64, 64], stages = 4>} {
+  %c0 = arith.constant 0 : index
+  %ck = arith.constant 128 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<64x64xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 64 init(%z : !moe_tile.acc<64x64xf32>)
+      load(%k: index) {
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<64x64xbf16>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x128xbf16> -> !moe_tile.buf<64x64xbf16>
+        moe_tile.yield %a, %b : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x64xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x64xbf16>, %c: !moe_tile.acc<64x64xf32>) {
+        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x64xbf16>, !moe_tile.acc<64x64xf32>
+        moe_tile.yield %d : !moe_tile.acc<64x64xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<64x64xf32> to memref<?x64xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+// expected-error @below {{gfx1100: rule lds: 2 stages of 49152 bytes need 98304 bytes of LDS, limit is 65536}}
+moe_tile.kernel @lds(%A: memref<?x128xbf16>, %B: memref<4x128x128xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x128xf32>)
+    attributes {moe.config = #moe.config<block = [256, 128, 64], stages = 2, compute_threads = 512>} {
+  %c0 = arith.constant 0 : index
+  %ck = arith.constant 128 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<256x128xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 64 init(%z : !moe_tile.acc<256x128xf32>)
+      load(%k: index) {
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<256x64xbf16>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x128x128xbf16> -> !moe_tile.buf<128x64xbf16>
+        moe_tile.yield %a, %b : !moe_tile.buf<256x64xbf16>, !moe_tile.buf<128x64xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<256x64xbf16>, %b: !moe_tile.buf<128x64xbf16>, %c: !moe_tile.acc<256x128xf32>) {
+        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<256x64xbf16>, !moe_tile.buf<128x64xbf16>, !moe_tile.acc<256x128xf32>
+        moe_tile.yield %d : !moe_tile.acc<256x128xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<256x128xf32> -> !moe_tile.frag<256x128xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<256x128xf32> to memref<?x128xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @alignment(%A: memref<?x100xbf16>, %B: memref<4x64x100xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [64, 64, 64], stages = 1>} {
+  %c0 = arith.constant 0 : index
+  %ck = arith.constant 100 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<64x64xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 64 init(%z : !moe_tile.acc<64x64xf32>)
+      load(%k: index) {
+        // expected-error @below {{gfx1100: rule alignment: operands are read by 16 bytes of a row, the rows of 'memref<?x100xbf16>' are not whole vectors}}
+        %a = moe_tile.load %A[%c0, %k] : memref<?x100xbf16> -> !moe_tile.buf<64x64xbf16>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x100xbf16> -> !moe_tile.buf<64x64xbf16>
+        moe_tile.yield %a, %b : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x64xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x64xbf16>, %c: !moe_tile.acc<64x64xf32>) {
+        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x64xbf16>, !moe_tile.acc<64x64xf32>
+        moe_tile.yield %d : !moe_tile.acc<64x64xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<64x64xf32> to memref<?x64xf32>
+  }
+  moe_tile.return
+}
+
