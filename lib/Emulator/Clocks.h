@@ -52,6 +52,8 @@ private:
 struct Knowledge {
   /// By agent of the cluster.
   Clock order, proxy;
+  /// AMD: the same for accesses to global memory, which fences may leave out.
+  Clock global;
   /// By cluster and agent: what came by hand-over through global memory.
   std::map<uint64_t, uint32_t> far;
   /// Whether the launch before is known to have ended.
@@ -60,6 +62,7 @@ struct Knowledge {
   void join(const Knowledge &other) {
     order.join(other.order);
     proxy.join(other.proxy);
+    global.join(other.global);
     joinFar(other.far);
     gridBefore |= other.gridBefore;
   }

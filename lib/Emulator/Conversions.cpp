@@ -35,7 +35,7 @@ template <typename A, typename D, typename F>
 Step convert(Exec &x, const Instr &i, F f) {
   const A *a = x.at<A>(i.a);
   D *d = x.at<D>(i.dst);
-  for (unsigned e = 0; e < i.count; ++e, a += 32, d += 32)
+  for (unsigned e = 0; e < i.count; ++e, a += x.lanes, d += x.lanes)
     x.each([&](unsigned l) { d[l] = f(a[l]); });
   return Step::Next;
 }
@@ -82,7 +82,7 @@ Step floatToFloat(Exec &x, const Instr &i) {
   Scalar in = unpack(i.imm >> 16), out = unpack(i.imm);
   for (unsigned e = 0; e < i.count; ++e)
     x.each([&](unsigned l) {
-      unsigned at = e * 32 + l;
+      unsigned at = e * x.lanes + l;
       store(x, i.dst, out.wide(), at,
             encodeScalar(out, decodeScalar(in, load(x, i.a, in.wide(), at))));
     });
@@ -92,7 +92,7 @@ Step intToFloat(Exec &x, const Instr &i) {
   Scalar in = unpack(i.imm >> 16), out = unpack(i.imm);
   for (unsigned e = 0; e < i.count; ++e)
     x.each([&](unsigned l) {
-      unsigned at = e * 32 + l;
+      unsigned at = e * x.lanes + l;
       uint64_t v = load(x, i.a, in.wide(), at);
       // One rounding: 64-bit integers to f32 directly.
       uint64_t bits;
@@ -109,7 +109,7 @@ Step floatToInt(Exec &x, const Instr &i) {
   Scalar in = unpack(i.imm >> 16), out = unpack(i.imm);
   for (unsigned e = 0; e < i.count; ++e)
     x.each([&](unsigned l) {
-      unsigned at = e * 32 + l;
+      unsigned at = e * x.lanes + l;
       double v = decodeScalar(in, load(x, i.a, in.wide(), at));
       // Saturating, NaN to 0, as cvt.rzi does.
       double low = i.flags ? -std::ldexp(1.0, out.bits - 1) : 0;
@@ -169,12 +169,12 @@ Step emu::execCopy(Exec &x, const Instr &i) {
     if (x.full()) {
       std::memmove(x.regs + dst, x.regs + src, bytes);
     } else if (wide) {
-      for (uint32_t o = 0; o < bytes; o += 256)
+      for (uint32_t o = 0; o < bytes; o += 8 * x.lanes)
         x.each([&](unsigned l) {
           x.at<uint64_t>(dst + o)[l] = x.at<uint64_t>(src + o)[l];
         });
     } else {
-      for (uint32_t o = 0; o < bytes; o += 128)
+      for (uint32_t o = 0; o < bytes; o += 4 * x.lanes)
         x.each([&](unsigned l) {
           x.at<uint32_t>(dst + o)[l] = x.at<uint32_t>(src + o)[l];
         });
@@ -195,11 +195,12 @@ template <typename W> static Step select(Exec &x, const Instr &i) {
   const uint32_t *cond = x.at<uint32_t>(i.a);
   const W *b = x.at<W>(i.b), *c = x.at<W>(i.c);
   W *d = x.at<W>(i.dst);
-  for (unsigned e = 0; e < i.count; ++e, b += 32, c += 32, d += 32) {
+  for (unsigned e = 0; e < i.count;
+       ++e, b += x.lanes, c += x.lanes, d += x.lanes) {
     x.each([&](unsigned l) { d[l] = cond[l] & 1 ? b[l] : c[l]; });
     // A vector condition has one word per element.
     if (i.flags)
-      cond += 32;
+      cond += x.lanes;
   }
   return Step::Next;
 }
@@ -213,7 +214,8 @@ Step emu::execSelect64(Exec &x, const Instr &i) {
 Step emu::execBitcast(Exec &x, const Instr &i) {
   // count input elements of (imm >> 8) bits become elements of (imm & 255).
   unsigned from = i.imm >> 8, to = i.imm & 0xFF;
-  uint32_t fromStep = from > 32 ? 256 : 128, toStep = to > 32 ? 256 : 128;
+  uint32_t fromStep = x.lanes * (from > 32 ? 8 : 4);
+  uint32_t toStep = x.lanes * (to > 32 ? 8 : 4);
   unsigned total = i.count * from;
   x.each([&](unsigned l) {
     // Through a bit string, at most 64 bits at a time.
@@ -238,7 +240,7 @@ Step emu::execBitcast(Exec &x, const Instr &i) {
 }
 
 Step emu::execExtractDynamic(Exec &x, const Instr &i) {
-  uint32_t step = i.flags ? 256 : 128;
+  uint32_t step = x.lanes * (i.flags ? 8 : 4);
   x.each([&](unsigned l) {
     uint64_t index = load(x, i.b, i.imm, l);
     store(x, i.dst, i.flags, l,
@@ -248,7 +250,7 @@ Step emu::execExtractDynamic(Exec &x, const Instr &i) {
 }
 Step emu::execInsertDynamic(Exec &x, const Instr &i) {
   // dst already is a copy of the vector; b the index, c the value.
-  uint32_t step = i.flags ? 256 : 128;
+  uint32_t step = x.lanes * (i.flags ? 8 : 4);
   x.each([&](unsigned l) {
     uint64_t index = load(x, i.b, i.imm, l);
     if (index < i.count)
@@ -263,7 +265,7 @@ Step emu::execSaturate(Exec &x, const Instr &i) {
       out.cls == Scalar::F8E5M2 ? ElementType::F8E5M2 : ElementType::F8E4M3FN;
   for (unsigned e = 0; e < i.count; ++e)
     x.each([&](unsigned l) {
-      unsigned at = e * 32 + l;
+      unsigned at = e * x.lanes + l;
       double v = decodeScalar(in, load(x, i.a, in.wide(), at));
       store(x, i.dst, false, at, encode(type, v, Overflow::Saturate));
     });

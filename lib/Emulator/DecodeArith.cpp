@@ -237,7 +237,7 @@ LogicalResult Decoder::fillConstant(Operation *op, Reg at, Type type,
       if (!v || i >= elements->size())
         return failure();
       setConstant(at, (*elements)[i], *v);
-      at += (*elements)[i].regBytes();
+      at += (*elements)[i].regBytes(program.lanes);
     }
     return success();
   }
@@ -335,7 +335,7 @@ LogicalResult Decoder::decodeVector(Operation *op, bool &known) {
       uint32_t sum = 0;
       SmallVector<Scalar> elements = *flatten(t);
       for (Scalar s : elements)
-        sum += s.regBytes();
+        sum += s.regBytes(program.lanes);
       return sum;
     };
     for (int64_t p : position) {
@@ -431,7 +431,8 @@ LogicalResult Decoder::decodeVector(Operation *op, bool &known) {
         return op->emitOpError()
                << "position " << *at << " is outside " << from.getType();
       shared.insert(reg(from));
-      alias(op->getResult(0), reg(from) + *at * elements[0].regBytes());
+      alias(op->getResult(0),
+            reg(from) + *at * elements[0].regBytes(program.lanes));
       return success();
     }
     if (allocateFor(op, op->getResult(0)) == noReg)
@@ -453,7 +454,8 @@ LogicalResult Decoder::decodeVector(Operation *op, bool &known) {
       if (*at >= int64_t(elements.size()))
         return op->emitOpError() << "position " << *at << " is outside "
                                  << e.getVector().getType();
-      return insert(e.getVector(), e.getValue(), *at * elements[0].regBytes());
+      return insert(e.getVector(), e.getValue(),
+                    *at * elements[0].regBytes(program.lanes));
     }
     if (allocateFor(op, op->getResult(0)) == noReg)
       return failure();
@@ -480,9 +482,9 @@ LogicalResult Decoder::decodeVector(Operation *op, bool &known) {
     Reg to = reg(result);
     for (size_t i = 0; i < elements.size(); ++i) {
       if (sources[i] != noReg)
-        moves.push_back({to, sources[i], elements[i].regBytes(),
+        moves.push_back({to, sources[i], elements[i].regBytes(program.lanes),
                          elements[i].wide(), false});
-      to += elements[i].regBytes();
+      to += elements[i].regBytes(program.lanes);
     }
     emitMoves(op, moves);
     return success();
@@ -494,7 +496,8 @@ LogicalResult Decoder::decodeVector(Operation *op, bool &known) {
     for (int64_t m : mask)
       sources.push_back(m < 0 ? noReg
                               : (m < n ? reg(a) : reg(b)) +
-                                    uint32_t(m % n) * elements[0].regBytes());
+                                    uint32_t(m % n) *
+                                        elements[0].regBytes(program.lanes));
     return arrange(sources);
   };
   if (auto e = dyn_cast<LLVM::ShuffleVectorOp>(op)) {
@@ -515,7 +518,7 @@ LogicalResult Decoder::decodeVector(Operation *op, bool &known) {
     Reg at = reg(e.getSource());
     for (auto [i, result] : llvm::enumerate(op->getResults())) {
       alias(result, at);
-      at += elements[i].regBytes();
+      at += elements[i].regBytes(program.lanes);
     }
     return success();
   }
@@ -527,7 +530,7 @@ LogicalResult Decoder::decodeVector(Operation *op, bool &known) {
     SmallVector<Reg> sources;
     for (size_t i = 0; i < to.size(); ++i)
       sources.push_back(reg(e.getSource()) +
-                        i % from.size() * from[0].regBytes());
+                        i % from.size() * from[0].regBytes(program.lanes));
     return arrange(sources);
   }
   if (auto e = dyn_cast<vector::ExtractStridedSliceOp>(op)) {
@@ -538,7 +541,7 @@ LogicalResult Decoder::decodeVector(Operation *op, bool &known) {
     int64_t first = cast<IntegerAttr>(e.getOffsets()[0]).getInt();
     shared.insert(reg(e.getSource()));
     alias(op->getResult(0),
-          reg(e.getSource()) + first * elements[0].regBytes());
+          reg(e.getSource()) + first * elements[0].regBytes(program.lanes));
     return success();
   }
   known = false;

@@ -83,6 +83,8 @@ LogicalResult Decoder::decodeMemory(Operation *op, bool &known) {
       return failure();
     if (isa<LLVM::LLVMStructType>(load.getType()))
       return op->emitOpError("has no emulation for structs");
+    if (elements[0].bits == 4)
+      return op->emitOpError("has no emulation for type ") << load.getType();
     Instr &i = emit(op, execLoad);
     i.dst = reg(load.getResult());
     i.a = reg(load.getAddr());
@@ -100,6 +102,8 @@ LogicalResult Decoder::decodeMemory(Operation *op, bool &known) {
       return failure();
     if (isa<LLVM::LLVMStructType>(type))
       return op->emitOpError("has no emulation for structs");
+    if (elements[0].bits == 4)
+      return op->emitOpError("has no emulation for type ") << type;
     Instr &i = emit(op, execStore);
     i.a = reg(store.getValue());
     i.b = reg(store.getAddr());
@@ -177,7 +181,7 @@ LogicalResult Decoder::decodeMemory(Operation *op, bool &known) {
     uint64_t tag = 0;
     bool toGeneric = to == 0;
     unsigned specific = toGeneric ? from : to;
-    if (specific == 3 || specific == 7)
+    if (specific == 3 || (specific == 7 && !program.amd))
       tag = sharedTag << 48;
     else if (specific == 5)
       tag = localTag << 48;
@@ -210,7 +214,10 @@ LogicalResult Decoder::decodeMemory(Operation *op, bool &known) {
     return success();
   }
   if (auto gep = dyn_cast<LLVM::GEPOp>(op)) {
-    if (allocateFor(op, gep.getResult()) == noReg)
+    // Of a buffer pointer the last part.
+    bool isBuffer = program.amd && spaceOf(gep.getBase().getType()) == 7;
+    uint32_t part = isBuffer ? 3 * 8 * program.lanes : 0;
+    if (!isBuffer && allocateFor(op, gep.getResult()) == noReg)
       return failure();
     uint64_t fixed = 0;
     SmallVector<uint32_t> words;
@@ -256,8 +263,8 @@ LogicalResult Decoder::decodeMemory(Operation *op, bool &known) {
     }
     uint32_t extra = addExtra(words);
     Instr &i = emit(op, execGep);
-    i.dst = reg(gep.getResult());
-    i.a = reg(gep.getBase());
+    i.dst = reg(gep.getResult()) + part;
+    i.a = reg(gep.getBase()) + part;
     i.imm = fixed;
     i.count = words.size() / 3;
     i.extra = extra;

@@ -36,10 +36,16 @@ std::optional<SmallVector<Scalar>> Decoder::flatten(Type type) {
       all.append(*elements);
     return all;
   };
+  // A resource is three words, a buffer pointer has an offset behind it.
+  if (auto pointer = dyn_cast<LLVM::LLVMPointerType>(type);
+      pointer && program.amd &&
+      (pointer.getAddressSpace() == 7 || pointer.getAddressSpace() == 8))
+    return SmallVector<Scalar>(pointer.getAddressSpace() == 7 ? 4 : 3,
+                               {Scalar::Int, 64});
   if (type.isIndex() || isa<LLVM::LLVMPointerType>(type))
     return one(Scalar::Int, 64);
   if (auto i = dyn_cast<IntegerType>(type)) {
-    if (llvm::is_contained({1u, 8u, 16u, 32u, 64u}, i.getWidth()))
+    if (llvm::is_contained({1u, 4u, 8u, 16u, 32u, 64u}, i.getWidth()))
       return one(Scalar::Int, i.getWidth());
     return std::nullopt;
   }
@@ -55,6 +61,14 @@ std::optional<SmallVector<Scalar>> Decoder::flatten(Type type) {
     return one(Scalar::F8E4M3, 8);
   if (isa<Float8E5M2Type>(type))
     return one(Scalar::F8E5M2, 8);
+  if (isa<Float8E4M3FNUZType>(type))
+    return one(Scalar::F8E4M3Z, 8);
+  if (isa<Float8E5M2FNUZType>(type))
+    return one(Scalar::F8E5M2Z, 8);
+  if (isa<Float8E8M0FNUType>(type))
+    return one(Scalar::F8E8M0, 8);
+  if (isa<Float4E2M1FNType>(type))
+    return one(Scalar::F4E2M1, 4);
   if (auto v = dyn_cast<VectorType>(type)) {
     if (v.isScalable())
       return std::nullopt;
@@ -82,16 +96,16 @@ SmallVector<Scalar> Decoder::elementsOf(Operation *op, Type type) {
   return {};
 }
 
-static uint32_t bytesOfElements(ArrayRef<Scalar> elements) {
+static uint32_t bytesOfElements(ArrayRef<Scalar> elements, unsigned lanes) {
   uint32_t bytes = 0;
   for (Scalar s : elements)
-    bytes += s.regBytes();
+    bytes += s.regBytes(lanes);
   return bytes;
 }
 
 Reg Decoder::allocate(ArrayRef<Scalar> elements) {
   Reg at = kernel.regBytes;
-  kernel.regBytes += bytesOfElements(elements);
+  kernel.regBytes += bytesOfElements(elements, program.lanes);
   return at;
 }
 
@@ -189,7 +203,7 @@ void Decoder::addMoves(SmallVectorImpl<Move> &moves, Reg dst, Reg src,
     uint32_t bytes = 0;
     for (; end < elements.size() && elements[end].wide() == elements[i].wide();
          ++end)
-      bytes += elements[end].regBytes();
+      bytes += elements[end].regBytes(program.lanes);
     moves.push_back({dst, src, bytes, elements[i].wide(), first});
     first = false;
     dst += bytes;
@@ -254,8 +268,20 @@ LogicalResult Decoder::decode(LLVM::LLVMFuncOp func) {
     for (auto [i, v] : llvm::enumerate(a.asArrayRef().take_front(3)))
       out[i] = v;
   };
-  triple("nvvm.reqntid", kernel.required);
-  triple("nvvm.cluster_dim", kernel.cluster);
+  if (program.amd) {
+    triple("rocdl.reqd_work_group_size", kernel.required);
+    // Without a word, LLVM is told of 256.
+    kernel.mostThreads = 256;
+    if (auto sizes =
+            func->getAttrOfType<StringAttr>("rocdl.flat_work_group_size"))
+      if (sizes.getValue().split(',').second.getAsInteger(10,
+                                                          kernel.mostThreads))
+        return func.emitOpError("has no upper bound in "
+                                "rocdl.flat_work_group_size");
+  } else {
+    triple("nvvm.reqntid", kernel.required);
+    triple("nvvm.cluster_dim", kernel.cluster);
+  }
   for (BlockArgument arg : func.getArguments()) {
     SmallVector<Scalar> elements = elementsOf(func, arg.getType());
     if (elements.size() != 1)
@@ -315,12 +341,18 @@ LogicalResult Decoder::decodeBlock(mlir::Block &block) {
 }
 
 LogicalResult Decoder::decodeOp(Operation &op) {
+  using Part = LogicalResult (Decoder::*)(Operation *, bool &);
+  static constexpr Part nvidia[] = {
+      &Decoder::decodeControl,     &Decoder::decodeArith,
+      &Decoder::decodeVector,      &Decoder::decodeMemory,
+      &Decoder::decodeMatrix,      &Decoder::decodeCopies,
+      &Decoder::decodeConversions, &Decoder::decodeMoeNv,
+      &Decoder::decodeNvvm};
+  static constexpr Part amd[] = {
+      &Decoder::decodeControl,   &Decoder::decodeArith, &Decoder::decodeVector,
+      &Decoder::decodeAmdMatrix, &Decoder::decodeAmd,   &Decoder::decodeMemory};
   bool known = false;
-  for (auto part :
-       {&Decoder::decodeControl, &Decoder::decodeArith, &Decoder::decodeVector,
-        &Decoder::decodeMemory, &Decoder::decodeMatrix, &Decoder::decodeCopies,
-        &Decoder::decodeConversions, &Decoder::decodeMoeNv,
-        &Decoder::decodeNvvm}) {
+  for (Part part : program.amd ? ArrayRef(amd) : ArrayRef(nvidia)) {
     known = true;
     if (failed((this->*part)(&op, known)))
       return failure();

@@ -17,6 +17,9 @@
 
 namespace mlir::moe::emu {
 
+struct AmdMatrixOperands;
+struct AmdMatrixRow;
+
 /// Part of a parallel copy.
 struct Move {
   Reg dst, src;
@@ -95,6 +98,21 @@ private:
   LogicalResult decodeCopies(Operation *op, bool &known);
   LogicalResult decodeConversions(Operation *op, bool &known);
   LogicalResult decodeMoeNv(Operation *op, bool &known);
+
+  //--- DecodeAmd.cpp, DecodeAmdMatrix.cpp
+  LogicalResult decodeAmd(Operation *op, bool &known);
+  LogicalResult decodeAmdLanes(Operation *op, llvm::StringRef name,
+                               bool &known);
+  LogicalResult decodeAmdMemory(Operation *op, llvm::StringRef name,
+                                bool &known);
+  LogicalResult decodeAmdConversion(Operation *op, llvm::StringRef name,
+                                    bool &known);
+  LogicalResult decodeAmdMatrix(Operation *op, bool &known);
+  LogicalResult emitAmdMatrix(Operation *op, const AmdMatrixRow &row, Value a,
+                              Value b, Value c, AmdMatrixOperands operands);
+  void emitAmdBarrier(Operation *op, uint32_t spaces);
+  /// The i32 in a pointer of space 7.
+  Reg bufferOffset(Operation *op, Value pointer);
   /// Emits a branch around what follows unless `predicate`; returns what to
   /// patch, or none.
   std::optional<uint32_t> guard(Operation *op, Value predicate);

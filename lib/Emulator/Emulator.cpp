@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moec/Emulator/Emulator.h"
+#include "Amd.h"
 #include "Decoder.h"
 #include "mlir/IR/Diagnostics.h"
 
@@ -21,7 +22,7 @@ public:
   std::vector<std::unique_ptr<Buffer>> buffers;
   Statistics statistics;
 
-  llvm::Error decode(ModuleOp module);
+  llvm::Error decode(ModuleOp module, llvm::StringRef chip);
   llvm::Expected<std::unique_ptr<Grid>> makeGrid(const Launch &launch,
                                                  uint32_t number);
   /// The buffer that holds a host address, 1-based, or 0.
@@ -33,33 +34,63 @@ static llvm::Error makeError(const llvm::Twine &text) {
   return llvm::createStringError(llvm::inconvertibleErrorCode(), text);
 }
 
-/// Lays out module-level variables; shared ones are addresses, others buffers.
-static LogicalResult layOut(LLVM::GlobalOp global, Program &program,
-                            llvm::StringMap<uint64_t> &symbols,
-                            std::vector<LLVM::GlobalOp> &dynamic) {
-  auto sizeOf = [](auto self, Type type) -> uint64_t {
-    if (auto a = dyn_cast<LLVM::LLVMArrayType>(type))
-      return a.getNumElements() * self(self, a.getElementType());
-    if (auto v = dyn_cast<VectorType>(type))
-      return v.getNumElements() * self(self, v.getElementType());
-    if (type.isIntOrFloat())
-      return (type.getIntOrFloatBitWidth() + 7) / 8;
-    if (isa<LLVM::LLVMPointerType>(type))
-      return 8;
-    return 0;
-  };
-  uint64_t bytes = sizeOf(sizeOf, global.getType());
-  uint64_t align = global.getAlignment().value_or(16);
-  if (global.getAddrSpace() == 3) {
-    if (bytes == 0) {
-      dynamic.push_back(global);
-      return success();
-    }
-    program.staticShared = llvm::alignTo(program.staticShared, align);
-    symbols[global.getSymName()] = sharedBase + program.staticShared;
-    program.staticShared += bytes;
-    return success();
+static uint64_t sizeOfVariable(Type type) {
+  if (auto a = dyn_cast<LLVM::LLVMArrayType>(type))
+    return a.getNumElements() * sizeOfVariable(a.getElementType());
+  if (auto v = dyn_cast<VectorType>(type))
+    return v.getNumElements() * sizeOfVariable(v.getElementType());
+  if (type.isIntOrFloat())
+    return (type.getIntOrFloatBitWidth() + 7) / 8;
+  if (isa<LLVM::LLVMPointerType>(type))
+    return 8;
+  return 0;
+}
+
+/// Notes the names of variables that `op` and what it calls refer to.
+static void findUses(Operation *op, llvm::StringSet<> &names) {
+  op->walk([&](Operation *inner) {
+    if (auto address = dyn_cast<LLVM::AddressOfOp>(inner))
+      names.insert(address.getGlobalName());
+    auto call = dyn_cast<LLVM::CallOp>(inner);
+    if (!call || !call.getCallee() || !names.insert(*call.getCallee()).second)
+      return;
+    if (auto callee = SymbolTable::lookupNearestSymbolFrom<LLVM::LLVMFuncOp>(
+            inner, call.getCalleeAttr().getAttr()))
+      findUses(callee, names);
+  });
+}
+
+/// Gives the shared variables that `func` uses their addresses, those of no
+/// size (the dynamic ones) behind all others.
+static void layOutShared(LLVM::LLVMFuncOp func,
+                         ArrayRef<LLVM::GlobalOp> globals, Kernel &kernel,
+                         llvm::StringMap<uint64_t> &symbols) {
+  llvm::StringSet<> used;
+  findUses(func, used);
+  bool dynamic = false;
+  for (LLVM::GlobalOp global : globals) {
+    if (!used.contains(global.getSymName()))
+      continue;
+    uint64_t bytes = sizeOfVariable(global.getType());
+    dynamic |= bytes == 0;
+    if (bytes == 0)
+      continue;
+    kernel.staticShared =
+        llvm::alignTo(kernel.staticShared, global.getAlignment().value_or(16));
+    symbols[global.getSymName()] = sharedBase + kernel.staticShared;
+    kernel.staticShared += bytes;
   }
+  uint64_t start = kernel.staticShared;
+  if (dynamic)
+    start = llvm::alignTo(start, 1024);
+  for (LLVM::GlobalOp global : globals)
+    if (sizeOfVariable(global.getType()) == 0)
+      symbols[global.getSymName()] = sharedBase + start;
+}
+
+/// Makes a module-level variable outside shared memory a buffer.
+static LogicalResult layOut(LLVM::GlobalOp global, Program &program) {
+  uint64_t bytes = sizeOfVariable(global.getType());
   GlobalVariable variable;
   variable.name = global.getSymName().str();
   variable.bytes.resize(bytes);
@@ -84,7 +115,30 @@ static LogicalResult layOut(LLVM::GlobalOp global, Program &program,
   return success();
 }
 
-llvm::Error EmulatorImpl::decode(ModuleOp module) {
+/// The chip that the module is for: the one named, else that of the first
+/// target attribute; none: NVIDIA's.
+static llvm::Error chooseTarget(ModuleOp module, llvm::StringRef chip,
+                                Program &program) {
+  if (chip.empty())
+    chip = findAmdTarget(module);
+  bool isAmd = false;
+  module.walk(
+      [&](LLVM::LLVMFuncOp func) { isAmd |= func->hasAttr("rocdl.kernel"); });
+  program.amd = findAmdTraits(chip);
+  if (isAmd && !program.amd)
+    return makeError(chip.empty() ? "AMD kernels without the name of a chip"
+                                  : "chip '" + chip + "' has no emulation: " +
+                                        listAmdTraits());
+  if (program.amd) {
+    program.lanes = program.amd->lanes;
+    program.mostShared = program.amd->sharedBytes;
+  }
+  return llvm::Error::success();
+}
+
+llvm::Error EmulatorImpl::decode(ModuleOp module, llvm::StringRef chip) {
+  if (llvm::Error error = chooseTarget(module, chip, program))
+    return error;
   std::string text;
   ScopedDiagnosticHandler handler(module.getContext(), [&](Diagnostic &d) {
     if (d.getSeverity() == DiagnosticSeverity::Error && text.empty()) {
@@ -95,19 +149,16 @@ llvm::Error EmulatorImpl::decode(ModuleOp module) {
     return success();
   });
   llvm::StringMap<uint64_t> symbols;
-  std::vector<LLVM::GlobalOp> dynamic;
+  std::vector<LLVM::GlobalOp> shared;
   WalkResult walk = module.walk([&](LLVM::GlobalOp global) {
-    return failed(layOut(global, program, symbols, dynamic))
-               ? WalkResult::interrupt()
-               : WalkResult::advance();
+    if (global.getAddrSpace() == 3)
+      shared.push_back(global);
+    else if (failed(layOut(global, program)))
+      return WalkResult::interrupt();
+    return WalkResult::advance();
   });
   if (walk.wasInterrupted())
     return makeError(text);
-  uint64_t start = program.staticShared;
-  if (!dynamic.empty())
-    start = llvm::alignTo(start, 1024);
-  for (LLVM::GlobalOp global : dynamic)
-    symbols[global.getSymName()] = sharedBase + start;
   for (GlobalVariable &variable : program.globals) {
     auto buffer = std::make_unique<Buffer>();
     buffer->name = variable.name;
@@ -120,9 +171,10 @@ llvm::Error EmulatorImpl::decode(ModuleOp module) {
     symbols[variable.name] = globalAddress(variable.buffer, 0);
   }
   walk = module.walk([&](LLVM::LLVMFuncOp func) {
-    if (!func->hasAttr("nvvm.kernel"))
+    if (!func->hasAttr(program.amd ? "rocdl.kernel" : "nvvm.kernel"))
       return WalkResult::advance();
     program.kernels.emplace_back();
+    layOutShared(func, shared, program.kernels.back(), symbols);
     Decoder decoder(program, program.kernels.back(), symbols);
     return failed(decoder.decode(func)) ? WalkResult::interrupt()
                                         : WalkResult::advance();
@@ -170,8 +222,10 @@ EmulatorImpl::makeGrid(const Launch &launch, uint32_t number) {
   grid->clusterShape = launch.cluster;
   for (unsigned d = 0; d < 3; ++d) {
     if (kernel->required[d] && kernel->required[d] != launch.block[d])
-      return fail("launched with " + triple(launch.block.data()) +
-                  " threads, nvvm.reqntid says " + triple(kernel->required));
+      return fail(
+          "launched with " + triple(launch.block.data()) + " threads, " +
+          (program.amd ? "rocdl.reqd_work_group_size" : "nvvm.reqntid") +
+          " says " + triple(kernel->required));
     if (kernel->cluster[d])
       grid->clusterShape[d] = kernel->cluster[d];
     if (!launch.grid[d] || !launch.block[d] || !grid->clusterShape[d] ||
@@ -182,14 +236,18 @@ EmulatorImpl::makeGrid(const Launch &launch, uint32_t number) {
   }
   uint64_t threads =
       uint64_t(launch.block[0]) * launch.block[1] * launch.block[2];
-  if (threads > 1024)
-    return fail(std::to_string(threads) + " threads in a block");
+  if (threads > kernel->mostThreads)
+    return fail(std::to_string(threads) + " threads in a block, " +
+                std::to_string(kernel->mostThreads) + " at most");
   const auto &shape = grid->clusterShape;
   if (uint64_t(shape[0]) * shape[1] * shape[2] > 16)
     return fail("cluster " + triple(shape.data()) + " of more than 16 blocks");
-  if (uint64_t(program.staticShared) + launch.smem > 232448)
-    return fail(std::to_string(program.staticShared + launch.smem) +
-                " bytes of shared memory, 232448 at most");
+  uint64_t fixed = launch.smem ? llvm::alignTo(kernel->staticShared, 1024)
+                               : kernel->staticShared;
+  if (fixed + launch.smem > program.mostShared)
+    return fail(std::to_string(fixed + launch.smem) +
+                " bytes of shared memory, " +
+                std::to_string(program.mostShared) + " at most");
   if (launch.args.size() != kernel->parameters.size())
     return fail(std::to_string(launch.args.size()) + " arguments for " +
                 std::to_string(kernel->parameters.size()) + " parameters");
@@ -255,9 +313,10 @@ Emulator::Emulator(std::unique_ptr<EmulatorImpl> impl)
     : impl(std::move(impl)) {}
 Emulator::~Emulator() = default;
 
-llvm::Expected<std::unique_ptr<Emulator>> Emulator::create(ModuleOp module) {
+llvm::Expected<std::unique_ptr<Emulator>>
+Emulator::create(ModuleOp module, llvm::StringRef chip) {
   auto impl = std::make_unique<EmulatorImpl>();
-  if (llvm::Error error = impl->decode(module))
+  if (llvm::Error error = impl->decode(module, chip))
     return std::move(error);
   return std::unique_ptr<Emulator>(new Emulator(std::move(impl)));
 }

@@ -12,7 +12,7 @@ using namespace mlir::moe;
 using namespace mlir::moe::emu;
 
 /// Sends `lanes` to `target`; the rest of the group goes on at `other`.
-static Step part(Exec &x, uint32_t lanes, uint32_t target, uint32_t other) {
+static Step part(Exec &x, LaneMask lanes, uint32_t target, uint32_t other) {
   if (lanes == x.mask || lanes == 0) {
     x.self().pc = lanes ? target : other;
     return Step::Jump;
@@ -33,8 +33,8 @@ Step emu::execJump(Exec &x, const Instr &i) {
 
 Step emu::execBrFalse(Exec &x, const Instr &i) {
   const uint32_t *cond = x.at<uint32_t>(i.a);
-  uint32_t lanes = 0;
-  x.each([&](unsigned l) { lanes |= uint32_t(!(cond[l] & 1)) << l; });
+  LaneMask lanes = 0;
+  x.each([&](unsigned l) { lanes |= LaneMask(!(cond[l] & 1)) << l; });
   return part(x, lanes, i.imm, x.self().pc + 1);
 }
 
@@ -52,14 +52,14 @@ Step emu::execSwitch(Exec &x, const Instr &i) {
   };
   // The first lane's target goes on; others become groups of their own.
   uint32_t mine = target(x.firstLane());
-  std::map<uint32_t, uint32_t> others;
-  uint32_t keep = 0;
+  std::map<uint32_t, LaneMask> others;
+  LaneMask keep = 0;
   x.each([&](unsigned l) {
     uint32_t t = target(l);
     if (t == mine)
-      keep |= 1u << l;
+      keep |= LaneMask(1) << l;
     else
-      others[t] |= 1u << l;
+      others[t] |= LaneMask(1) << l;
   });
   x.self().pc = mine;
   if (others.empty())

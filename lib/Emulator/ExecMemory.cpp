@@ -28,7 +28,7 @@ static uint64_t laneValue(Exec &x, Reg reg, bool wide, unsigned lane) {
 
 Step emu::execLoad(Exec &x, const Instr &i) {
   bool wide = i.flags & memWide;
-  unsigned bytes = i.imm * i.count, regStep = wide ? 256 : 128;
+  unsigned bytes = i.imm * i.count, regStep = x.lanes * (wide ? 8 : 4);
   const uint64_t *address = x.at<uint64_t>(i.a);
   x.each([&](unsigned l) {
     if (x.machine.stopped)
@@ -55,7 +55,7 @@ Step emu::execLoad(Exec &x, const Instr &i) {
 
 Step emu::execStore(Exec &x, const Instr &i) {
   bool wide = i.flags & memWide;
-  unsigned bytes = i.imm * i.count, regStep = wide ? 256 : 128;
+  unsigned bytes = i.imm * i.count, regStep = x.lanes * (wide ? 8 : 4);
   const uint64_t *address = x.at<uint64_t>(i.b);
   x.each([&](unsigned l) {
     if (x.machine.stopped)
@@ -80,7 +80,7 @@ Step emu::execStore(Exec &x, const Instr &i) {
   return x.machine.stopped ? Step::Stop : Step::Next;
 }
 
-static uint64_t combine(RmwOp op, Scalar s, uint64_t old, uint64_t v) {
+uint64_t emu::applyRmw(RmwOp op, Scalar s, uint64_t old, uint64_t v) {
   uint64_t ones = s.bits == 64 ? ~0ull : (1ull << s.bits) - 1;
   auto sign = [&](uint64_t u) {
     return int64_t(u << (64 - s.bits)) >> (64 - s.bits);
@@ -163,7 +163,7 @@ Step emu::execAtomicRmw(Exec &x, const Instr &i) {
     uint64_t old = 0;
     std::memcpy(&old, at, s.bytes());
     uint64_t v = laneValue(x, i.b, s.wide(), l);
-    uint64_t r = combine(static_cast<RmwOp>(i.imm & 0xFF), s, old, v);
+    uint64_t r = applyRmw(static_cast<RmwOp>(i.imm & 0xFF), s, old, v);
     std::memcpy(at, &r, s.bytes());
     readElement(x, i.dst, s.wide(), l, reinterpret_cast<uint8_t *>(&old),
                 s.bytes());
@@ -188,7 +188,7 @@ Step emu::execCmpXchg(Exec &x, const Instr &i) {
       std::memcpy(at, &v, s.bytes());
     readElement(x, i.dst, s.wide(), l, reinterpret_cast<uint8_t *>(&old),
                 s.bytes());
-    x.at<uint32_t>(i.dst + s.regBytes())[l] = same;
+    x.at<uint32_t>(i.dst + s.regBytes(x.lanes))[l] = same;
   });
   return x.machine.stopped ? Step::Stop : Step::Yield;
 }
@@ -208,8 +208,9 @@ Step emu::execRedAdd(Exec &x, const Instr &i) {
     for (unsigned e = 0; e < i.count; ++e) {
       uint64_t old = 0;
       std::memcpy(&old, at.host + e * s.bytes(), s.bytes());
-      uint64_t r = combine(RmwOp::FAdd, s, old,
-                           laneValue(x, i.b + e * s.regBytes(), s.wide(), l));
+      uint64_t r =
+          applyRmw(RmwOp::FAdd, s, old,
+                   laneValue(x, i.b + e * s.regBytes(x.lanes), s.wide(), l));
       std::memcpy(at.host + e * s.bytes(), &r, s.bytes());
     }
   });

@@ -22,7 +22,7 @@ Step emu::execSreg(Exec &x, const Instr &i) {
   const auto &shape = x.grid.clusterShape;
   uint32_t *d = x.at<uint32_t>(i.dst);
   auto tid = [&](auto f) {
-    x.each([&](unsigned l) { d[l] = f(x.warp.id * lanesPerWarp + l); });
+    x.each([&](unsigned l) { d[l] = f(x.warp.id * x.lanes + l); });
     return Step::Next;
   };
   auto all = [&](uint64_t v) {
@@ -56,13 +56,13 @@ Step emu::execSreg(Exec &x, const Instr &i) {
   case Sreg::NctaidZ:
     return all(launch.grid[axis(Sreg::NctaidX)]);
   case Sreg::LaneId:
-    return tid([](unsigned t) { return t % lanesPerWarp; });
+    return tid([&](unsigned t) { return t % x.lanes; });
   case Sreg::WarpId:
     return all(x.warp.id);
   case Sreg::NWarpId:
     return all(x.block.warps.size());
   case Sreg::WarpSize:
-    return all(lanesPerWarp);
+    return all(x.lanes);
   case Sreg::ClusterIdX:
   case Sreg::ClusterIdY:
   case Sreg::ClusterIdZ:
@@ -120,7 +120,7 @@ Step emu::execSreg(Exec &x, const Instr &i) {
 
 static void completeIfAll(Exec &x, NamedBarrier &barrier) {
   uint32_t expected =
-      barrier.expected ? barrier.expected : x.block.liveWarps * lanesPerWarp;
+      barrier.expected ? barrier.expected : x.block.liveWarps * x.lanes;
   if (!barrier.arrived || barrier.arrived < expected)
     return;
   ++barrier.generation;
@@ -145,8 +145,8 @@ Step emu::execBarrier(Exec &x, const Instr &i) {
   NamedBarrier &barrier = x.block.barriers[id];
   Group &group = x.self();
   if (!group.ticket) {
-    if (i.b != noReg && (threads == 0 || threads % lanesPerWarp ||
-                         threads > x.block.warps.size() * lanesPerWarp))
+    if (i.b != noReg && (threads == 0 || threads % x.lanes ||
+                         threads > x.block.warps.size() * x.lanes))
       return x.machine.report(
           x, i, -1, Kind::Invalid,
           format("barrier %u for %u threads in a block of %zu warps", id,
@@ -158,7 +158,7 @@ Step emu::execBarrier(Exec &x, const Instr &i) {
                  barrier.expected, threads));
     barrier.expected = threads;
     group.ticket = barrier.generation + 1;
-    barrier.arrived += lanesPerWarp;
+    barrier.arrived += x.lanes;
     if (i.c != noReg)
       x.each([&](unsigned l) {
         ++barrier.lanes;
@@ -177,8 +177,7 @@ Step emu::execBarrier(Exec &x, const Instr &i) {
     if (x.machine.explain)
       group.reason = format(
           "barrier %u: %u of %u threads have arrived", id, barrier.arrived,
-          barrier.expected ? barrier.expected
-                           : x.block.liveWarps * lanesPerWarp);
+          barrier.expected ? barrier.expected : x.block.liveWarps * x.lanes);
     return Step::Wait;
   }
   group.ticket = 0;

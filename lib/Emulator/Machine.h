@@ -162,10 +162,12 @@ struct Warpgroup {
 /// Lanes of a warp at one place.
 struct Group {
   uint32_t pc = 0;
-  uint32_t mask = 0;
+  LaneMask mask = 0;
   bool blocked = false;
   /// Ticket of the barrier that it has arrived on, 0 if none.
   uint64_t ticket = 0;
+  /// Behind the operation that it lets other lanes come to, 0 if none.
+  uint32_t soughtAt = 0;
   /// What it waits for, for reports.
   std::string reason;
 };
@@ -174,8 +176,9 @@ struct Warp {
   Block *block = nullptr;
   unsigned id = 0;    ///< in the block
   uint32_t agent = 0; ///< in the cluster
-  uint32_t lanes = 0; ///< that exist
-  uint32_t live = 0;  ///< that have not exited
+  bool isAmd = false;
+  LaneMask lanes = 0; ///< that exist
+  LaneMask live = 0;  ///< that have not exited
   std::vector<Group> groups;
   std::vector<uint8_t> registers, local;
   Knowledge knows;
@@ -189,6 +192,10 @@ struct Warp {
   std::map<Reg, uint32_t> accumulators;
   uint64_t clusterTicket = 0;
   bool clusterArrived = false;
+  /// AMD: the generation of the barrier that it has signalled, what it knew at
+  /// its last release fence, and what the next acquire fence will tell it.
+  uint64_t barrierTicket = 0;
+  Knowledge released, unacquired;
   unsigned registersPerThread = 0;
   /// Stamp of the accesses made now; each release raises it.
   uint32_t clock = 1;
@@ -272,24 +279,29 @@ struct Exec {
   Block &block;
   Grid &grid;
   uint8_t *regs;
-  uint32_t mask;
+  LaneMask mask;
   /// Index of the group in warp.groups; may change when groups merge.
   unsigned group;
+  /// Lanes of a warp: words between neighbouring elements of a register.
+  unsigned lanes;
 
   Group &self() { return warp.groups[group]; }
   template <typename T> T *at(Reg r) { return reinterpret_cast<T *>(regs + r); }
-  bool full() const { return mask == allLanes; }
+  bool full() const { return mask == firstLanes(lanes); }
   /// The lanes, in order.
   template <typename F> void each(F f) const {
-    if (mask == allLanes) {
-      for (unsigned l = 0; l < lanesPerWarp; ++l)
+    if (mask == firstLanes(32) && lanes == 32) {
+      for (unsigned l = 0; l < 32; ++l)
+        f(l);
+    } else if (mask == firstLanes(64)) {
+      for (unsigned l = 0; l < 64; ++l)
         f(l);
     } else {
-      for (uint32_t m = mask; m; m &= m - 1)
-        f(static_cast<unsigned>(__builtin_ctz(m)));
+      for (LaneMask m = mask; m; m &= m - 1)
+        f(static_cast<unsigned>(__builtin_ctzll(m)));
     }
   }
-  unsigned firstLane() const { return __builtin_ctz(mask); }
+  unsigned firstLane() const { return __builtin_ctzll(mask); }
 };
 
 /// Bytes that an access found; null if it was refused.
@@ -313,6 +325,8 @@ struct Machine {
   std::mt19937_64 random;
   Statistics statistics;
   bool stopped = false;
+  /// A group of lanes will go on when it gets its next turn.
+  bool retry = false;
   /// Waiting groups say what they wait for: for the report of a deadlock.
   bool explain = false;
   /// Counts whatever can let a waiting warp go on.
@@ -409,6 +423,7 @@ struct Machine {
                         AccessKind kind = AccessKind::Generic);
   uint32_t newEvent(Cluster &cluster, WriteEvent event);
   std::string eventText(Cluster &cluster, uint32_t event) const;
+  const char *copyName() const;
 
   //--- Barriers.cpp
   MBarrier *findBarrier(Exec &x, const Instr &i, unsigned lane, unsigned space,
@@ -424,9 +439,12 @@ struct Machine {
 
 /// Whether all lanes in `needed` are in the group; otherwise waits for them, or
 /// reports lanes that have exited.
-bool converge(Exec &x, const Instr &i, uint32_t needed, Step &step);
+bool converge(Exec &x, const Instr &i, LaneMask needed, Step &step);
 
 uint32_t newAgent(Cluster &cluster);
+
+/// A set of lanes in hexadecimal digits.
+std::string maskText(unsigned lanes, LaneMask mask);
 
 /// printf into a std::string.
 std::string format(const char *pattern, ...)

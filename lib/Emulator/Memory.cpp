@@ -166,6 +166,11 @@ void Machine::noteWrite(Exec &x, const Instr &i, unsigned lane, const Bytes &at,
                 x.warp.agent, x.warp.clock);
 }
 
+/// What `warp` knows of accesses to global memory by its own cluster.
+static const Clock &globalClock(const Warp &warp) {
+  return warp.isAmd ? warp.knows.global : warp.knows.order;
+}
+
 /// Whether `warp` knows that the write stamped `s` has happened. Within one
 /// cluster the agent's clock says so; from elsewhere, a hand-over; from a
 /// launch before, that launch's end: known when the block started, or waited
@@ -179,7 +184,7 @@ static bool knowsGlobal(const Warp &warp, const WriterStamp &s) {
     auto it = warp.knows.far.find(s.key());
     return it != warp.knows.far.end() && s.clock <= it->second;
   }
-  return s.agent == warp.agent || s.clock <= warp.knows.order[s.agent];
+  return s.agent == warp.agent || s.clock <= globalClock(warp)[s.agent];
 }
 
 static std::string stampText(const Warp &warp, const WriterStamp &s) {
@@ -284,8 +289,9 @@ void Machine::globalAtomic(const Warp &warp, int lane, uint32_t place,
 static std::map<uint64_t, uint32_t> everything(Warp &warp) {
   std::map<uint64_t, uint32_t> all = warp.knows.far;
   uint64_t cluster = uint64_t(warp.block->cluster->linear) << 12;
-  for (uint32_t a = 0; a < warp.knows.order.size(); ++a)
-    if (uint32_t clock = warp.knows.order[a])
+  const Clock &known = globalClock(warp);
+  for (uint32_t a = 0; a < known.size(); ++a)
+    if (uint32_t clock = known[a])
       all[cluster | a] = clock;
   all[cluster | warp.agent] = warp.clock;
   return all;

@@ -15,6 +15,7 @@
 
 namespace mlir::moe::emu {
 
+struct AmdTraits;
 struct Exec;
 
 /// What an instruction says to the loop that runs it.
@@ -29,12 +30,20 @@ enum class Step : uint8_t {
 };
 
 /// Byte offset of a value in the register file of a warp. A scalar of up to 32
-/// bits is uint32_t[32] (one word per lane), a wider one uint64_t[32]; vectors
+/// bits is one uint32_t per lane, a wider one one uint64_t per lane; vectors
 /// and structs are their elements one after the other.
 using Reg = uint32_t;
+/// One bit per lane of a warp.
+using LaneMask = uint64_t;
+inline constexpr unsigned mostLanes = 64;
+/// Of NVIDIA warps, whose operations know no other number.
 inline constexpr unsigned lanesPerWarp = 32;
-inline constexpr uint32_t allLanes = ~0u;
+inline constexpr LaneMask allLanes = 0xFFFFFFFF;
 inline constexpr Reg noReg = ~0u;
+/// The first `lanes` lanes.
+inline constexpr LaneMask firstLanes(unsigned lanes) {
+  return lanes >= mostLanes ? ~LaneMask(0) : (LaneMask(1) << lanes) - 1;
+}
 
 /// One decoded operation. What a, b, c, count and imm mean is up to `fn`.
 struct Instr {
@@ -79,6 +88,11 @@ struct Kernel {
   uint32_t regBytes = 0, localBytes = 0;
   /// nvvm.reqntid and nvvm.cluster_dim, 0 if absent.
   uint32_t required[3] = {}, cluster[3] = {};
+  /// Most threads of a block: rocdl.flat_work_group_size and the like.
+  uint32_t mostThreads = 1024;
+  /// Bytes of the static shared variables that it uses; dynamic ones follow,
+  /// 1024-aligned.
+  uint32_t staticShared = 0;
 };
 
 /// A module-level variable in global or constant memory.
@@ -93,8 +107,12 @@ struct Program {
   std::vector<Kernel> kernels;
   std::vector<Place> places;
   std::vector<GlobalVariable> globals;
-  /// Bytes of static shared variables; dynamic ones follow, 1024-aligned.
-  uint32_t staticShared = 0;
+  /// Lanes of a warp.
+  unsigned lanes = lanesPerWarp;
+  /// Null for NVIDIA kernels.
+  const AmdTraits *amd = nullptr;
+  /// Most bytes of shared memory of a block.
+  uint32_t mostShared = 232448;
 };
 
 } // namespace mlir::moe::emu

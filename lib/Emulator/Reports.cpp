@@ -20,6 +20,10 @@ std::string mlir::moe::emu::format(const char *pattern, ...) {
   return text;
 }
 
+std::string mlir::moe::emu::maskText(unsigned lanes, LaneMask mask) {
+  return format("0x%0*llx", int(lanes / 4), (unsigned long long)mask);
+}
+
 const char *mlir::moe::emu::nameOf(Kind kind) {
   switch (kind) {
   case Kind::Race:
@@ -65,7 +69,7 @@ Step Machine::report(const Warp *warp, int lane, uint32_t place, Kind kind,
   r.kind = kind;
   r.where = program.places[place].where;
   r.operation = program.places[place].operation;
-  r.lane = lane >= int(lanesPerWarp) ? -1 : lane;
+  r.lane = lane >= int(program.lanes) ? -1 : lane;
   std::string who;
   if (warp) {
     r.block = warp->block->index;
@@ -103,10 +107,11 @@ void Machine::reportDeadlock() {
             if (++count > 64)
               continue;
             const Instr &i = grid->kernel->code[group.pc];
-            lines += format("\n  %s block %u,%u,%u warp %u lanes 0x%08x: %s: ",
+            lines += format("\n  %s block %u,%u,%u warp %u lanes %s: %s: ",
                             grid->kernel->name.c_str(), block->index[0],
                             block->index[1], block->index[2], warp->id,
-                            group.mask, placeText(i.place).c_str()) +
+                            maskText(program.lanes, group.mask).c_str(),
+                            placeText(i.place).c_str()) +
                      group.reason;
           }
   if (!first)

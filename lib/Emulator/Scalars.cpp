@@ -51,6 +51,14 @@ uint64_t emu::encodeScalar(Scalar scalar, double value) {
     return encode(ElementType::F8E4M3FN, value);
   case Scalar::F8E5M2:
     return encode(ElementType::F8E5M2, value);
+  case Scalar::F8E4M3Z:
+    return encode(ElementType::F8E4M3FNUZ, value);
+  case Scalar::F8E5M2Z:
+    return encode(ElementType::F8E5M2FNUZ, value);
+  case Scalar::F8E8M0:
+    return encode(ElementType::F8E8M0FNU, value);
+  case Scalar::F4E2M1:
+    return encode(ElementType::F4E2M1FN, value);
   case Scalar::F64: {
     uint64_t bits;
     std::memcpy(&bits, &value, 8);
@@ -75,6 +83,14 @@ double emu::decodeScalar(Scalar scalar, uint64_t bits) {
     return fp8ToFloat(false, bits);
   case Scalar::F8E5M2:
     return fp8ToFloat(true, bits);
+  case Scalar::F8E4M3Z:
+    return decode(ElementType::F8E4M3FNUZ, bits);
+  case Scalar::F8E5M2Z:
+    return decode(ElementType::F8E5M2FNUZ, bits);
+  case Scalar::F8E8M0:
+    return decode(ElementType::F8E8M0FNU, bits);
+  case Scalar::F4E2M1:
+    return decode(ElementType::F4E2M1FN, bits);
   case Scalar::F64: {
     double value;
     std::memcpy(&value, &bits, 8);
@@ -172,7 +188,7 @@ template <typename C, typename F> Step unary(Exec &x, const Instr &i, F f) {
   using W = typename C::W;
   const W *a = x.at<W>(i.a);
   W *d = x.at<W>(i.dst);
-  for (unsigned e = 0; e < i.count; ++e, a += 32, d += 32)
+  for (unsigned e = 0; e < i.count; ++e, a += x.lanes, d += x.lanes)
     x.each([&](unsigned l) { d[l] = C::put(f(C::get(a[l]))); });
   return Step::Next;
 }
@@ -180,7 +196,8 @@ template <typename C, typename F> Step binary(Exec &x, const Instr &i, F f) {
   using W = typename C::W;
   const W *a = x.at<W>(i.a), *b = x.at<W>(i.b);
   W *d = x.at<W>(i.dst);
-  for (unsigned e = 0; e < i.count; ++e, a += 32, b += 32, d += 32)
+  for (unsigned e = 0; e < i.count;
+       ++e, a += x.lanes, b += x.lanes, d += x.lanes)
     x.each([&](unsigned l) { d[l] = C::put(f(C::get(a[l]), C::get(b[l]))); });
   return Step::Next;
 }
@@ -188,7 +205,8 @@ template <typename C, typename F> Step ternary(Exec &x, const Instr &i, F f) {
   using W = typename C::W;
   const W *a = x.at<W>(i.a), *b = x.at<W>(i.b), *c = x.at<W>(i.c);
   W *d = x.at<W>(i.dst);
-  for (unsigned e = 0; e < i.count; ++e, a += 32, b += 32, c += 32, d += 32)
+  for (unsigned e = 0; e < i.count;
+       ++e, a += x.lanes, b += x.lanes, c += x.lanes, d += x.lanes)
     x.each([&](unsigned l) {
       d[l] = C::put(f(C::get(a[l]), C::get(b[l]), C::get(c[l])));
     });
@@ -198,7 +216,8 @@ template <typename C, typename F> Step compare(Exec &x, const Instr &i, F f) {
   using W = typename C::W;
   const W *a = x.at<W>(i.a), *b = x.at<W>(i.b);
   uint32_t *d = x.at<uint32_t>(i.dst);
-  for (unsigned e = 0; e < i.count; ++e, a += 32, b += 32, d += 32)
+  for (unsigned e = 0; e < i.count;
+       ++e, a += x.lanes, b += x.lanes, d += x.lanes)
     x.each([&](unsigned l) { d[l] = f(C::get(a[l]), C::get(b[l])); });
   return Step::Next;
 }
@@ -292,6 +311,7 @@ BINARY(FCopySign, std::copysign(a, b))
 BINARY(FPow, std::pow(a, b))
 BINARY(FAtan2, std::atan2(a, b))
 TERNARY(Fma, std::fma(a, b, c))
+TERNARY(FMed3, std::fmax(std::fmin(a, b), std::fmin(std::fmax(a, b), c)))
 UNARY(FNeg, -a)
 UNARY(FAbs, std::fabs(a))
 UNARY(FSqrt, std::sqrt(a))
@@ -361,6 +381,8 @@ template <template <typename> class Op> Fn pickInt(Scalar s) {
   switch (s.bits) {
   case 1:
     return Op<CodecNarrow<1>>::run;
+  case 4:
+    return Op<CodecNarrow<4>>::run;
   case 8:
     return Op<CodecNarrow<8>>::run;
   case 16:
@@ -432,6 +454,7 @@ Fn emu::findElementwise(llvm::StringRef name, Scalar in, Scalar out) {
       .Case("pow", pickFloat<FPow>(in))
       .Case("atan2", pickFloat<FAtan2>(in))
       .Case("fma", pickFloat<Fma>(in))
+      .Case("fmed3", pickFloat<FMed3>(in))
       .Case("fneg", pickFloat<FNeg>(in))
       .Case("fabs", pickFloat<FAbs>(in))
       .Case("sqrt", pickFloat<FSqrt>(in))

@@ -14,13 +14,28 @@
 
 namespace mlir::moe::emu {
 
+enum class RmwOp : uint8_t;
+
 /// Type of one lane's element.
 struct Scalar {
-  enum Class : uint8_t { Int, BF16, F16, F32, F64, F8E4M3, F8E5M2, TF32 } cls;
+  enum Class : uint8_t {
+    Int,
+    BF16,
+    F16,
+    F32,
+    F64,
+    F8E4M3,
+    F8E5M2,
+    TF32,
+    F8E4M3Z,
+    F8E5M2Z,
+    F8E8M0,
+    F4E2M1
+  } cls;
   uint8_t bits;
   bool wide() const { return bits > 32; }
-  /// Bytes of 32 lanes in the register file.
-  uint32_t regBytes() const { return wide() ? 256 : 128; }
+  /// Bytes of `lanes` lanes in the register file.
+  uint32_t regBytes(unsigned lanes) const { return lanes * (wide() ? 8 : 4); }
   /// Bytes in memory.
   uint32_t bytes() const { return bits <= 8 ? 1 : bits / 8; }
   bool isFloat() const { return cls != Int; }
@@ -39,6 +54,9 @@ Fn findElementwise(llvm::StringRef name, Scalar in, Scalar out);
 
 /// A conversion between scalars by its name ("sext", "fptrunc", "sitofp", ...).
 Fn findConversion(llvm::StringRef name, Scalar in, Scalar out);
+
+/// What operation `op` with `v` makes of `old`.
+uint64_t applyRmw(RmwOp op, Scalar s, uint64_t old, uint64_t v);
 
 /// Bits of `value` as type `scalar`, and back.
 uint64_t encodeScalar(Scalar scalar, double value);

@@ -11,21 +11,21 @@
 
 using namespace mlir::moe::emu;
 
-bool mlir::moe::emu::converge(Exec &x, const Instr &i, uint32_t needed,
+bool mlir::moe::emu::converge(Exec &x, const Instr &i, LaneMask needed,
                               Step &step) {
   needed &= x.warp.lanes;
   if ((x.mask & needed) == needed)
     return true;
-  if (uint32_t gone = needed & ~x.warp.live) {
-    step = x.machine.report(
-        x, i, -1, Kind::PartialWarp,
-        format("needs lanes 0x%08x, but lanes 0x%08x have exited", needed,
-               gone));
+  if (LaneMask gone = needed & ~x.warp.live) {
+    step = x.machine.report(x, i, -1, Kind::PartialWarp,
+                            format("needs lanes %s, but lanes %s have exited",
+                                   maskText(x.lanes, needed).c_str(),
+                                   maskText(x.lanes, gone).c_str()));
     return false;
   }
   if (x.machine.explain)
-    x.self().reason =
-        format("lanes 0x%08x of the warp to get here", needed & ~x.mask);
+    x.self().reason = format("lanes %s of the warp to get here",
+                             maskText(x.lanes, needed & ~x.mask).c_str());
   step = Step::Wait;
   return false;
 }
@@ -78,30 +78,30 @@ static std::unique_ptr<Block> makeBlock(Machine &m, Grid &grid,
   block->rank = rank;
   block->linear =
       index[0] + launch.grid[0] * (index[1] + launch.grid[1] * index[2]);
-  uint32_t fixed = m.program.staticShared;
+  const unsigned lanes = m.program.lanes;
+  uint32_t fixed = kernel.staticShared;
   if (launch.smem && fixed % 1024)
     fixed += 1024 - fixed % 1024;
   // Poison: a NaN in every float type.
   block->shared.assign(fixed + launch.smem, 0xFF);
   block->cells.resize((block->shared.size() + 3) / 4);
   uint32_t threads = launch.block[0] * launch.block[1] * launch.block[2];
-  unsigned warps = (threads + lanesPerWarp - 1) / lanesPerWarp;
+  unsigned warps = (threads + lanes - 1) / lanes;
   block->warpgroups.resize((warps + 3) / 4);
   block->liveWarps = warps;
   for (unsigned w = 0; w < warps; ++w) {
     auto warp = std::make_unique<Warp>();
     warp->block = block.get();
     warp->id = w;
-    unsigned left = threads - w * lanesPerWarp;
-    warp->lanes = warp->live =
-        left >= lanesPerWarp ? allLanes : (1u << left) - 1;
-    warp->groups.push_back({0, warp->lanes, false, 0, {}});
+    warp->isAmd = m.program.amd != nullptr;
+    warp->lanes = warp->live = firstLanes(std::min(threads - w * lanes, lanes));
+    warp->groups.push_back({0, warp->lanes, false, 0, 0, {}});
     warp->registers.resize(kernel.regBytes);
-    warp->local.resize(size_t(kernel.localBytes) * lanesPerWarp);
+    warp->local.resize(size_t(kernel.localBytes) * lanes);
     warp->registersPerThread =
         std::min(248u, 65536u / std::max(threads, 1u) / 8 * 8);
     auto fill = [&](Reg reg, bool wide, uint64_t value) {
-      for (unsigned l = 0; l < lanesPerWarp; ++l)
+      for (unsigned l = 0; l < lanes; ++l)
         if (wide)
           reinterpret_cast<uint64_t *>(&warp->registers[reg])[l] = value;
         else
@@ -174,7 +174,7 @@ void Machine::finishWarp(Warp &warp) {
   };
   left(warp.wgmma, warp.wgmma.waited, "wgmma operation(s)");
   left(warp.cpAsync, std::max(warp.cpAsync.waited, warp.cpAsync.waitedRead),
-       "cp.async");
+       warp.isAmd ? "copies into LDS" : "cp.async");
   for (auto &[lane, stream] : warp.bulk)
     left(stream, std::max(stream.waited, stream.waitedRead),
          "bulk copies out of shared memory");
@@ -260,7 +260,8 @@ bool Machine::runWarp(Warp &warp) {
            grid,
            warp.registers.data(),
            warp.groups[pick].mask,
-           unsigned(pick)};
+           unsigned(pick),
+           program.lanes};
     uint32_t pc = warp.groups[pick].pc;
     bool turn = true;
     while (turn) {
@@ -374,6 +375,8 @@ void Machine::run(std::vector<std::unique_ptr<Grid>> queue) {
       }
       progress |= runWarp(*warp);
     }
+    progress |= retry;
+    retry = false;
     if (options.async == AsyncMode::Random)
       while (!pending.empty() && random() % 2)
         progress |= completeSome();

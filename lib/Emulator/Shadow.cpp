@@ -25,6 +25,11 @@ uint32_t Machine::genericEvent(Warp &warp, uint32_t place, AccessKind kind) {
                                     static_cast<uint16_t>(warp.agent), kind});
 }
 
+/// How a copy into shared memory is called on the chip.
+const char *Machine::copyName() const {
+  return program.amd ? "copy into LDS" : "cp.async";
+}
+
 std::string Machine::eventText(Cluster &cluster, uint32_t event) const {
   const WriteEvent &e = cluster.events[event];
   unsigned perBlock = cluster.blocks.front()->warps.size();
@@ -32,7 +37,7 @@ std::string Machine::eventText(Cluster &cluster, uint32_t event) const {
   if (cluster.blocks.size() > 1)
     who += format(" of block %u of the cluster", e.warp / perBlock);
   const char *how = e.kind == AccessKind::Async     ? "bulk copy"
-                    : e.kind == AccessKind::CpAsync ? "cp.async"
+                    : e.kind == AccessKind::CpAsync ? copyName()
                     : e.kind == AccessKind::Atomic  ? "atomic"
                                                     : "write";
   return format("%s%s by %s at %s", how,
@@ -46,7 +51,7 @@ static bool knowsWrite(const Warp &warp, int lane, const WriteEvent &e,
                        uint8_t writeLane) {
   if (e.clock == ~0u)
     return false;
-  bool sameLane = lane == writeLane && writeLane < lanesPerWarp;
+  bool sameLane = lane == writeLane && writeLane < mostLanes;
   if (e.agent == warp.agent)
     return sameLane || e.clock <= warp.laneSync;
   if (e.kind == AccessKind::CpAsync && e.agent == warp.cpAsync.agent)

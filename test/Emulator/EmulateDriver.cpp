@@ -20,8 +20,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "Reference.h"
+#include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
 #include "mlir/Parser/Parser.h"
 #include "moec/Dialect/MoeNv/IR/MoeNv.h"
 #include "moec/Dialect/MoeTile/IR/MoeTile.h"
@@ -191,7 +193,8 @@ int main(int argc, char **argv) {
   llvm::cl::ParseCommandLineOptions(argc, argv,
                                     "run the kernels of a test file\n");
   DialectRegistry registry;
-  registry.insert<arith::ArithDialect, cf::ControlFlowDialect,
+  registry.insert<amdgpu::AMDGPUDialect, ROCDL::ROCDLDialect,
+                  arith::ArithDialect, cf::ControlFlowDialect,
                   LLVM::LLVMDialect, math::MathDialect, NVVM::NVVMDialect,
                   nv::MoeNvDialect, scf::SCFDialect, tile::MoeTileDialect,
                   memref::MemRefDialect, vector::VectorDialect>();
@@ -200,7 +203,9 @@ int main(int argc, char **argv) {
       parseSourceFile<ModuleOp>(StringRef(input), ParserConfig(&context));
   if (!module)
     return 1;
-  auto emulator = emu::Emulator::create(*module);
+  auto chip = (*module)->getAttrOfType<StringAttr>("emu.chip");
+  auto emulator =
+      emu::Emulator::create(*module, chip ? chip.getValue() : StringRef());
   if (!emulator) {
     llvm::outs() << "error: " << llvm::toString(emulator.takeError()) << "\n";
     return 1;

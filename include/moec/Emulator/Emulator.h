@@ -1,4 +1,4 @@
-//===- Emulator.h - NVIDIA kernels on the CPU -------------------*- C++ -*-===//
+//===- Emulator.h - GPU kernels on the CPU ----------------------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -6,11 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Executes `llvm.func` kernels (attribute nvvm.kernel) of a module in the state
-// just before it becomes PTX, warp by warp, and watches what they do: every
-// access to memory is checked for bounds, alignment, initialised bytes and
-// ordering; every barrier, asynchronous copy and matrix operation keeps the
-// rules of the PTX manual or is reported with its place in the module.
+// Executes `llvm.func` kernels (attribute nvvm.kernel or rocdl.kernel) of a
+// module in the state just before it becomes PTX or LLVM IR, warp by warp, and
+// watches what they do: every access to memory is checked for bounds,
+// alignment, initialised bytes and ordering; every barrier, asynchronous copy
+// and matrix operation keeps the rules of the manual or is reported with its
+// place in the module.
 //
 //===----------------------------------------------------------------------===//
 
@@ -128,8 +129,12 @@ class EmulatorImpl;
 class Emulator {
 public:
   /// Decodes every kernel of `module` (nested modules too). An operation or
-  /// type without an emulation is an error that names it and its place.
-  static llvm::Expected<std::unique_ptr<Emulator>> create(ModuleOp module);
+  /// type without an emulation is an error that names it and its place. AMD
+  /// kernels run as on `chip` (gfx942, gfx950, gfx1100, ...): its lanes per
+  /// wave, its formats, its operations. Empty: the chip of the first
+  /// #rocdl.target.
+  static llvm::Expected<std::unique_ptr<Emulator>>
+  create(ModuleOp module, llvm::StringRef chip = "");
   ~Emulator();
 
   /// Makes `bytes` bytes at `host` global memory of that name. Unless
