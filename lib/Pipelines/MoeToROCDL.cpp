@@ -42,7 +42,10 @@ void mlir::moe::buildROCDLTilePipeline(OpPassManager &passes,
 }
 
 void mlir::moe::buildTileToROCDLPipeline(OpPassManager &passes,
-                                         const MoeToROCDLOptions &) {
+                                         const MoeToROCDLOptions &options) {
+  ConvertMoeTileRowsToROCDLOptions rows;
+  rows.chip = options.chip;
+  passes.addPass(createConvertMoeTileRowsToROCDL(rows));
   passes.addPass(createConvertMoeTileToROCDL());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());

@@ -171,5 +171,29 @@ def ConvertMoeTileToROCDL : Pass<"convert-moe-tile-to-rocdl", "ModuleOp"> {
     Statistic<"numKernels", "kernels", "kernels converted">];
 }
 
+def ConvertMoeTileRowsToROCDL : Pass<"convert-moe-tile-rows-to-rocdl", "ModuleOp"> {
+  let summary = "tile kernels without matrix products to ROCDL for AMD GPUs";
+  let description = [{
+    As `convert-moe-tile-rows-to-nvvm`, the same kernels for AMD chips: an
+    `llvm.func` of llvm, rocdl, amdgpu, arith, math and scf ops with the
+    attributes `rocdl.kernel`, its workgroup size, `moe.chip`, `moe.wave` (lanes)
+    and `moe.launch` (`smem` is 0: LDS is static). Waves have 32 or 64 lanes.
+
+    There are no clusters and no early launches: where `exec.cluster` is more
+    than one, 16 workgroups count all slots, each for itself, and share the
+    writing. Threads of align are halved until its counters fit into the LDS.
+
+    Eight-bit floats in memory are of the OCP formats on every chip.
+  }];
+  let options = [
+    Option<"chip", "chip", "std::string", "\"gfx942\"",
+           "Chip: gfx942, gfx950, gfx1100, gfx1151 or gfx1201">];
+  let dependentDialects = ["::mlir::amdgpu::AMDGPUDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+                           "::mlir::ROCDL::ROCDLDialect", "::mlir::scf::SCFDialect"];
+  let statistics = [
+    Statistic<"numKernels", "kernels", "kernels converted">];
+}
+
 #endif // MOEC_CONVERSION_PASSES_TD
 

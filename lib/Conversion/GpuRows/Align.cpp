@@ -27,6 +27,8 @@ using namespace mlir;
 using namespace mlir::moe;
 using namespace mlir::moe::rows;
 
+/// Slots of a wave whose loads are in flight together, if there are many.
+static constexpr int64_t kSlotsInFlight = 128;
 /// A word holds an expert above this many bits of a rank.
 static constexpr int64_t kRankBits = 20;
 
@@ -38,7 +40,8 @@ public:
       : k(k), op(op), threads(threads), lanes(k.wave()), warps(threads / lanes),
         cluster(cluster), clusters(clusters), experts(op.getExperts()),
         topk(op.getTopk()), blockM(op.getBlockM()), pad(op.getPad()),
-        unroll(getBlocks() == 1 ? 1 : 4), keep(getBlocks() == 1) {}
+        unroll(getBlocks() == 1 ? 1 : kSlotsInFlight / lanes),
+        keep(getBlocks() == 1) {}
 
   void emit();
   int64_t getBlocks() const { return cluster * clusters; }
