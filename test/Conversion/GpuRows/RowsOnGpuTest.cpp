@@ -6,12 +6,15 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// One sequential tile kernel is run twice on the same random data: by the tile
-// interpreter, and lowered to NVVM by the emulator with all its detectors.
+// One sequential tile kernel is run on the same random data by the tile
+// interpreter and, lowered to NVVM and for every AMD chip, by the emulator with
+// all its detectors.
 //
 //===----------------------------------------------------------------------===//
 
+#include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
@@ -40,9 +43,10 @@ class Session {
 public:
   Session() {
     DialectRegistry registry;
-    registry.insert<arith::ArithDialect, cf::ControlFlowDialect,
-                    func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
-                    memref::MemRefDialect, NVVM::NVVMDialect, MoeDialect,
+    registry.insert<amdgpu::AMDGPUDialect, arith::ArithDialect,
+                    cf::ControlFlowDialect, func::FuncDialect,
+                    LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
+                    NVVM::NVVMDialect, ROCDL::ROCDLDialect, MoeDialect,
                     nv::MoeNvDialect, scf::SCFDialect, tensor::TensorDialect,
                     tile::MoeTileDialect, vector::VectorDialect>();
     context.appendDialectRegistry(registry);
@@ -72,12 +76,18 @@ public:
     return result;
   }
 
-  /// Interprets and emulates kernel @k of `text`; every defined number of the
-  /// interpreter's must come out, within `tolerance` of the largest.
-  void compare(StringRef text, std::vector<Data> data, uint64_t seed,
+  /// Interprets kernel @k of `text` and emulates it on all chips; every defined
+  /// number of the interpreter's must come out, within `tolerance` of the
+  /// largest.
+  void compare(StringRef text, const std::vector<Data> &data, uint64_t seed,
                double tolerance = 0);
 
 private:
+  /// Emulates the kernel of `module`, which is lowered, for a chip.
+  void emulate(ModuleOp module, StringRef chip, const std::vector<Data> &data,
+               ArrayRef<tile::TileArgument> expected, uint64_t seed,
+               double tolerance);
+
   MLIRContext context;
 };
 } // namespace
@@ -90,6 +100,8 @@ static Type typeOf(MLIRContext *context, StringRef name) {
     return b.getBF16Type();
   if (name == "f8E4M3FN")
     return Float8E4M3FNType::get(context);
+  if (name == "f8E5M2")
+    return Float8E5M2Type::get(context);
   if (name == "f8E8M0FNU")
     return Float8E8M0FNUType::get(context);
   return b.getIntegerType(name == "i8" ? 8 : 32);
@@ -118,53 +130,74 @@ static double numberAt(ArrayRef<uint8_t> bytes, ElementType type, size_t i) {
   return width == 1 ? static_cast<int8_t>(code) : static_cast<int32_t>(code);
 }
 
-void Session::compare(StringRef text, std::vector<Data> data, uint64_t seed,
-                      double tolerance) {
+static int64_t countOf(const Data &data) {
+  int64_t count = 1;
+  for (int64_t n : data.shape)
+    count *= n;
+  return count;
+}
+
+/// Of which chips kernels are run; empty: Hopper.
+static const char *const chips[] = {"",        "gfx942",  "gfx950",
+                                    "gfx1100", "gfx1151", "gfx1201"};
+
+void Session::compare(StringRef text, const std::vector<Data> &data,
+                      uint64_t seed, double tolerance) {
   SCOPED_TRACE(text.str());
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(text, &context);
   ASSERT_TRUE(module);
 
-  // Interpreted.
   std::vector<tile::TileArgument> arguments;
-  std::vector<int64_t> counts;
   for (const Data &d : data) {
     tile::TileArgument argument;
-    int64_t count = 1;
     if (d.type.empty()) {
       argument.scalar = tile::HostScalar::ofInt(d.number);
     } else {
       argument.buffer = std::make_shared<tile::HostBuffer>();
       argument.buffer->element = typeOf(&context, d.type);
       argument.buffer->shape.assign(d.shape.begin(), d.shape.end());
-      for (int64_t n : d.shape)
-        count *= n;
       bool isFloat = isa<FloatType>(argument.buffer->element);
-      for (int64_t i = 0; i < count; ++i)
+      for (int64_t i = 0, e = countOf(d); i < e; ++i)
         argument.buffer->data.push_back(
             d.values.empty() ? tile::HostScalar::ofUndefined()
             : isFloat        ? tile::HostScalar::ofFloat(d.values[i])
                              : tile::HostScalar::ofInt(d.values[i]));
     }
-    counts.push_back(count);
     arguments.push_back(argument);
   }
   ASSERT_TRUE(succeeded(tile::interpretTileProgram(*module, "k", arguments)));
 
-  // Emulated.
+  for (StringRef chip : chips) {
+    SCOPED_TRACE(chip.str());
+    OwningOpRef<ModuleOp> copy = module->clone();
+    emulate(*copy, chip, data, arguments, seed, tolerance);
+  }
+}
+
+void Session::emulate(ModuleOp module, StringRef chip,
+                      const std::vector<Data> &data,
+                      ArrayRef<tile::TileArgument> interpreted, uint64_t seed,
+                      double tolerance) {
   PassManager passes(&context);
-  passes.addPass(createConvertMoeTileRowsToNVVM());
+  if (chip.empty()) {
+    passes.addPass(createConvertMoeTileRowsToNVVM());
+  } else {
+    ConvertMoeTileRowsToROCDLOptions options;
+    options.chip = chip.str();
+    passes.addPass(createConvertMoeTileRowsToROCDL(options));
+  }
   passes.addPass(createCanonicalizerPass());
-  ASSERT_TRUE(succeeded(passes.run(*module)));
-  auto func = module->lookupSymbol<LLVM::LLVMFuncOp>("k");
+  ASSERT_TRUE(succeeded(passes.run(module)));
+  auto func = module.lookupSymbol<LLVM::LLVMFuncOp>("k");
   ASSERT_TRUE(func);
   auto launchAttr = func->getAttrOfType<DictionaryAttr>("moe.launch");
-  auto emulator = emu::Emulator::create(*module);
+  auto emulator = emu::Emulator::create(module, chip);
   ASSERT_TRUE(bool(emulator)) << llvm::toString(emulator.takeError());
   std::vector<std::vector<uint8_t>> memory;
-  for (auto [d, count] : llvm::zip(data, counts)) {
+  for (const Data &d : data) {
     memory.push_back(d.type.empty() ? std::vector<uint8_t>()
-                                    : bytesOf(d, count));
-    if (!d.type.empty())
+                                    : bytesOf(d, countOf(d)));
+    if (!memory.back().empty())
       (*emulator)->registerBuffer(
           memory.back().data(), memory.back().size(),
           "argument " + std::to_string(memory.size() - 1), !d.values.empty());
@@ -195,6 +228,8 @@ void Session::compare(StringRef text, std::vector<Data> data, uint64_t seed,
                                   number(d, "div"))),
         1, 1};
   }
+  if (launch.grid[0] == 0)
+    return; // nothing to do, and nothing is launched
   for (Attribute p : launchAttr.getAs<ArrayAttr>("params")) {
     auto d = cast<DictionaryAttr>(p);
     int64_t operand = number(d, "operand");
@@ -204,6 +239,8 @@ void Session::compare(StringRef text, std::vector<Data> data, uint64_t seed,
     else if (d.contains("type"))
       launch.args.push_back(
           emu::Argument::value(int32_t(data[operand].number)));
+    else if (memory[operand].empty())
+      launch.args.push_back(emu::Argument::value(uint64_t(0)));
     else
       launch.args.push_back(emu::Argument::pointer(memory[operand].data()));
   }
@@ -218,12 +255,12 @@ void Session::compare(StringRef text, std::vector<Data> data, uint64_t seed,
     if (d.type.empty())
       continue;
     ElementType type = *parseElementType(d.type);
-    const auto &expected = arguments[i].buffer->data;
+    const auto &expected = interpreted[i].buffer->data;
     double largest = 0;
     for (const tile::HostScalar &v : expected)
       if (isFloatType(type) && !v.undefined && std::isfinite(v.f))
         largest = std::max(largest, std::fabs(v.f));
-    for (int64_t at = 0; at < counts[i]; ++at) {
+    for (int64_t at = 0, e = countOf(d); at < e; ++at) {
       if (expected[at].undefined)
         continue;
       double want = isFloatType(type) ? expected[at].f
@@ -281,6 +318,8 @@ struct AlignCase {
   int64_t tokens, experts, topk, blockM, pad, threads, cluster;
   bool map = false;
   int64_t real = -1; ///< -1: no token count on the device
+  /// Ids: any, from -2 to two beyond the experts; of one expert alone; none.
+  enum { Any, One, None } ids = Any;
 };
 void PrintTo(const AlignCase &c, std::ostream *os) {
   *os << c.tokens << " tokens, " << c.experts << " experts, cluster "
@@ -293,8 +332,10 @@ TEST_P(Align, EmulatedIsInterpreted) {
   const AlignCase &c = GetParam();
   std::mt19937 random(c.tokens + 17 * c.experts);
   std::string topk = std::to_string(c.topk);
-  std::vector<Data> data{
-      integers({c.tokens, c.topk}, -2, c.experts + 2, random)};
+  int64_t low = -2, high = c.experts + 2;
+  if (c.ids != AlignCase::Any)
+    low = high = c.ids == AlignCase::One ? c.experts - 1 : -1;
+  std::vector<Data> data{integers({c.tokens, c.topk}, low, high, random)};
   std::string arguments = "%ids: memref<?x" + topk + "xi32>";
   std::string clauses = "ids(%ids : memref<?x" + topk + "xi32>)";
   if (c.map) {
@@ -337,13 +378,20 @@ TEST_P(Align, EmulatedIsInterpreted) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, Align,
-    testing::Values(AlignCase{1, 8, 2, 16, 1, 128, 1},
-                    AlignCase{37, 12, 3, 4, 1, 128, 1},
-                    AlignCase{37, 12, 3, 4, 8, 128, 2},
-                    AlignCase{200, 130, 8, 64, 1, 256, 1, true},
-                    AlignCase{150, 33, 4, 16, 16, 128, 4, true, 77},
-                    AlignCase{9, 4, 4, 2, 1, 128, 8, false, 0},
-                    AlignCase{333, 64, 8, 16, 1, 128, 8, false, 400}));
+    testing::Values(
+        AlignCase{1, 8, 2, 16, 1, 128, 1}, AlignCase{37, 12, 3, 4, 1, 128, 1},
+        AlignCase{37, 12, 3, 4, 8, 128, 2},
+        AlignCase{200, 130, 8, 64, 1, 256, 1, true},
+        AlignCase{150, 33, 4, 16, 16, 128, 4, true, 77},
+        AlignCase{9, 4, 4, 2, 1, 128, 8, false, 0},
+        AlignCase{333, 64, 8, 16, 1, 128, 8, false, 400},
+        // All rows of one expert; no row at all; no token.
+        AlignCase{100, 16, 8, 16, 1, 256, 8, false, -1, AlignCase::One},
+        AlignCase{70, 16, 4, 16, 16, 128, 1, false, -1, AlignCase::None},
+        AlignCase{0, 16, 4, 16, 1, 128, 1},
+        // More threads than experts, and the other way around.
+        AlignCase{40, 3, 2, 16, 1, 1024, 1},
+        AlignCase{64, 500, 10, 16, 1, 1024, 8}));
 
 //===----------------------------------------------------------------------===//
 // Rows
@@ -460,7 +508,8 @@ static void quantize(int64_t tokens, int64_t cols, int64_t group,
           s + "\n  return %y#0, %y#1 : " + q + ", " + s + "\n}\n",
       "_quantize");
   Data x = numbers("bf16", {tokens, cols}, random);
-  std::fill_n(x.values.begin(), group ? group : cols, 0.0);
+  if (tokens > 0)
+    std::fill_n(x.values.begin(), group ? group : cols, 0.0);
   session.compare(
       text, {x, empty(type, {tokens, cols}), empty(scale, {tokens, groups})},
       2);
@@ -472,6 +521,73 @@ TEST(Rows, QuantizeWholeRowByOneBlock) { quantize(3, 2880, 0); }
 TEST(Rows, QuantizeToFp8) { quantize(3, 512, 128, "f8E4M3FN"); }
 TEST(Rows, QuantizeToMxFp8) { quantize(4, 96, 32, "f8E4M3FN", "f8E8M0FNU"); }
 TEST(Rows, QuantizeNarrowRow) { quantize(9, 24, 0); }
+TEST(Rows, QuantizeHalfAWave) { quantize(5, 256, 0); }
+TEST(Rows, QuantizeOneWave) { quantize(5, 512, 0); }
+TEST(Rows, QuantizeToWideFp8) { quantize(3, 256, 64, "f8E5M2"); }
+TEST(Rows, QuantizeNoRow) { quantize(0, 256, 64); }
+
+//===----------------------------------------------------------------------===//
+// Floats of eight bits
+//===----------------------------------------------------------------------===//
+
+/// Every code, what lies half way to the next one, and both neighbours of that,
+/// rounded to the type and extended again. What is too large is the business of
+/// those who ask for a conversion: the interpreter does not saturate.
+static void convert(StringRef type) {
+  ElementType element = *parseElementType(type);
+  float infinity = std::numeric_limits<float>::infinity();
+  Data x{"f32", {3, 512}, {}, 0};
+  auto add = [&](float v) {
+    if (!(std::fabs(v) > getLargestValue(element)))
+      x.values.push_back(v);
+  };
+  for (int64_t code = 0; code < 256; ++code) {
+    float here = decode(element, code),
+          next = decode(element, (code + 1) & 0xFF);
+    float half = here + (next - here) / 2;
+    for (float v : {here, half, std::nextafter(half, -infinity),
+                    std::nextafter(half, infinity)})
+      add(v);
+  }
+  std::mt19937 random(7);
+  for (float v : {0.0f, -0.0f, 1e-30f, -1e-45f, std::nanf("")})
+    add(v);
+  while (x.values.size() < 3 * 512)
+    add(std::ldexp(static_cast<float>(static_cast<int32_t>(random())),
+                   static_cast<int>(random() % 40) - 50));
+  std::string t = type.str();
+  Session session;
+  session.compare(
+      "moe_tile.kernel @k(%x: memref<?x512xf32>, %q: memref<?x512x" + t +
+          ">, %y: memref<?x512xf32>) {\n"
+          "  %c0 = arith.constant 0 : index\n"
+          "  %c1 = arith.constant 1 : index\n"
+          "  %t = memref.dim %x, %c0 : memref<?x512xf32>\n"
+          "  scf.parallel (%i) = (%c0) to (%t) step (%c1) {\n"
+          "    %a = moe_tile.load %x[%i, %c0] : memref<?x512xf32> -> "
+          "!moe_tile.frag<1x512xf32>\n"
+          "    %b, %d = moe_tile.map ins(%a : !moe_tile.frag<1x512xf32>) -> "
+          "!moe_tile.frag<1x512x" +
+          t +
+          ">, !moe_tile.frag<1x512xf32> {\n"
+          "    ^bb0(%u: f32):\n"
+          "      %small = arith.truncf %u : f32 to " +
+          t + "\n      %wide = arith.extf %small : " + t +
+          " to f32\n"
+          "      moe_tile.yield %small, %wide : " +
+          t +
+          ", f32\n    }\n"
+          "    moe_tile.store %b to %q[%i, %c0] : !moe_tile.frag<1x512x" +
+          t + "> to memref<?x512x" + t +
+          ">\n"
+          "    moe_tile.store %d to %y[%i, %c0] : !moe_tile.frag<1x512xf32> "
+          "to memref<?x512xf32>\n"
+          "    scf.reduce\n  }\n  moe_tile.return\n}\n",
+      {x, empty(t, {3, 512}), empty("f32", {3, 512})}, 0);
+}
+
+TEST(SmallFloats, E4M3) { convert("f8E4M3FN"); }
+TEST(SmallFloats, E5M2) { convert("f8E5M2"); }
 
 //===----------------------------------------------------------------------===//
 // Router
@@ -530,4 +646,6 @@ INSTANTIATE_TEST_SUITE_P(
                    " scoring(sigmoid) groups 8 of 4 top2_sum renormalize "
                    "scale 2.5",
                    true},
-        RouterCase{2, 96, 3, " scoring(sigmoid) groups 6 of 2"}));
+        RouterCase{2, 96, 3, " scoring(sigmoid) groups 6 of 2"},
+        RouterCase{1, 1024, 32, " renormalize"}, RouterCase{9, 3, 1, ""},
+        RouterCase{5, 320, 8, " scoring(sigmoid) groups 32 of 7", true}));
