@@ -165,6 +165,8 @@ LogicalResult Compilation::checkOptions() {
     first = count + 1;
   }
   buckets.back().last = std::nullopt;
+  for (const std::string &warning : options.tiles.getWarnings(tokens))
+    addWarning(result.notes, warning);
   return success();
 }
 
@@ -289,10 +291,8 @@ LogicalResult Compilation::decide(const TokenBucket &bucket, TileLayer &tile) {
         buildFusePipeline(passes);
       })))
     return failure();
-  if (options.upTiles &&
-      failed(applyTileFiles(*tile.kernels, *options.upTiles,
-                            options.downTiles.value_or(*options.upTiles),
-                            bucket.tokens)))
+  if (failed(
+          applyGivenTiles(*tile.kernels, options.tiles, "cpu", bucket.tokens)))
     return failure();
   if (failed(runPipeline(*tile.kernels, [&](OpPassManager &passes) {
         buildSelectPipeline(passes, select);
@@ -431,32 +431,10 @@ FailureOr<TargetCode> Compilation::makeCpu() {
   return std::move(code);
 }
 
-/// All numbers and names of a file of tile sizes.
-static std::string describeTiles(const std::optional<TileFile> &file) {
-  if (!file)
-    return "";
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  os << file->name << "\n"
-     << file->dtype << "\n"
-     << file->experts.value_or(-1) << " " << file->columns.value_or(-1) << "\n";
-  llvm::interleave(file->blockShape, os, " ");
-  for (const TileFile::Entry &entry : file->entries) {
-    os << "\n";
-    llvm::interleave(ArrayRef<int64_t>{entry.tokens, entry.blockM, entry.blockN,
-                                       entry.blockK, entry.groupM, entry.warps,
-                                       entry.stages, entry.splitK,
-                                       entry.wavesPerEu, entry.kpack},
-                     os, " ");
-  }
-  return text;
-}
-
 /// What decides the code for CPUs beside the module and the compiler.
 std::vector<std::string> Compilation::getCpuDecisive() {
   std::vector<std::string> what = {"cpu", options.link ? "linked" : "object",
-                                   describeTiles(options.upTiles),
-                                   describeTiles(options.downTiles)};
+                                   options.tiles.describe()};
   for (const CpuIsa *isa : isas)
     what.push_back(isa->name.str());
   for (const TokenBucket &bucket : buckets)

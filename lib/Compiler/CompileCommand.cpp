@@ -49,8 +49,9 @@ What for:
                         fewer; the others give rows of zeros
   --routing NAME        the routing to expect: balanced, uniform, zipf1, zipf2, hot16
   --topk-ids FILE.npy   recorded expert ids to expect
-  --config FILE.json    tile sizes from a vLLM or SGLang file; those of the down
-                        projection from FILE_down.json if that exists
+  --config FILE.json    tile sizes from a table of moe-tune, or from a vLLM or
+                        SGLang file; those of the down projection then from
+                        FILE_down.json if that exists
 
 What comes out:
   -o DIR                the artifact; replaces one that is there
@@ -162,7 +163,7 @@ static Expected<bool> parseValue(CompileCommand &command, StringRef option,
     command.options.ptxasTimeout = static_cast<double>(seconds);
   } else if (option == "-o")
     command.output = value.str();
-  else if (option == "--config")
+  else if (option == "--config" || option == "--tuned")
     command.tileFile = value.str();
   else {
     llvm::consumeError(std::move(error));

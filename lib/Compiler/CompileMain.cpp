@@ -91,29 +91,55 @@ static Error resolveIsas(CompileOptions &options) {
   return Error::success();
 }
 
-static Expected<TileFile> readTileFile(StringRef path) {
+static Expected<std::string> readText(StringRef path) {
   auto text = llvm::MemoryBuffer::getFile(path);
   if (!text)
     return llvm::createStringError("cannot read '" + path +
                                    "': " + text.getError().message());
-  return parseTileFile(path, (*text)->getBuffer());
+  return (*text)->getBuffer().str();
 }
 
-/// Reads the file of --config and the one beside it for the down projection.
+/// Reads a file of vLLM or SGLang; the entries that will be used must be
+/// usable.
+static Expected<TileFile> readTileFile(StringRef path, StringRef text,
+                                       ArrayRef<int64_t> tokens) {
+  Expected<TileFile> file = parseTileFile(path, text);
+  if (!file)
+    return file.takeError();
+  for (int64_t count : tokens)
+    if (Expected<TunedTiles> tiles = file->getTiles(count); !tiles)
+      return tiles.takeError();
+  return file;
+}
+
+/// Reads the file of --config, and the one beside it for the down projection.
 static Error readTiles(StringRef path, CompileOptions &options) {
   if (path.empty())
     return Error::success();
-  Expected<TileFile> up = readTileFile(path);
+  Expected<std::string> text = readText(path);
+  if (!text)
+    return text.takeError();
+  if (isTunedTable(*text)) {
+    Expected<TunedTable> table = parseTunedTable(path, *text, moec_version());
+    if (!table)
+      return table.takeError();
+    options.tiles.table = std::move(*table);
+    return Error::success();
+  }
+  Expected<TileFile> up = readTileFile(path, *text, options.tokens);
   if (!up)
     return up.takeError();
-  options.upTiles = std::move(*up);
-  std::string down = getDownPath(path);
+  options.tiles.up = std::move(*up);
+  std::string down = getTunedDownPath(path);
   if (!llvm::sys::fs::exists(down))
     return Error::success();
-  Expected<TileFile> second = readTileFile(down);
+  Expected<std::string> downText = readText(down);
+  if (!downText)
+    return downText.takeError();
+  Expected<TileFile> second = readTileFile(down, *downText, options.tokens);
   if (!second)
     return second.takeError();
-  options.downTiles = std::move(*second);
+  options.tiles.down = std::move(*second);
   return Error::success();
 }
 

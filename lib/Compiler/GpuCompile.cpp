@@ -45,7 +45,7 @@ public:
   Variant(const GpuBackend &backend, const TokenBucket &bucket)
       : bucket(bucket), backend(backend) {}
 
-  LogicalResult decide(ModuleOp source);
+  LogicalResult decide(ModuleOp source, const GivenTiles &tiles);
   LogicalResult lower();
   LogicalResult emit(const FileCache *cache);
   /// Whether to use what emit has made. If not, drops the configurations that
@@ -73,9 +73,9 @@ private:
 };
 } // namespace
 
-LogicalResult Variant::decide(ModuleOp source) {
+LogicalResult Variant::decide(ModuleOp source, const GivenTiles &tiles) {
   double start = now();
-  LogicalResult done = ranking.decide(source, backend, bucket.tokens);
+  LogicalResult done = ranking.decide(source, backend, bucket.tokens, tiles);
   times.decide = now() - start;
   return done;
 }
@@ -282,9 +282,11 @@ static LogicalResult makeCode(MLIRContext *context,
 
 /// What decides the code for one range beside the module and the compiler.
 static std::vector<std::string> getDecisive(const GpuBackend &backend,
-                                            const TokenBucket &bucket) {
+                                            const TokenBucket &bucket,
+                                            const GivenTiles &tiles) {
   std::vector<std::string> what = {backend.getChip().name.str(),
-                                   std::to_string(bucket.tokens)};
+                                   std::to_string(bucket.tokens),
+                                   tiles.describe()};
   llvm::append_range(what, backend.getDecisive());
   return what;
 }
@@ -310,7 +312,7 @@ FailureOr<TargetCode> mlir::moe::compileGpu(ModuleOp module,
   std::vector<Variant> missing;
   for (const TokenBucket &bucket : ranges) {
     double start = now();
-    std::vector<std::string> what = getDecisive(backend, bucket);
+    std::vector<std::string> what = getDecisive(backend, bucket, options.tiles);
     codes.push_back(
         cache.load(SmallVector<StringRef>(what.begin(), what.end()), warn));
     if (!codes.back())
@@ -324,7 +326,7 @@ FailureOr<TargetCode> mlir::moe::compileGpu(ModuleOp module,
 
   SilenceObserver observer(module.getContext());
   for (Variant &variant : missing)
-    if (failed(variant.decide(module)))
+    if (failed(variant.decide(module, options.tiles)))
       return failure();
   if (failed(makeCode(module.getContext(), missing, files)))
     return failure();
@@ -342,7 +344,7 @@ FailureOr<TargetCode> mlir::moe::compileGpu(ModuleOp module,
       *options.verbose << code->table;
     }
     ++made;
-    std::vector<std::string> what = getDecisive(backend, bucket);
+    std::vector<std::string> what = getDecisive(backend, bucket, options.tiles);
     if (observer.isSilent())
       cache.store(SmallVector<StringRef>(what.begin(), what.end()), *code,
                   warn);
@@ -397,7 +399,7 @@ LogicalResult mlir::moe::emitGpuForm(ModuleOp module,
            << ", and there is none";
   }
   GpuRanking ranking;
-  if (failed(ranking.decide(module, backend, bucket.tokens)))
+  if (failed(ranking.decide(module, backend, bucket.tokens, options.tiles)))
     return failure();
   if (form == "moe") {
     ranking.print(os);

@@ -44,14 +44,19 @@ static std::string print(Attribute attr) {
 //===----------------------------------------------------------------------===//
 
 LogicalResult GpuRanking::decide(ModuleOp source, const GpuBackend &backend,
-                                 int64_t tokens) {
+                                 int64_t tokens, const GivenTiles &tiles) {
   this->backend = &backend;
   this->tokens = tokens;
   decided = source.clone();
   if (!source.getOps<tile::PlanOp>().empty())
     return success();
+  if (failed(runPipeline(*decided,
+                         [&](OpPassManager &passes) {
+                           buildFusePipeline(passes, /*packedOperand=*/true);
+                         })) ||
+      failed(applyGivenTiles(*decided, tiles, backend.getChip().name, tokens)))
+    return failure();
   return runPipeline(*decided, [&](OpPassManager &passes) {
-    buildFusePipeline(passes, /*packedOperand=*/true);
     backend.addSelection(passes, tokens);
   });
 }

@@ -26,7 +26,7 @@ class GpuRanking {
 public:
   /// Makes all decisions for a copy of `source`. `backend` must outlive this.
   LogicalResult decide(ModuleOp source, const GpuBackend &backend,
-                       int64_t tokens);
+                       int64_t tokens, const GivenTiles &tiles = {});
 
   /// Makes kernels. Where that fails and there are other configurations, they
   /// are tried; the diagnostics are then reasons of rejection.

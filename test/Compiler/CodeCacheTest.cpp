@@ -130,14 +130,14 @@ TEST_F(CodeCacheTest, WhateverDecidesTheCodeIsInTheKey) {
   EXPECT_TRUE(differs([](CompileOptions &o) { o.tokens = {4, 64}; }));
   EXPECT_TRUE(differs([](CompileOptions &o) { o.isas = {"avx2"}; }));
   EXPECT_TRUE(differs([](CompileOptions &o) { o.link = true; }));
-  TileFile tiles;
-  tiles.name = "tiles.json";
-  tiles.entries.push_back({4, 16, 32, 32});
-  EXPECT_TRUE(differs([&](CompileOptions &o) { o.upTiles = tiles; }));
-  tiles.entries[0].blockK = 64;
-  EXPECT_TRUE(differs([&](CompileOptions &o) { o.upTiles = tiles; }));
+  TileFile tiles = llvm::cantFail(parseTileFile(
+      "tiles.json", R"({"4": {"BLOCK_SIZE_M": 16, "BLOCK_SIZE_N": 32,
+                             "BLOCK_SIZE_K": 32}})"));
+  EXPECT_TRUE(differs([&](CompileOptions &o) { o.tiles.up = tiles; }));
+  llvm::cantFail(tiles.file.setInteger(4, "BLOCK_SIZE_K", 64));
+  EXPECT_TRUE(differs([&](CompileOptions &o) { o.tiles.up = tiles; }));
   EXPECT_TRUE(
-      differs([&](CompileOptions &o) { o.upTiles = o.downTiles = tiles; }));
+      differs([&](CompileOptions &o) { o.tiles.up = o.tiles.down = tiles; }));
   // What decides nothing about the code is not.
   EXPECT_FALSE(differs([](CompileOptions &o) { o.ptxasTimeout = 7; }));
   // Another module.

@@ -40,8 +40,8 @@ struct CompileOptions {
   /// Targets that are not built yet are listed in the manifest; otherwise they
   /// are an error.
   bool allowMissingTargets = false;
-  /// Tuned tile sizes of the two projections; absent: the selector chooses.
-  std::optional<TileFile> upTiles, downTiles;
+  /// Tuned tile sizes of the two projections; empty: the selector chooses.
+  GivenTiles tiles;
   /// Link shared objects; an artifact needs them, the JIT does not.
   bool link = true;
   /// Code for GPUs reads how many of the tokens exist from the GPU's memory,

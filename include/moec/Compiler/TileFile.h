@@ -1,8 +1,13 @@
-//===- TileFile.h - Tuned tile sizes of vLLM and SGLang ---------*- C++ -*-===//
+//===- TileFile.h - Tile sizes that somebody measured -----------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Tile sizes from outside: files of vLLM and SGLang, whose fields are mapped
+// onto `#moe.config`, and tables of moe-tune, which hold `#moe.config` itself.
 //
 //===----------------------------------------------------------------------===//
 
@@ -10,6 +15,8 @@
 #define MOEC_COMPILER_TILEFILE_H
 
 #include "mlir/IR/BuiltinOps.h"
+#include "moec/TunedConfigs/TunedFile.h"
+#include "moec/TunedConfigs/TunedTable.h"
 #include "llvm/Support/Error.h"
 
 #include <optional>
@@ -19,45 +26,47 @@ namespace mlir::moe {
 /// A file of tuned tile sizes of the fused Triton kernel, under the exact names
 /// and keys of vLLM and SGLang.
 struct TileFile {
-  /// Tile sizes for one number of tokens, in the units of the file.
-  struct Entry {
-    int64_t tokens = 0;
-    int64_t blockM = 0, blockN = 0, blockK = 0;
-    int64_t groupM = 1, warps = 0, stages = 1, splitK = 1;
-    int64_t wavesPerEu = 0, kpack = 1;
-  };
-  /// File name without its directory.
-  std::string name;
+  TunedFile file;
   /// What the name says; absent where it has another form.
-  std::optional<int64_t> experts, columns;
-  std::string dtype;
-  SmallVector<int64_t> blockShape;
-  /// In the order of the file.
-  std::vector<Entry> entries;
+  std::optional<TunedName> name;
 
-  /// The entry whose token count is nearest, the first of two equally near
-  /// ones: the rule of both systems.
-  const Entry &nearest(int64_t tokens) const;
+  /// The tile sizes for a token count: those of the nearest key. Errors name
+  /// the file and the key.
+  llvm::Expected<TunedTiles> getTiles(int64_t tokens) const;
 };
 
-/// Reads a file of this text. The name `E=..,N=..,device_name=..[,dtype=..]
-/// [,block_shape=[n,k]][,per_channel_quant=True][_down].json` (both spellings
-/// of the block shape) is split on its keys; any other name says nothing.
-/// Errors name the file and the key.
+/// Reads a file of this text. Errors name the file, and line and key of the
+/// text or the part of the name.
 llvm::Expected<TileFile> parseTileFile(StringRef path, StringRef text);
 
-/// Path of the file for the down projection that belongs to `path`:
-/// `_down` in front of `.json`.
-std::string getDownPath(StringRef path);
+/// Tile sizes from outside, for both projections.
+struct GivenTiles {
+  /// Absent: `up` is for both.
+  std::optional<TileFile> up, down;
+  std::optional<TunedTable> table;
+
+  bool isEmpty() const { return !up && !table; }
+  /// All of it as one text, which differs when tile sizes do.
+  std::string describe() const;
+  /// Sentences on token counts that no key is near to.
+  std::vector<std::string> getWarnings(ArrayRef<int64_t> tokens) const;
+};
 
 /// Gives the grouped GEMMs of routed experts the configuration for `tokens`:
-/// those that gather tokens from `up`, the others from `down`. Shared experts
-/// and GEMMs that have a configuration are left alone. A gated projection
-/// computes gate and up columns in one tile, so that its block n is half of the
-/// file's; one that quantises its result takes the columns of one scale. A
-/// diagnostic if a file's name is about another layer.
-LogicalResult applyTileFiles(ModuleOp module, const TileFile &up,
-                             const TileFile &down, int64_t tokens);
+/// those that gather tokens from `up`, the others from `down`, or both from the
+/// table. Shared experts and GEMMs that have a configuration are left alone.
+/// What became of each field is a remark, and the field `source` names file and
+/// key. To be called when GEMMs are fused and no tile sizes are chosen yet. A
+/// diagnostic if the tiles are for another layer, if a key cannot be used, or
+/// if a K tile spans scale groups.
+///
+/// On a CPU the blocks are taken as they are; a gated projection computes gate
+/// and up columns in one tile, so that its block n is half of the file's; one
+/// that quantises its result takes the columns of one scale. On a GPU the
+/// legal candidate of the selector with these block rows whose weight rows are
+/// nearest is taken, with as many stages as hold the same columns.
+LogicalResult applyGivenTiles(ModuleOp module, const GivenTiles &tiles,
+                              StringRef target, int64_t tokens);
 
 } // namespace mlir::moe
 
