@@ -52,7 +52,8 @@ std::optional<uint64_t> Decoder::sizeOf(Type type) {
 }
 
 uint32_t Decoder::memFlags(Type pointer, Scalar element, uint64_t align,
-                           LLVM::AtomicOrdering ordering) {
+                           LLVM::AtomicOrdering ordering,
+                           std::optional<StringRef> scope) {
   uint32_t flags = spaceOf(pointer);
   if (element.wide())
     flags |= memWide;
@@ -71,6 +72,12 @@ uint32_t Decoder::memFlags(Type pointer, Scalar element, uint64_t align,
     break;
   default:
     flags |= memAtomic | memAcquire | memRelease;
+  }
+  if (program.amd && scope) {
+    scope->consume_back("-one-as");
+    if (*scope == "workgroup" || *scope == "wavefront" ||
+        *scope == "singlethread")
+      flags |= memNarrow;
   }
   return flags | uint32_t(align) << memAlignShift;
 }
@@ -92,7 +99,7 @@ LogicalResult Decoder::decodeMemory(Operation *op, bool &known) {
     i.imm = elements[0].bytes();
     i.flags = memFlags(load.getAddr().getType(), elements[0],
                        load.getAlignment().value_or(alignOf(load.getType())),
-                       load.getOrdering());
+                       load.getOrdering(), load.getSyncscope());
     return success();
   }
   if (auto store = dyn_cast<LLVM::StoreOp>(op)) {
@@ -111,7 +118,7 @@ LogicalResult Decoder::decodeMemory(Operation *op, bool &known) {
     i.imm = elements[0].bytes();
     i.flags = memFlags(store.getAddr().getType(), elements[0],
                        store.getAlignment().value_or(alignOf(type)),
-                       store.getOrdering());
+                       store.getOrdering(), store.getSyncscope());
     return success();
   }
   if (auto rmw = dyn_cast<LLVM::AtomicRMWOp>(op)) {
@@ -134,8 +141,8 @@ LogicalResult Decoder::decodeMemory(Operation *op, bool &known) {
     i.dst = reg(rmw.getResult());
     i.a = reg(rmw.getPtr());
     i.b = reg(rmw.getVal());
-    i.flags =
-        memFlags(rmw.getPtr().getType(), elements[0], 0, rmw.getOrdering());
+    i.flags = memFlags(rmw.getPtr().getType(), elements[0], 0,
+                       rmw.getOrdering(), rmw.getSyncscope());
     i.imm = uint64_t(it->second) | pack(elements[0]) << 8;
     return success();
   }
@@ -149,7 +156,7 @@ LogicalResult Decoder::decodeMemory(Operation *op, bool &known) {
     i.b = reg(cas.getCmp());
     i.c = reg(cas.getVal());
     i.flags = memFlags(cas.getPtr().getType(), elements[0], 0,
-                       cas.getSuccessOrdering());
+                       cas.getSuccessOrdering(), cas.getSyncscope());
     i.imm = pack(elements[0]);
     return success();
   }

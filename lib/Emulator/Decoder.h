@@ -90,7 +90,8 @@ private:
   std::optional<uint64_t> sizeOf(Type type);
   uint64_t alignOf(Type type);
   uint32_t memFlags(Type pointer, Scalar element, uint64_t align,
-                    LLVM::AtomicOrdering ordering);
+                    LLVM::AtomicOrdering ordering,
+                    std::optional<llvm::StringRef> scope);
 
   //--- DecodeNvvm.cpp
   LogicalResult decodeNvvm(Operation *op, bool &known);

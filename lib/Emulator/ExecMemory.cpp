@@ -26,31 +26,54 @@ static uint64_t laneValue(Exec &x, Reg reg, bool wide, unsigned lane) {
   return wide ? x.at<uint64_t>(reg)[lane] : x.at<uint32_t>(reg)[lane];
 }
 
+/// Elements of type M at from[lane] into registers of words of type W.
+template <typename M, typename W>
+static void readElements(Exec &x, const Instr &i, const uint8_t *const *from) {
+  W *d = x.at<W>(i.dst);
+  for (unsigned e = 0; e < i.count; ++e, d += x.lanes)
+    x.each([&](unsigned l) {
+      M v;
+      std::memcpy(&v, from[l] + e * sizeof(M), sizeof(M));
+      d[l] = v;
+    });
+}
+
 Step emu::execLoad(Exec &x, const Instr &i) {
   bool wide = i.flags & memWide;
-  unsigned bytes = i.imm * i.count, regStep = x.lanes * (wide ? 8 : 4);
+  unsigned bytes = i.imm * i.count;
   const uint64_t *address = x.at<uint64_t>(i.a);
+  const uint8_t *from[mostLanes];
+  bool refused = false;
   x.each([&](unsigned l) {
     if (x.machine.stopped)
       return;
     Bytes at = x.machine.resolve(x, i, l, i.flags & memSpace, address[l], bytes,
                                  i.flags >> memAlignShift);
+    from[l] = at.host;
+    refused |= !at.host;
     if (!at.host)
       return;
     if (i.flags & memAtomic && at.buffer) {
       // Ordered by itself; initialised it must be.
       x.machine.globalRead(x.warp, l, i.place, *at.buffer, at.bufferOffset, 0);
-      x.machine.observe(x.warp, address[l], i.flags & memAcquire);
+      if (!(i.flags & memNarrow))
+        x.machine.observe(x.warp, address[l], i.flags & memAcquire);
     } else {
       x.machine.noteRead(x, i, l, at, bytes);
     }
-    for (unsigned e = 0; e < i.count; ++e)
-      readElement(x, i.dst + e * regStep, wide, l, at.host + e * i.imm, i.imm);
   });
+  if (refused || x.machine.stopped)
+    return Step::Stop;
+  if (wide)
+    readElements<uint64_t, uint64_t>(x, i, from);
+  else if (i.imm == 4)
+    readElements<uint32_t, uint32_t>(x, i, from);
+  else if (i.imm == 2)
+    readElements<uint16_t, uint32_t>(x, i, from);
+  else
+    readElements<uint8_t, uint32_t>(x, i, from);
   // Someone else must get a chance to change what is polled.
-  return x.machine.stopped     ? Step::Stop
-         : i.flags & memAtomic ? Step::Yield
-                               : Step::Next;
+  return i.flags & memAtomic ? Step::Yield : Step::Next;
 }
 
 Step emu::execStore(Exec &x, const Instr &i) {
@@ -67,7 +90,8 @@ Step emu::execStore(Exec &x, const Instr &i) {
     if (i.flags & memAtomic && at.buffer) {
       x.machine.globalAtomic(x.warp, l, i.place, *at.buffer, at.bufferOffset,
                              0);
-      x.machine.publish(x.warp, address[l], i.flags & memRelease);
+      if (!(i.flags & memNarrow))
+        x.machine.publish(x.warp, address[l], i.flags & memRelease);
     } else {
       x.machine.noteWrite(x, i, l, at, bytes);
     }
@@ -140,8 +164,10 @@ static uint8_t *atomicPlace(Exec &x, const Instr &i, unsigned lane,
     x.machine.globalAtomic(x.warp, lane, i.place, *at.buffer, at.bufferOffset,
                            bytes);
     // A read-modify-write goes both ways.
-    x.machine.observe(x.warp, address, i.flags & memAcquire);
-    x.machine.publish(x.warp, address, i.flags & memRelease);
+    if (!(i.flags & memNarrow)) {
+      x.machine.observe(x.warp, address, i.flags & memAcquire);
+      x.machine.publish(x.warp, address, i.flags & memRelease);
+    }
   } else if (at.block) {
     x.machine.shadowAtomic(x.warp, lane, i.place, *at.block, at.offset, bytes);
     if (x.machine.stopped)

@@ -32,6 +32,8 @@ enum MemFlags : uint32_t {
   memAcquire = 1 << 9,
   memRelease = 1 << 10,
   memWide = 1 << 11,
+  /// Atomic among the lanes of a workgroup at most: hands nothing over.
+  memNarrow = 1 << 12,
   memAlignShift = 16,
 };
 Step execLoad(Exec &,

@@ -19,7 +19,8 @@ import tempfile
 DELETED = re.compile(
     r"^\s*(%\w+ = )?(nvvm\.barrier|nvvm\.bar\.warp\.sync|nvvm\.cluster\.(arrive|wait)|nvvm\.fence|nvvm\.griddepcontrol wait"
     r"|moe_nv\.(wait_parity|await|signal)|nvvm\.mbarrier\.(arrive|init)|nvvm\.wgmma\.(fence|commit|wait)"
-    r"|nvvm\.cp\.async\.(commit|wait|mbarrier|bulk\.commit|bulk\.wait)|llvm\.fence)\b")
+    r"|nvvm\.cp\.async\.(commit|wait|mbarrier|bulk\.commit|bulk\.wait)|llvm\.fence"
+    r"|amdgpu\.(lds_barrier|memory_counter_wait)|rocdl\.(barrier|s\.barrier|s\.barrier\.signal|s\.barrier\.wait|s\.waitcnt|s\.wait\.loadcnt))\b")
 SCHEDULES = [["--async=late"], ["--async=early"], ["--async=random", "--seed=1"],
              ["--async=late", "--seed=2"], ["--async=random", "--seed=3"], ["--async=early", "--seed=4"]]
 
