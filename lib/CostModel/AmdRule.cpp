@@ -44,6 +44,7 @@ mlir::moe::rankAmdConfigs(const RuleTarget &target, const GemmProblem &problem,
                                             std::max<int64_t>(stage, 1),
                                         1, 2);
     config.b = "vector";
+    config.order = "expert_major";
     config.a = problem.gather ? "gather" : "vector";
     RuleVerdict verdict = checkConfig(target, problem, config);
     if (verdict.ok())

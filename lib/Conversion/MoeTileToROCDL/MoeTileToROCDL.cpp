@@ -6,8 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "KernelEmitter.h"
 #include "moec/Conversion/Passes.h"
-#include "moec/Target/AmdChip.h"
 
 namespace mlir::moe {
 #define GEN_PASS_DEF_CONVERTMOETILETOROCDL
@@ -46,6 +46,8 @@ struct ConvertMoeTileToROCDLPass
   using ConvertMoeTileToROCDLBase::ConvertMoeTileToROCDLBase;
 
   void runOnOperation() override {
+    auto type =
+        LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(&getContext()), {});
     for (auto kernel :
          llvm::make_early_inc_range(getOperation().getOps<tile::KernelOp>())) {
       if (kernel.getKernelForm() != tile::Form::Explicit) {
@@ -56,8 +58,20 @@ struct ConvertMoeTileToROCDLPass
       FailureOr<const AmdChip *> chip = checkChip(kernel);
       if (failed(chip))
         return signalPassFailure();
-      kernel.emitOpError() << (*chip)->name << ": has no lowering to ROCDL";
-      return signalPassFailure();
+      OpBuilder b(kernel);
+      auto func = LLVM::LLVMFuncOp::create(b, kernel.getLoc(),
+                                           kernel.getSymName(), type);
+      rocdl::KernelEmitter emitter(kernel, func, **chip);
+      if (failed(emitter.emit())) {
+        func.erase();
+        return signalPassFailure();
+      }
+      func->setAttr(tile::kLoweredKernelAttr, b.getUnitAttr());
+      // Whose turn it is if the assembler finds fault with the kernel.
+      if (Attribute config = kernel->getAttr("moe.config"))
+        func->setAttr("moe.config", config);
+      kernel.erase();
+      ++numKernels;
     }
   }
 };

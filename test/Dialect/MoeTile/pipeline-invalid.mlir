@@ -53,7 +53,7 @@ moe_tile.kernel @block(%A: memref<?x128xbf16>, %B: memref<4x64x128xbf16>, %l: !m
 
 // -----
 
-// expected-error @below {{gfx1100: rule k_step: step 8 is not a multiple of the instruction's 16}}
+// expected-error @below {{gfx1100: rule k_step: step 8 is not a multiple of 16, what the lanes of wmma read at once}}
 moe_tile.kernel @k_step(%A: memref<?x128xbf16>, %B: memref<4x64x128xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
     attributes {moe.config = #moe.config<block = [64, 64, 8], stages = 1>} {
   %c0 = arith.constant 0 : index
@@ -155,7 +155,7 @@ moe_tile.kernel @waves(%A: memref<?x128xbf16>, %B: memref<4x48x128xbf16>, %l: !m
 
 // expected-error @below {{gfx1100: rule registers: a tile of 256x256 on 256 threads needs 256 accumulator registers of a lane and about 64 more, there are 256}}
 moe_tile.kernel @registers(%A: memref<?x128xbf16>, %B: memref<4x256x128xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x256xf32>)
-    attributes {moe.config = #moe.config<block = [256, 256, 64], stages = 1>} {
+    attributes {moe.config = #moe.config<block = [256, 256, 64], stages = 1, compute_threads = 256>} {
   %c0 = arith.constant 0 : index
   %ck = arith.constant 128 : index
   moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {

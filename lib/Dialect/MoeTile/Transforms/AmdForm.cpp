@@ -16,6 +16,8 @@ using namespace mlir::moe::tile;
 static constexpr int64_t kSide = 16;
 /// Bytes of a vector that one lane reads.
 static constexpr int64_t kVectorBytes = 16;
+/// Matrix instructions of a wave in one step, at the least.
+static constexpr int64_t kProducts = 8;
 /// Registers of a lane that addresses, operands and data under way need beside
 /// the accumulators, at the least.
 static constexpr int64_t kOtherRegisters = 64;
@@ -112,14 +114,20 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
            << chip.name << ": rule matrix_operand: " << chip.family
            << " has no matrix instruction for " << elements[0] << " by "
            << elements[1];
+  int64_t bytes = elements[0].getIntOrFloatBitWidth() / 8;
   if (gemm.rows % kSide != 0 || gemm.cols % kSide != 0)
     return kernel.emitOpError()
            << chip.name << ": rule block: a tile is whole pieces of " << kSide
            << "x" << kSide << ", got " << gemm.rows << "x" << gemm.cols;
-  if (gemm.step % instruction->k != 0)
+  // A lane reads whole vectors, lanes of one row different ones.
+  int64_t groups = instruction->k / instruction->valuesPerLane;
+  int64_t unit =
+      groups * std::max(instruction->valuesPerLane, kVectorBytes / bytes);
+  if (gemm.step % unit != 0)
     return kernel.emitOpError()
            << chip.name << ": rule k_step: step " << gemm.step
-           << " is not a multiple of the instruction's " << instruction->k;
+           << " is not a multiple of " << unit << ", what the lanes of "
+           << instruction->family << " read at once";
   auto atom =
       AtomAttr::get(context, StringAttr::get(context, instruction->family),
                     kSide, kSide, instruction->k, /*swap=*/true);
@@ -138,6 +146,16 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
            << chip.waveSize << " threads, at most " << chip.maxThreads
            << " threads, got " << threads;
 
+  // Half of the registers are for sums.
+  int64_t sums = gemm.rows * gemm.cols / chip.waveSize * (gemm.promote ? 2 : 1);
+  while (fewer && sums / waves > chip.maxVgprs / 2 &&
+         waves * 2 * chip.waveSize <= chip.maxThreads)
+    waves *= 2;
+  // Enough products between two barriers.
+  int64_t products =
+      gemm.rows * gemm.cols / (kSide * kSide) * (gemm.step / instruction->k);
+  while (fewer && waves > 1 && products / waves < kProducts)
+    waves /= 2;
   DigitsAttr layout = shareAmong(gemm, atom, waves);
   for (; !layout && fewer && waves > 1; layout = shareAmong(gemm, atom, waves))
     waves /= 2;

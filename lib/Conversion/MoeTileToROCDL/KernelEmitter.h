@@ -1,0 +1,222 @@
+//===- KernelEmitter.h - One explicit kernel in ROCDL --------- -*- C++ -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Emits one moe_tile.kernel of the explicit form without roles as an llvm.func
+// of llvm, rocdl, amdgpu, arith and scf ops. A value of the tile program
+// becomes a list of values, its parts: an accumulator one vector per
+// instruction, a fragment the registers of a lane in the order of its layout,
+// staged data the vectors of 16 bytes that the thread has fetched. Coordinates
+// are i32, addresses in global memory 64 bits wide.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_LIB_CONVERSION_MOETILETOROCDL_KERNELEMITTER_H
+#define MOEC_LIB_CONVERSION_MOETILETOROCDL_KERNELEMITTER_H
+
+#include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/Builders.h"
+#include "moec/Dialect/MoeTile/IR/MoeTile.h"
+#include "moec/Target/AmdChip.h"
+
+#include <map>
+
+namespace mlir::moe::rocdl {
+
+/// A memory argument or a view of one: row-major.
+struct Memory {
+  Value pointer; ///< !llvm.ptr<1>
+  MemRefType type;
+  unsigned operand = 0; ///< number of the kernel's argument
+  bool whole = true;    ///< the argument itself, not a view
+};
+
+/// Rows of a tile: by a list of slots, or consecutive.
+struct RowList {
+  Value slots;               ///< memref of the kernel, null = consecutive
+  Value first, limit, bound; ///< i32; limit and bound may be null
+  int64_t divisor = 1;
+};
+
+/// A tile list of row blocks.
+struct TileList {
+  Value table; ///< memref of the kernel
+  Value count; ///< i32
+  int64_t columns = 0, blockN = 0;
+};
+
+/// The pieces of 16 bytes of a tile that one thread moves: number i is row
+/// `row + i * step`, all in the same place of their row.
+struct Share {
+  int64_t rowBytes = 0, rows = 0, count = 0, step = 0;
+  bool partial = false; ///< some threads have no row in the last piece
+  Value row;            ///< i32, of the thread's first piece
+  Value byte;           ///< i32, in the row
+  Value inBuffer;       ///< i32, of the first piece in a swizzled buffer
+};
+
+/// Where a thread reads its pieces, but for the position along the reduction.
+struct FetchPlace {
+  Value base;                ///< !llvm.ptr<1>, the same in all threads
+  SmallVector<Value> pieces; ///< i64 bytes from there
+};
+
+class KernelEmitter {
+public:
+  KernelEmitter(tile::KernelOp kernel, LLVM::LLVMFuncOp func,
+                const AmdChip &chip)
+      : kernel(kernel), func(func), chip(chip), b(func.getContext()),
+        loc(kernel.getLoc()) {}
+
+  /// Emits the body and the attributes of the function; fails with a
+  /// diagnostic on the op that has no lowering.
+  LogicalResult emit();
+
+private:
+  using Offset = std::pair<int64_t, int64_t>;
+
+  // KernelEmitter.cpp
+  Value c32(int64_t value);
+  Value c64(int64_t value);
+  Value add(Value x, Value y);
+  Value sub(Value x, Value y);
+  Value mul(Value x, Value y);
+  Value quotient(Value x, int64_t divisor); ///< of unsigned values
+  Value rest(Value x, int64_t divisor);
+  Value cmp(arith::CmpIPredicate p, Value x, Value y);
+  Value both(Value x, Value y); ///< and; null = true
+  Value wide(Value x);          ///< i32 to i64, sign extended
+  Value asI32(Value v);
+  void ifThen(Value condition, function_ref<void()> body);
+  Value scalar(Value v) { return parts.find(v)->second.front(); }
+  bool known(Value v) { return parts.count(v); }
+  Type scalarType(Type type);
+  /// Runs `build` with the insertion point at the function's entry.
+  template <typename Build> auto atEntry(Build build) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointAfter(lastAtEntry);
+    auto result = build();
+    lastAtEntry = &*std::prev(b.getInsertionPoint());
+    return result;
+  }
+  InFlightDiagnostic refuse(Operation *op);
+  LogicalResult addArguments();
+  Value addParameter(Type type, DictionaryAttr how);
+  Value dimension(BlockArgument memory, int64_t dim);
+  Value extent(const Memory &memory, int64_t dim); ///< i32
+  LogicalResult emitBlock(Block &block);
+  LogicalResult emitOp(Operation &op);
+  LogicalResult emitScalar(Operation &op);
+  LogicalResult emitFor(scf::ForOp op);
+  LogicalResult emitForTiles(tile::ForTilesOp op);
+  SmallVector<Value> coordinates(tile::ForTilesOp op, Value entry);
+  Value firstEntry();
+  LogicalResult emitView(Operation &op);
+  LogicalResult emitMemRefLoad(memref::LoadOp op);
+  SmallVector<Value> flatten(ValueRange values);
+  void bindFlat(ValueRange values, ValueRange flat);
+  void setLaunch();
+
+  // Staging.cpp
+  LogicalResult placeOnChip();
+  Value lds(Value offset); ///< !llvm.ptr<3>
+  Value swizzlePattern(Value row, int64_t rowBytes);
+  const Share &shareOf(int64_t rows, int64_t rowBytes);
+  FailureOr<FetchPlace> fetchPlace(tile::FetchOp op, const Share &share);
+  LogicalResult emitFetch(tile::FetchOp op);
+  Value clearNegativeZeros(Value v);
+  LogicalResult depositStaged(tile::DepositOp op);
+  LogicalResult emitGroupSync(tile::GroupSyncOp op);
+
+  // Products.cpp
+  const AmdMatrixOp *instructionOf(Type element);
+  int64_t resultRegisters();
+  std::pair<SmallVector<int64_t>, SmallVector<int64_t>> partOffsets();
+  SmallVector<Value> loadOperand(Value buffer, bool weights, int64_t block,
+                                 int64_t row, const AmdMatrixOp &op);
+  Value multiply(const AmdMatrixOp &op, Value weights, Value tokens, Value sum);
+  Value laneAddress(int64_t rowBytes, bool weights, int64_t chunk);
+  /// Reads and multiplies both operands, and calls `use` with the number of an
+  /// accumulator and its sum as soon as it is complete.
+  LogicalResult emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
+                            function_ref<void(size_t, Value)> use);
+  LogicalResult emitMma(tile::MmaOp op);
+  bool isHalved();
+  LogicalResult emitAccZero(tile::AccZeroOp op);
+  LogicalResult emitAccRead(tile::AccReadOp op);
+  LogicalResult emitPromote(tile::PromoteOp op);
+  tile::DigitsAttr accumulatorLayout();
+
+  // RowReduce.cpp
+  int64_t exchangeBytes();
+  Value waveAcross(tile::DigitsAttr layout);
+  Value ownsElement(tile::DigitsAttr layout, bool lanesOnly);
+  LogicalResult emitRowReduce(tile::RowReduceOp op);
+  FailureOr<Value> packBytes(Operation *op, ArrayRef<Value> values);
+
+  // Fragments.cpp
+  std::pair<Value, Value> lanePosition(tile::DigitsAttr layout);
+  Value rowNumber(const RowList &rows, Value m, Value &valid);
+  Value elementOffset(tile::TileAccess access, Value row, Value r, Value c,
+                      Value &inside);
+  Value globalAt(const Memory &memory, Value elements);
+  LogicalResult emitLoad(tile::LoadOp op);
+  LogicalResult emitMap(tile::MapOp op);
+  LogicalResult emitSplit(tile::SplitOp op);
+  LogicalResult emitSplat(tile::FragSplatOp op);
+  LogicalResult emitStore(tile::StoreOp op);
+  LogicalResult storeRows(tile::StoreOp op, bool whole);
+  Value packRun(ArrayRef<Value> values);
+  LogicalResult emitBody(Block &block, DenseMap<Value, Value> &values,
+                         SmallVectorImpl<Value> &yielded);
+
+  tile::KernelOp kernel;
+  LLVM::LLVMFuncOp func;
+  const AmdChip &chip;
+  OpBuilder b;
+  Location loc;
+
+  DenseMap<Value, SmallVector<Value>> parts;
+  DenseMap<Value, Memory> memories;
+  DenseMap<Value, RowList> rowLists;
+  DenseMap<Value, TileList> tileLists;
+  DenseMap<Value, int64_t> buffers; ///< buf_alloc to its offset
+  DenseMap<Value, SmallVector<Value>> tileCoords;
+  DenseMap<std::pair<Value, int64_t>, Value> dimensions;
+  std::map<std::pair<int64_t, int64_t>, Share> shares;
+  /// Byte offsets of a lane's pieces of an operand by row bytes, operand and
+  /// piece; made at the entry.
+  std::map<std::tuple<int64_t, bool, int64_t>, Value> laneAddresses;
+  /// Positions of lanes by layout, made at the entry.
+  DenseMap<Attribute, std::pair<Value, Value>> positions;
+  /// Places of fetches by memory and indices other than that of the reduction.
+  struct KnownPlace {
+    Value memory;
+    SmallVector<Value> indices;
+    Region *region;
+    FetchPlace place;
+  };
+  SmallVector<KnownPlace> places;
+  SmallVector<Attribute> params;
+  tile::DigitsAttr accLayout;
+  LLVM::GlobalOp ldsGlobal;
+  Value ldsBase, thread, lane, warp;
+  Operation *lastAtEntry = nullptr; ///< what all tiles share goes behind it
+  int64_t ldsBytes = 0;
+  int64_t exchange = 0; ///< where waves exchange values of rows
+  /// Columns of the widest tile of the lists.
+  int64_t tileColumns = 1;
+};
+
+} // namespace mlir::moe::rocdl
+
+#endif // MOEC_LIB_CONVERSION_MOETILETOROCDL_KERNELEMITTER_H

@@ -1,0 +1,407 @@
+//===- Products.cpp - Matrix products by waves ----------------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Weights are the instruction's first operand and give the rows of its result,
+// tokens the columns. A lane reads 16 bytes of a row at a time, all of them of
+// one step along k for its instructions: in which order an instruction sums
+// does not matter as long as both operands agree.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelEmitter.h"
+
+#include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::rocdl;
+
+/// Bytes that a lane reads from LDS at once.
+static constexpr int64_t kPiece = 16;
+/// Rows and columns of an instruction.
+static constexpr int64_t kSide = 16;
+/// Steps along k of a stage whose order is left to the assembler.
+static constexpr int64_t kFreeBlocks = 2;
+/// Registers of a lane for addresses and the like.
+static constexpr int64_t kOtherRegisters = 80;
+
+/// The layout of accumulators; all of a kernel have the same.
+tile::DigitsAttr KernelEmitter::accumulatorLayout() {
+  if (!accLayout)
+    kernel.walk([&](tile::AccReadOp op) {
+      accLayout = op.getResult().getType().getLayout();
+    });
+  return accLayout;
+}
+
+const AmdMatrixOp *KernelEmitter::instructionOf(Type element) {
+  if (element.isBF16())
+    return chip.findMatrixOp(AmdOperand::BF16);
+  if (element.isF16())
+    return chip.findMatrixOp(AmdOperand::F16);
+  if (isa<Float8E4M3FNType>(element))
+    return chip.findMatrixOp(AmdOperand::F8);
+  if (isa<Float8E5M2Type>(element))
+    return chip.findMatrixOp(AmdOperand::BF8);
+  return nullptr;
+}
+
+/// Registers of one instruction's result in a lane.
+int64_t KernelEmitter::resultRegisters() {
+  return kSide * kSide / chip.waveSize;
+}
+
+/// Where the parts of a wave start, beside the wave's own offset: rows of
+/// tokens and of weights, in the order of the accumulator's registers.
+std::pair<SmallVector<int64_t>, SmallVector<int64_t>>
+KernelEmitter::partOffsets() {
+  tile::DigitsAttr layout = accumulatorLayout();
+  int64_t size = resultRegisters();
+  SmallVector<int64_t> tokens, weights;
+  for (int64_t r = 0; r < layout.getLevelSize(tile::Level::Reg); r += size) {
+    auto [m, n] = layout.map({r});
+    if (!llvm::is_contained(tokens, m))
+      tokens.push_back(m);
+    if (!llvm::is_contained(weights, n))
+      weights.push_back(n);
+  }
+  return {tokens, weights};
+}
+
+/// Byte in a buffer of the piece with number `piece` along k, of the row that
+/// the lane has of the wave's first part.
+Value KernelEmitter::laneAddress(int64_t rowBytes, bool weights,
+                                 int64_t piece) {
+  Value &known = laneAddresses[{rowBytes, weights, piece}];
+  if (known)
+    return known;
+  tile::DigitsAttr layout = accumulatorLayout();
+  return known = atEntry([&]() -> Value {
+           Value side = rest(lane, kSide);
+           if (weights && chip.major == 11) {
+             // Lane halves hold even and odd rows of the result: row 2 i + h is
+             // the column 8 h + i.
+             side = add(mul(rest(side, 2), c32(8)), quotient(side, 2));
+           }
+           tile::Dim dim = weights ? tile::Dim::N : tile::Dim::M;
+           Value row = side, left = warp;
+           for (const tile::Digit &digit : layout.getDigits()) {
+             if (digit.level != tile::Level::Warp)
+               continue;
+             if (digit.dim == dim)
+               row = add(row, mul(rest(left, digit.extent), c32(digit.stride)));
+             left = quotient(left, digit.extent);
+           }
+           // Lanes of one row hold neighbouring pieces, or the same.
+           Value number = c32(piece);
+           if (chip.major != 11)
+             number = add(c32(piece), quotient(lane, kSide));
+           Value swizzled = arith::XOrIOp::create(
+               b, loc, number, swizzlePattern(row, rowBytes));
+           return add(mul(row, c32(rowBytes)), mul(swizzled, c32(kPiece)));
+         });
+}
+
+/// Operands of the instructions of one step along k, for a part of the wave.
+SmallVector<Value> KernelEmitter::loadOperand(Value buffer, bool weights,
+                                              int64_t block, int64_t row,
+                                              const AmdMatrixOp &op) {
+  auto type = cast<tile::BufType>(buffer.getType());
+  Type element = type.getElementType();
+  int64_t bytes = element.getIntOrFloatBitWidth() / 8;
+  int64_t rowBytes = type.getCols() * bytes;
+  int64_t laneBytes = op.valuesPerLane * bytes;
+  int64_t groups = op.k / op.valuesPerLane;
+  int64_t pieces = std::max<int64_t>(1, laneBytes / kPiece);
+  int64_t base = buffers.lookup(buffer) + row * rowBytes;
+  Type word = bytes == 1 ? b.getI64Type() : element;
+  auto pieceType = VectorType::get({kPiece / (bytes == 1 ? 8 : bytes)}, word);
+  SmallVector<Value> read;
+  for (int64_t p = 0; p < pieces; ++p) {
+    Value at = laneAddress(rowBytes, weights, block * pieces * groups + p);
+    if (base)
+      at = add(at, c32(base));
+    read.push_back(LLVM::LoadOp::create(b, loc, pieceType, lds(at), kPiece));
+  }
+  if (bytes == 1) {
+    // Eight bytes for each instruction, in the chip's own flavour.
+    bool fnuz = chip.fp8 == AmdFp8::Fnuz;
+    MLIRContext *context = b.getContext();
+    Type flavour =
+        isa<Float8E4M3FNType>(element)
+            ? (fnuz ? Type(Float8E4M3FNUZType::get(context)) : element)
+            : (fnuz ? Type(Float8E5M2FNUZType::get(context)) : element);
+    SmallVector<Value> operands;
+    for (int32_t i : {0, 1}) {
+      Value half = LLVM::ExtractElementOp::create(b, loc, read[0], c32(i));
+      half = LLVM::BitcastOp::create(b, loc,
+                                     VectorType::get({8}, b.getI8Type()), half);
+      operands.push_back(arith::BitcastOp::create(
+          b, loc, VectorType::get({8}, flavour), half));
+    }
+    return operands;
+  }
+  int32_t perPiece = kPiece / bytes;
+  if (laneBytes == kPiece)
+    return read;
+  auto range = [](int32_t first, int32_t count) {
+    return llvm::to_vector(llvm::seq<int32_t>(first, first + count));
+  };
+  if (laneBytes > kPiece)
+    return {LLVM::ShuffleVectorOp::create(b, loc, read[0], read[1],
+                                          range(0, 2 * perPiece))};
+  SmallVector<Value> operands;
+  int32_t count = op.valuesPerLane;
+  for (int32_t first = 0; first < perPiece; first += count)
+    operands.push_back(LLVM::ShuffleVectorOp::create(b, loc, read[0], read[0],
+                                                     range(first, count)));
+  return operands;
+}
+
+LogicalResult KernelEmitter::emitAccZero(tile::AccZeroOp op) {
+  tile::DigitsAttr layout = accumulatorLayout();
+  if (!layout)
+    return refuse(op) << "the ROCDL lowering needs a layout on accumulators";
+  int64_t size = resultRegisters();
+  auto type = VectorType::get({size}, b.getF32Type());
+  Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
+  parts[op.getResult()] =
+      SmallVector<Value>(layout.getLevelSize(tile::Level::Reg) / size, zero);
+  return success();
+}
+
+Value KernelEmitter::multiply(const AmdMatrixOp &op, Value weights,
+                              Value tokens, Value sum) {
+  uint32_t m = op.m, n = op.n, k = op.k;
+  if (chip.major == 9)
+    return amdgpu::MFMAOp::create(b, loc, sum.getType(), m, n, k,
+                                  /*blocks=*/1u, weights, tokens, sum);
+  return amdgpu::WMMAOp::create(b, loc, sum.getType(), m, n, k, weights, tokens,
+                                sum);
+}
+
+LogicalResult
+KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
+                           function_ref<void(size_t, Value)> use) {
+  auto aType = dyn_cast<tile::BufType>(op.getA().getType());
+  auto bType = dyn_cast<tile::BufType>(op.getB().getType());
+  if (!aType || !bType || !accumulatorLayout() || !buffers.count(op.getA()) ||
+      !buffers.count(op.getB()))
+    return refuse(op) << "the ROCDL lowering takes operands in buf_alloc and a "
+                         "layout on the result";
+  Type element = aType.getElementType();
+  const AmdMatrixOp *instruction = instructionOf(element);
+  if (!instruction || element != bType.getElementType())
+    return refuse(op) << "rule matrix_operand: no matrix instruction for "
+                      << element << " by " << bType.getElementType();
+  int64_t bytes = element.getIntOrFloatBitWidth() / 8;
+  for (tile::BufType type : {aType, bType})
+    if (type.getSwizzle() != type.getCols() * bytes)
+      return refuse(op) << "operands stand with the swizzle of their row, got "
+                        << type;
+  int64_t laneBytes = std::max(kPiece, instruction->valuesPerLane * bytes);
+  int64_t blockBytes =
+      laneBytes * (instruction->k / instruction->valuesPerLane);
+  int64_t rowBytes = aType.getCols() * bytes;
+  if (rowBytes % blockBytes != 0)
+    return refuse(op) << "rule k_step: a row of " << rowBytes
+                      << " bytes is not whole steps of " << blockBytes;
+  auto [tokens, weights] = partOffsets();
+  int64_t blocks = rowBytes / blockBytes;
+  using Operands = SmallVector<SmallVector<Value>>;
+  auto readAll = [&](Value buffer, bool ofWeights, int64_t block,
+                     ArrayRef<int64_t> offsets) {
+    Operands list;
+    for (int64_t row : offsets)
+      list.push_back(loadOperand(buffer, ofWeights, block, row, *instruction));
+    return list;
+  };
+  if (byParts) {
+    // One part of the result after the other, so that few wait to be scaled.
+    SmallVector<Operands> columns;
+    for (int64_t block = 0; block < blocks; ++block)
+      columns.push_back(readAll(op.getA(), false, block, tokens));
+    for (size_t j = 0; j < weights.size(); ++j) {
+      SmallVector<Operands> rows;
+      for (int64_t block = 0; block < blocks; ++block)
+        rows.push_back(readAll(op.getB(), true, block, weights[j]));
+      for (size_t i = 0; i < tokens.size(); ++i) {
+        Value sum = acc[i + j * tokens.size()];
+        for (int64_t block = 0; block < blocks; ++block)
+          for (size_t s = 0; s < rows[block][0].size(); ++s)
+            sum = multiply(*instruction, rows[block][0][s],
+                           columns[block][i][s], sum);
+        use(i + j * tokens.size(), sum);
+      }
+    }
+    return success();
+  }
+  // While one step is multiplied the next one is read, if the registers suffice
+  // beside sums and what is fetched, and no more.
+  int64_t threads = kernel.getExecAttr().getThreads();
+  int64_t operands = (tokens.size() + weights.size()) * laneBytes / 4;
+  int64_t fetched =
+      (aType.getRows() + bType.getRows()) * rowBytes / 4 / threads;
+  int64_t registers = tokens.size() * weights.size() * resultRegisters() +
+                      fetched + 2 * operands + kOtherRegisters;
+  bool ahead = registers <= chip.maxVgprs;
+  struct Step {
+    Operands rows, columns;
+  };
+  auto read = [&](int64_t block) {
+    return Step{readAll(op.getB(), true, block, weights),
+                readAll(op.getA(), false, block, tokens)};
+  };
+  SmallVector<Value> sums(acc);
+  Step now, next = read(0);
+  for (int64_t block = 0; block < blocks; ++block) {
+    now = std::move(next);
+    if (ahead && block + 1 < blocks)
+      next = read(block + 1);
+    for (size_t s = 0; s < now.rows[0].size(); ++s)
+      for (size_t j = 0; j < weights.size(); ++j)
+        for (size_t i = 0; i < tokens.size(); ++i) {
+          Value &sum = sums[i + j * tokens.size()];
+          sum = multiply(*instruction, now.rows[j][s], now.columns[i][s], sum);
+        }
+    if (blocks > kFreeBlocks && block + 1 < blocks)
+      ROCDL::SchedBarrier::create(b, loc, 0);
+    if (!ahead && block + 1 < blocks)
+      next = read(block + 1);
+  }
+  for (auto [i, sum] : llvm::enumerate(sums))
+    use(i, sum);
+  return success();
+}
+
+/// The promotion that a product is made for alone, or null.
+static tile::PromoteOp promotionOf(tile::MmaOp op) {
+  if (op.getC() || !op.getResult().hasOneUse())
+    return {};
+  auto read = dyn_cast<tile::AccReadOp>(*op.getResult().user_begin());
+  if (!read || !read.getResult().hasOneUse())
+    return {};
+  auto sum = dyn_cast<tile::PromoteOp>(*read.getResult().user_begin());
+  return sum && sum.getPart() == read.getResult() &&
+                 sum->getBlock() == op->getBlock()
+             ? sum
+             : tile::PromoteOp();
+}
+
+LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
+  // A product for a sum is made where it is added.
+  if (promotionOf(op))
+    return success();
+  SmallVector<Value> acc, sums;
+  if (op.getC()) {
+    acc = parts[op.getC()];
+  } else {
+    if (!accumulatorLayout())
+      return refuse(op) << "the ROCDL lowering needs a layout on accumulators";
+    auto type = VectorType::get({resultRegisters()}, b.getF32Type());
+    auto [tokens, weights] = partOffsets();
+    acc.assign(tokens.size() * weights.size(),
+               arith::ConstantOp::create(b, loc, b.getZeroAttr(type)));
+  }
+  if (failed(emitProduct(op, acc, /*byParts=*/false,
+                         [&](size_t, Value sum) { sums.push_back(sum); })))
+    return failure();
+  parts[op.getResult()] = sums;
+  return success();
+}
+
+/// What a product of two operands has to be multiplied by: floats of 8 bits
+/// with the other bias are half as large.
+bool KernelEmitter::isHalved() {
+  if (chip.fp8 != AmdFp8::Fnuz)
+    return false;
+  bool small = false;
+  kernel.walk([&](tile::MmaOp op) {
+    small |=
+        tile::getTileElementType(op.getA().getType()).getIntOrFloatBitWidth() ==
+        8;
+  });
+  return small;
+}
+
+LogicalResult KernelEmitter::emitAccRead(tile::AccReadOp op) {
+  if (auto product = op.getAcc().getDefiningOp<tile::MmaOp>())
+    if (promotionOf(product))
+      return success();
+  tile::DigitsAttr layout = op.getResult().getType().getLayout();
+  SmallVector<Value> values;
+  Value four;
+  if (isHalved())
+    four = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(4));
+  for (Value v : parts[op.getAcc()])
+    for (int64_t i = 0; i < resultRegisters(); ++i) {
+      Value x = LLVM::ExtractElementOp::create(b, loc, v, c32(i));
+      if (four)
+        x = arith::MulFOp::create(b, loc, x, four);
+      values.push_back(x);
+    }
+  if (!layout ||
+      int64_t(values.size()) != layout.getLevelSize(tile::Level::Reg))
+    return refuse(op) << "the layout does not have the accumulator's "
+                      << values.size() << " registers";
+  parts[op.getResult()] = values;
+  return success();
+}
+
+LogicalResult KernelEmitter::emitPromote(tile::PromoteOp op) {
+  if (op.getRowSum() || op.getScalar() || op.getFactor())
+    return refuse(op) << "row and column factors have a lowering";
+  auto read = op.getPart().getDefiningOp<tile::AccReadOp>();
+  auto product =
+      read ? read.getAcc().getDefiningOp<tile::MmaOp>() : tile::MmaOp();
+  if (!product || promotionOf(product) != op)
+    return refuse(op) << "a product is added to one sum in its own block";
+  SmallVector<Value> sum = parts[op.getMain()];
+  SmallVector<Value> rows, columns;
+  for (auto [factor, list] :
+       {std::pair{op.getRow(), &rows}, {op.getCol(), &columns}}) {
+    if (!factor)
+      continue;
+    if (!known(factor) || parts[factor].size() != sum.size())
+      return refuse(op) << "factors stand in registers beside the product";
+    *list = parts[factor];
+  }
+  DenseMap<std::pair<Value, Value>, Value> products;
+  Value four;
+  if (isHalved())
+    four = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(4));
+  auto scaleOf = [&](size_t i) {
+    Value row = rows.empty() ? Value() : rows[i];
+    Value column = columns.empty() ? Value() : columns[i];
+    Value &scale = products[{row, column}];
+    if (scale)
+      return scale;
+    for (Value v : {row, column, four})
+      if (v)
+        scale = scale ? Value(arith::MulFOp::create(b, loc, scale, v)) : v;
+    return scale;
+  };
+  int64_t size = resultRegisters();
+  auto type = VectorType::get({size}, b.getF32Type());
+  Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
+  SmallVector<Value> start(sum.size() / size, zero);
+  auto addPart = [&](size_t number, Value part) {
+    for (int64_t r = 0; r < size; ++r) {
+      size_t i = number * size + r;
+      Value x = LLVM::ExtractElementOp::create(b, loc, part, c32(r));
+      Value scale = scaleOf(i);
+      sum[i] = scale ? Value(math::FmaOp::create(b, loc, x, scale, sum[i]))
+                     : Value(arith::AddFOp::create(b, loc, x, sum[i]));
+    }
+  };
+  if (failed(emitProduct(product, start, /*byParts=*/true, addPart)))
+    return failure();
+  parts[op.getResult()] = sum;
+  return success();
+}
