@@ -51,8 +51,13 @@ static void visit(Archive &a, ManifestLaunchArgument &x) {
       std::clamp<int64_t>(kind, -1, numKinds));
 }
 template <typename Archive>
+static void visit(Archive &a, ManifestAmdResources &x) {
+  a(x.accumulators), a(x.scalars), a(x.scratch), a(x.arguments), a(x.wave);
+  a(x.wavesPerSimd);
+}
+template <typename Archive>
 static void visit(Archive &a, ManifestResources &x) {
-  a(x.registers), a(x.sharedMemory), a(x.spills);
+  a(x.registers), a(x.sharedMemory), a(x.spills), a(x.amd);
 }
 template <typename Archive> static void visit(Archive &a, ManifestGrid &x) {
   a(x.size), a(x.persistent);

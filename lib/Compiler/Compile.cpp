@@ -540,10 +540,11 @@ LogicalResult Compilation::emitForm(StringRef form, llvm::raw_ostream &os) {
   if (!gpus.empty() && options.targets.front() != "cpu")
     return emitGpuForm(*counted, options, *gpus.front(), buckets.front(), form,
                        os);
-  if (llvm::is_contained({"nvvm", "ptx", "cubin"}, form))
+  if (llvm::is_contained({"nvvm", "ptx", "cubin", "rocdl", "hsaco"}, form))
     return emitError(module.getLoc())
-           << "--emit " << form << " is for NVIDIA GPUs, the target is "
-           << options.targets.front();
+           << "--emit " << form << " is for "
+           << (llvm::is_contained({"rocdl", "hsaco"}, form) ? "AMD" : "NVIDIA")
+           << " GPUs, the target is " << options.targets.front();
   if (failed(decide(buckets.front(), tile)))
     return failure();
   if (form != "moe" && failed(makeKernels(tile)))

@@ -57,8 +57,8 @@ What comes out:
   -o DIR                the artifact; replaces one that is there
   --emit FORM           instead, to the standard output: moe, tile, llvm (the
                         dialect), llvm-ir or asm, for sm_* also nvvm, ptx or
-                        cubin, for the first target, instruction set and token
-                        count
+                        cubin, for gfx* rocdl or hsaco, for the first target,
+                        instruction set and token count
   --ptxas PATH          NVIDIA's assembler, or none for PTX only (default:
                         $MOEC_PTXAS, bin of $CUDA_HOME and $CUDA_PATH, PATH,
                         /usr/local/cuda/bin)
@@ -154,7 +154,8 @@ static Expected<bool> parseValue(CompileCommand &command, StringRef option,
   else if (option == "--emit")
     error = parseChoice(
         option, value, command.emit,
-        {"moe", "tile", "llvm", "llvm-ir", "asm", "nvvm", "ptx", "cubin"});
+        {"moe", "tile", "llvm", "llvm-ir", "asm", "nvvm", "ptx", "cubin", "rocdl",
+         "hsaco"});
   else if (option == "--ptxas")
     command.options.ptxas = value.str();
   else if (option == "--ptxas-timeout") {

@@ -21,10 +21,20 @@
 using namespace mlir;
 using namespace mlir::moe;
 
-/// Hands LLVM's errors to MLIR; warnings and remarks are dropped.
+/// Hands LLVM's errors to MLIR and the remarks of one pass to who wants them;
+/// everything else is dropped.
 struct Emission::ForwardDiagnostics final : llvm::DiagnosticHandler {
   explicit ForwardDiagnostics(Location location) : location(location) {}
+  bool isAnalysisRemarkEnabled(StringRef pass) const override {
+    return onRemark && pass == remarkPass;
+  }
+  bool isAnyRemarkEnabled() const override { return bool(onRemark); }
   bool handleDiagnostics(const llvm::DiagnosticInfo &info) override {
+    if (auto *remark = dyn_cast<llvm::DiagnosticInfoOptimizationBase>(&info)) {
+      if (onRemark && remark->getPassName() == remarkPass)
+        onRemark(remark->getMsg());
+      return true;
+    }
     if (info.getSeverity() != llvm::DS_Error)
       return true;
     std::string text;
@@ -37,6 +47,8 @@ struct Emission::ForwardDiagnostics final : llvm::DiagnosticHandler {
   }
   Location location;
   bool failed = false;
+  std::string remarkPass;
+  llvm::function_ref<void(StringRef)> onRemark;
 };
 
 Emission::Emission(ModuleOp source,
@@ -90,6 +102,12 @@ FailureOr<std::string> Emission::generate(llvm::CodeGenFileType type) {
   if (diagnostics->failed)
     return failure();
   return std::string(bytes.data(), bytes.size());
+}
+
+void Emission::observeRemarks(StringRef pass,
+                              llvm::function_ref<void(StringRef)> handler) {
+  diagnostics->remarkPass = pass.str();
+  diagnostics->onRemark = handler;
 }
 
 std::string Emission::print() const {
@@ -147,6 +165,8 @@ FailureOr<std::string> mlir::moe::emitKernels(ModuleOp module,
         return failure();
     }
     PhaseTimer timer(times ? &times->generate : nullptr);
+    if (target.onRemark)
+      emission.observeRemarks(target.remarkPass, target.onRemark);
     if (form == EmissionForm::LLVMText) {
       result = emission.print();
       return success();

@@ -34,6 +34,9 @@ public:
   LogicalResult verify();
   LogicalResult optimize(const llvm::PipelineTuningOptions &tuning);
   FailureOr<std::string> generate(llvm::CodeGenFileType type);
+  /// Gives `handler` the analysis remarks of a pass from now on.
+  void observeRemarks(StringRef pass,
+                      llvm::function_ref<void(StringRef text)> handler);
   /// The LLVM IR as text.
   std::string print() const;
 
@@ -59,6 +62,9 @@ struct EmissionTarget {
   llvm::PipelineTuningOptions tuning;
   /// Looks at LLVM IR that has been optimised.
   llvm::function_ref<LogicalResult(llvm::Module &)> check;
+  /// The pass whose analysis remarks are wanted, and what gets their texts.
+  StringRef remarkPass = {};
+  llvm::function_ref<void(StringRef text)> onRemark = {};
 };
 
 enum class EmissionForm { LLVMText, Assembly, Object };

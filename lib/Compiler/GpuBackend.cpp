@@ -8,6 +8,7 @@
 
 #include "GpuBackend.h"
 
+#include "AmdBackend.h"
 #include "NvidiaBackend.h"
 
 using namespace mlir;
@@ -25,5 +26,7 @@ const GpuKernelReport *GpuCode::find(StringRef kernel) const {
 std::unique_ptr<GpuBackend> mlir::moe::createGpuBackend(StringRef target) {
   if (const NvidiaChip *chip = findNvidiaChip(target))
     return createNvidiaBackend(*chip);
+  if (const AmdChip *chip = findAmdChip(target.str()))
+    return createAmdBackend(*chip);
   return nullptr;
 }

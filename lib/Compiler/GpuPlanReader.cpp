@@ -12,6 +12,7 @@
 #include "PointerUse.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
 #include "moec-c/Runtime.h"
 
 using namespace mlir;
@@ -36,6 +37,7 @@ private:
     return error() << "parameter " << number << ": ";
   }
   LogicalResult readSize();
+  LogicalResult checkWorkgroup(int64_t threads);
   LogicalResult readGrid(Attribute attr, unsigned dim);
   LogicalResult readExtent(StringRef name, int64_t (&extent)[3]);
   LogicalResult readParameter(DictionaryAttr dict);
@@ -217,6 +219,28 @@ LogicalResult GpuLaunchReader::readSize() {
         return error() << "a cluster of " << gpu.cluster[dim]
                        << " blocks in dimension " << dim
                        << ", but nvvm.cluster_dim says " << count;
+  return checkWorkgroup(threads);
+}
+
+/// What an AMD kernel says of its blocks must be how it is launched.
+LogicalResult GpuLaunchReader::checkWorkgroup(int64_t threads) {
+  if (auto required = kernel->getAttrOfType<DenseI32ArrayAttr>(
+          ROCDL::ROCDLDialect::ReqdWorkGroupSizeAttrHelper::getNameStr()))
+    for (auto [dim, count] : llvm::enumerate(required.asArrayRef()))
+      if (dim < 3 && count != gpu.block[dim])
+        return error() << "a block of " << gpu.block[dim]
+                       << " threads in dimension " << dim
+                       << ", but rocdl.reqd_work_group_size says " << count;
+  if (auto flat = kernel->getAttrOfType<StringAttr>(
+          ROCDL::ROCDLDialect::FlatWorkGroupSizeAttrHelper::getNameStr())) {
+    auto [least, most] = flat.getValue().split(',');
+    int64_t low = 0, high = 0;
+    if (least.trim().getAsInteger(10, low) ||
+        most.trim().getAsInteger(10, high) || threads < low || threads > high)
+      return error() << "a block of " << threads
+                     << " threads, but rocdl.flat_work_group_size says "
+                     << flat;
+  }
   return success();
 }
 

@@ -9,16 +9,21 @@
 #include "moec/Compiler/Guard.h"
 #include "moec/Compiler/ObjectEmitter.h"
 
-#include "TemporaryDirectory.h"
-#include "lld/Common/Driver.h"
+#include "ChildProcess.h"
 #include "mlir/IR/Diagnostics.h"
+#include "moec/Compiler/Hsaco.h"
 #include "llvm/Object/ObjectFile.h"
-#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/Program.h"
 #include "llvm/Support/raw_ostream.h"
 
+#if MOEC_HAVE_LLD
+#include "lld/Common/Driver.h"
 #include <mutex>
 
+// This driver alone: those of other formats are not linked in.
 LLD_HAS_DRIVER(elf)
+#endif
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -39,9 +44,10 @@ static LogicalResult writeFile(Location location, StringRef path,
   return success();
 }
 
+#if MOEC_HAVE_LLD
 /// Runs ld.lld in this process. It has global state: one link at a time.
-static LogicalResult runLinker(Location location,
-                               ArrayRef<std::string> arguments) {
+static LogicalResult runLibrary(Location location,
+                                ArrayRef<std::string> arguments) {
   static std::mutex mutex;
   static bool usable = true;
   std::lock_guard<std::mutex> lock(mutex);
@@ -64,6 +70,66 @@ static LogicalResult runLinker(Location location,
   if (result.retCode != 0)
     return emitError(location)
            << "linking failed: " << StringRef(text).split('\n').first;
+  return success();
+}
+#endif
+
+/// The program to link with: what MOEC_LLD names; where lld is no part of this
+/// process, ld.lld of the LLVM that this was built with, or of PATH. "": none.
+static std::string findProgram() {
+  if (auto named = llvm::sys::Process::GetEnv("MOEC_LLD");
+      named && !named->empty()) {
+    // A name without a directory is looked for like any command.
+    auto found = StringRef(*named).contains('/')
+                     ? llvm::ErrorOr<std::string>(*named)
+                     : llvm::sys::findProgramByName(*named);
+    return found ? *found : *named;
+  }
+#if !MOEC_HAVE_LLD
+  if (auto found = llvm::sys::findProgramByName("ld.lld", {MOEC_LLVM_TOOLS}))
+    return *found;
+  if (auto found = llvm::sys::findProgramByName("ld.lld"))
+    return *found;
+#endif
+  return "";
+}
+
+/// Runs lld, wherever it is.
+static LogicalResult runLinker(Location location,
+                               ArrayRef<std::string> arguments,
+                               const TemporaryDirectory &directory) {
+  std::string program = findProgram();
+  if (program.empty()) {
+#if MOEC_HAVE_LLD
+    return runLibrary(location, arguments);
+#else
+    return emitError(location)
+           << "there is no linker: this moec was built without lld, ld.lld is "
+              "not on PATH, and MOEC_LLD names none";
+#endif
+  }
+  llvm::Expected<FinishedProcess> finished =
+      runProcess(program, arguments, directory, /*timeoutSeconds=*/120);
+  if (!finished)
+    return emitError(location)
+           << "linking failed: " << llvm::toString(finished.takeError());
+  if (finished->status != 0)
+    return emitError(location) << "linking failed: "
+                               << StringRef(finished->output).split('\n').first;
+  return success();
+}
+
+static FailureOr<std::string> readOutput(Location location, StringRef path) {
+  llvm::Expected<std::string> bytes = readWholeFile(path);
+  if (!bytes)
+    return emitError(location) << llvm::toString(bytes.takeError());
+  return std::move(*bytes);
+}
+
+static LogicalResult create(Location location, TemporaryDirectory &directory) {
+  if (std::error_code error = directory.create("moec-link"))
+    return emitError(location)
+           << "cannot create a temporary directory: " << error.message();
   return success();
 }
 
@@ -90,9 +156,8 @@ FailureOr<std::string> mlir::moe::linkSharedObject(Location location,
   }
 
   TemporaryDirectory directory;
-  if (std::error_code error = directory.create("moec-link"))
-    return emitError(location)
-           << "cannot create a temporary directory: " << error.message();
+  if (failed(create(location, directory)))
+    return failure();
   std::string output = directory.file("kernels.so");
   SmallVector<std::string> arguments = {"-shared",
                                         "--no-undefined",
@@ -115,19 +180,31 @@ FailureOr<std::string> mlir::moe::linkSharedObject(Location location,
     std::string scriptPath = directory.file((name + ".ld").str());
     std::string library = directory.file(name);
     if (failed(writeFile(location, scriptPath, script)) ||
-        failed(
-            runLinker(location, {"-shared", "-melf_x86_64", "--threads=1",
-                                 ("-soname=" + name).str(), "--build-id=none",
-                                 "-o", library, scriptPath})))
+        failed(runLinker(location,
+                         {"-shared", "-melf_x86_64", "--threads=1",
+                          ("-soname=" + name).str(), "--build-id=none", "-o",
+                          library, scriptPath},
+                         directory)))
       return failure();
     arguments.push_back(library);
   }
-  if (failed(runLinker(location, arguments)))
+  if (failed(runLinker(location, arguments, directory)))
     return failure();
-  auto result = llvm::MemoryBuffer::getFile(output, /*IsText=*/false,
-                                            /*RequiresNullTerminator=*/false);
-  if (!result)
-    return emitError(location)
-           << "cannot read '" << output << "': " << result.getError().message();
-  return (*result)->getBuffer().str();
+  return readOutput(location, output);
+}
+
+FailureOr<std::string> mlir::moe::linkHsaco(Location location,
+                                            StringRef object) {
+  TemporaryDirectory directory;
+  if (failed(create(location, directory)))
+    return failure();
+  std::string input = directory.file("kernels.o");
+  std::string output = directory.file("kernels.hsaco");
+  if (failed(writeFile(location, input, object)) ||
+      failed(runLinker(location,
+                       {"-shared", "--no-undefined", "--build-id=none",
+                        "--threads=1", "-o", output, input},
+                       directory)))
+    return failure();
+  return readOutput(location, output);
 }

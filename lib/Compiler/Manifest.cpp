@@ -22,6 +22,18 @@ void ManifestResources::include(const ManifestResources &other) {
   registers = std::max(registers, other.registers);
   sharedMemory = std::max(sharedMemory, other.sharedMemory);
   spills = std::max(spills, other.spills);
+  if (!other.amd)
+    return;
+  if (!amd) {
+    amd = other.amd;
+    return;
+  }
+  amd->accumulators = std::max(amd->accumulators, other.amd->accumulators);
+  amd->scalars = std::max(amd->scalars, other.amd->scalars);
+  amd->scratch = std::max(amd->scratch, other.amd->scratch);
+  amd->arguments = std::max(amd->arguments, other.amd->arguments);
+  amd->wave = std::max(amd->wave, other.amd->wave);
+  amd->wavesPerSimd = std::min(amd->wavesPerSimd, other.amd->wavesPerSimd);
 }
 
 /// The shortest of the three spellings: 7, "8*T + 1", {"T", "const", "div"}.
@@ -139,6 +151,15 @@ static void print(OStream &json,
         json.attribute(name, (*resources).*member);
       else
         json.attribute(name, nullptr);
+    if (!resources || !resources->amd)
+      return;
+    const ManifestAmdResources &amd = *resources->amd;
+    json.attribute("accumulators", amd.accumulators);
+    json.attribute("scalars", amd.scalars);
+    json.attribute("scratch", amd.scratch);
+    json.attribute("argument_bytes", amd.arguments);
+    json.attribute("wave", amd.wave);
+    json.attribute("waves_per_simd", amd.wavesPerSimd);
   });
 }
 

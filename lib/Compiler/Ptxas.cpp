@@ -8,18 +8,14 @@
 
 #include "moec/Compiler/Ptxas.h"
 
-#include "TemporaryDirectory.h"
+#include "ChildProcess.h"
 #include "moec/Support/FileIO.h"
 #include "llvm/ADT/StringExtras.h"
-#include "llvm/Support/FormatVariadic.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/Program.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <chrono>
-#include <csignal>
-#include <thread>
 
 using namespace mlir::moe;
 using llvm::Error;
@@ -35,67 +31,6 @@ static double now() {
   return std::chrono::duration<double>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
-}
-
-static Expected<std::string> readFile(StringRef path) {
-  auto buffer = llvm::MemoryBuffer::getFile(path, /*IsText=*/false,
-                                            /*RequiresNullTerminator=*/false);
-  if (!buffer)
-    return llvm::createStringError("cannot read '" + path +
-                                   "': " + buffer.getError().message());
-  return (*buffer)->getBuffer().str();
-}
-
-namespace {
-struct Finished {
-  int status = 0;
-  std::string output;
-};
-} // namespace
-
-/// Runs a program with its output and error in a file of `directory`.
-///
-/// It is waited for by asking again and again: llvm::sys::ExecuteAndWait limits
-/// the time by SIGALRM, of which a process has one for all its threads.
-static Expected<Finished> run(StringRef program,
-                              llvm::ArrayRef<std::string> arguments,
-                              const TemporaryDirectory &directory,
-                              double timeoutSeconds) {
-  llvm::SmallVector<StringRef> argv = {program};
-  llvm::append_range(argv, arguments);
-  std::string output = directory.file("messages.txt");
-  std::optional<StringRef> redirects[] = {StringRef(""), output, output};
-  std::string message;
-  bool failed = false;
-  double start = now();
-  llvm::sys::ProcessInfo process =
-      llvm::sys::ExecuteNoWait(program, argv, /*Env=*/std::nullopt, redirects,
-                               /*MemoryLimit=*/0, &message, &failed);
-  if (failed || process.Pid == llvm::sys::ProcessInfo::InvalidPid)
-    return llvm::createStringError("cannot run '" + program + "': " + message);
-  for (auto pause = std::chrono::microseconds(200);;
-       pause = std::min(pause * 2, std::chrono::microseconds(4000))) {
-    llvm::sys::ProcessInfo state =
-        llvm::sys::Wait(process, /*SecondsToWait=*/0u, &message);
-    if (state.Pid != 0) {
-      process = state;
-      break;
-    }
-    if (now() - start > timeoutSeconds) {
-      ::kill(process.Pid, SIGKILL);
-      llvm::sys::Wait(process, std::nullopt, &message);
-      return llvm::createStringError(
-          llvm::formatv("'{0}' took longer than {1} s and was ended", program,
-                        timeoutSeconds));
-    }
-    std::this_thread::sleep_for(pause);
-  }
-  Expected<std::string> text = readFile(output);
-  if (!text)
-    return text.takeError();
-  if (process.ReturnCode < 0)
-    return llvm::createStringError("'" + program + "' crashed: " + message);
-  return Finished{process.ReturnCode, std::move(*text)};
 }
 
 static Error createDirectory(TemporaryDirectory &directory) {
@@ -157,8 +92,8 @@ Expected<std::optional<Ptxas>> Ptxas::find(StringRef path) {
   TemporaryDirectory directory;
   if (Error error = createDirectory(directory))
     return std::move(error);
-  Expected<Finished> finished =
-      run(program, {"--version"}, directory, /*timeoutSeconds=*/20);
+  Expected<FinishedProcess> finished =
+      runProcess(program, {"--version"}, directory, /*timeoutSeconds=*/20);
   if (!finished)
     return refuse(llvm::toString(finished.takeError()));
   Ptxas result;
@@ -178,7 +113,7 @@ std::vector<std::string> Ptxas::getFlags(const NvidiaChip &chip) {
 }
 
 /// The first message that says why, without the name of the temporary file.
-static std::string getFirstError(const Finished &finished) {
+static std::string getFirstError(const FinishedProcess &finished) {
   for (StringRef line : llvm::split(finished.output, '\n')) {
     for (StringRef severity : {"error   :", "fatal   :"}) {
       auto [where, what] = line.split(severity);
@@ -212,14 +147,15 @@ Expected<Assembly> Ptxas::assemble(StringRef ptx,
     return std::move(error);
   std::vector<std::string> arguments = getFlags(chip);
   arguments.insert(arguments.end(), {input, "-o", output});
-  Expected<Finished> finished = run(path, arguments, directory, timeoutSeconds);
+  Expected<FinishedProcess> finished =
+      runProcess(path, arguments, directory, timeoutSeconds);
   if (!finished)
     return finished.takeError();
   if (finished->status != 0)
     return llvm::createStringError(
         "ptxas " + version + " refuses the PTX: " + getFirstError(*finished));
   Assembly result;
-  Expected<std::string> cubin = readFile(output);
+  Expected<std::string> cubin = readWholeFile(output);
   if (!cubin)
     return cubin.takeError();
   if (cubin->empty())

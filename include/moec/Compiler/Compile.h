@@ -138,7 +138,8 @@ FailureOr<GpuKernels> makeGpuKernels(ModuleOp module, StringRef target,
 /// Writes the module as it is after some way to the code, for the first target,
 /// instruction set and token count of the options: `moe` (all decisions made),
 /// `tile` (kernels and plan), `llvm` (dialect), `llvm-ir`, `asm`; for NVIDIA
-/// GPUs also `nvvm` (kernels and plan), `ptx` (the same as `asm`) and `cubin`.
+/// GPUs also `nvvm` (kernels and plan), `ptx` (the same as `asm`) and `cubin`,
+/// for AMD's `rocdl` (kernels and plan) and `hsaco`.
 LogicalResult emitForm(ModuleOp module, const CompileOptions &options,
                        StringRef form, llvm::raw_ostream &os);
 

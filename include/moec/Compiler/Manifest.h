@@ -97,6 +97,20 @@ struct ManifestLaunchArgument {
   int64_t align = 1;
 };
 
+/// What is known of kernels for AMD GPUs alone.
+struct ManifestAmdResources {
+  /// Of the vector registers, those for matrix products.
+  int64_t accumulators = 0;
+  /// Scalar registers.
+  int64_t scalars = 0;
+  /// Bytes of memory for each lane, and of a kernel's arguments.
+  int64_t scratch = 0, arguments = 0;
+  /// Threads of a wave.
+  int64_t wave = 0;
+  /// Waves that a SIMD has at a time.
+  int64_t wavesPerSimd = 0;
+};
+
 /// What a kernel or all kernels of a variant take of a GPU.
 struct ManifestResources {
   int64_t registers = 0;
@@ -104,6 +118,7 @@ struct ManifestResources {
   int64_t sharedMemory = 0;
   /// Bytes stored and loaded.
   int64_t spills = 0;
+  std::optional<ManifestAmdResources> amd = {};
 
   /// Makes these what is needed by a kernel too that takes `other`.
   void include(const ManifestResources &other);

@@ -28,7 +28,7 @@ struct EmitTimes {
 };
 
 /// Prepares a context for emission: registers the translations of the LLVM,
-/// NVVM and builtin dialects. Must not be called while the context is in use by
+/// NVVM, ROCDL and builtin dialects. Must not be called while the context is in use by
 /// several threads.
 void registerEmission(MLIRContext &context);
 

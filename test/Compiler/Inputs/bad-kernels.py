@@ -1,5 +1,7 @@
 """Prints a layer of one kernel that needs more registers than it has, or, with
-`serial`, one whose matrix products ptxas serialises."""
+`serial`, one whose matrix products ptxas serialises. `amd-spill` and
+`amd-scratch` are for AMD GPUs; the latter has an array that no register holds.
+"""
 
 import sys
 
@@ -39,8 +41,27 @@ def serial(fields=8):
     return lines
 
 
+def scratch(count=4096):
+    return ["  %t = rocdl.workitem.id.x : i32", f"  %n = arith.constant {count} : i32",
+            "  %a = llvm.alloca %n x f32 : (i32) -> !llvm.ptr<5>",
+            "  %p = llvm.getelementptr %x[%t] : (!llvm.ptr<1>, i32) -> !llvm.ptr<1>, i32",
+            "  %i = llvm.load volatile %p : !llvm.ptr<1> -> i32", "  %j = llvm.load volatile %p : !llvm.ptr<1> -> i32",
+            "  %q = llvm.getelementptr %a[%i] : (!llvm.ptr<5>, i32) -> !llvm.ptr<5>, i32",
+            "  llvm.store volatile %t, %q : i32, !llvm.ptr<5>",
+            "  %r = llvm.getelementptr %a[%j] : (!llvm.ptr<5>, i32) -> !llvm.ptr<5>, i32",
+            "  %v = llvm.load volatile %r : !llvm.ptr<5> -> i32", "  llvm.store %v, %p : i32, !llvm.ptr<1>"]
+
+
 which = sys.argv[1]
-body, threads = (serial(), "128") if which == "serial" else (spill(), "1024")
+amd = which.startswith("amd-")
+which = which.removeprefix("amd-")
+bodies = {"serial": (serial, "128"), "spill": (spill, "1024"), "scratch": (scratch, "64")}
+make, threads = bodies[which]
+# As many registers as a block of so many threads has for each, and some more.
+body = make(160) if amd and which == "spill" else make()
+if amd:
+    body = [line.replace("nvvm.read.ptx.sreg.tid.x", "rocdl.workitem.id.x") for line in body]
+    ATTRIBUTES = ATTRIBUTES.replace("moe_tile.lowered, nvvm.kernel, nvvm.reqntid = array<i32: THREADS>", "moe_tile.lowered, rocdl.kernel")
 print(f"llvm.func @{which}(%x: !llvm.ptr<1>)\n    {ATTRIBUTES.replace('THREADS', threads)} {{")
 print("\n".join(body + ["  llvm.return", "}"]))
 print(PLAN.replace("KERNEL", which))
