@@ -132,11 +132,15 @@ typedef struct moec_open_options {
    *    calling thread or, if there is none, in device 0's primary context.
    *  - "cuda:N": the same on device N: in the current context if it is of that
    *    device, else in the device's primary context.
+   *  - "hip", "hip:N": moec_run_on_stream on an AMD GPU: the device that is
+   *    current in the calling thread, or device N.
    *  A context that was current must outlive the layer; a primary context is
    *  retained until moec_close. */
   const char *target;
-  /** The library to use as NVIDIA's driver; null: what the environment
-   *  variable MOEC_CUDA_DRIVER names, else "libcuda.so.1". */
+  /** The library to use as the GPU's driver; null: what the environment
+   *  variable MOEC_CUDA_DRIVER names, else "libcuda.so.1"; for AMD GPUs
+   *  MOEC_HIP_DRIVER, else "libamdhip64.so" of ROCm 7 or 6. A process uses one
+   *  HIP library. */
   const char *driver;
 } moec_open_options;
 
@@ -256,7 +260,7 @@ MOEC_EXPORT void moec_close(moec_layer *layer);
 MOEC_EXPORT const char *moec_manifest(const moec_layer *layer);
 /** The layer's or function's name. */
 MOEC_EXPORT const char *moec_layer_name(const moec_layer *layer);
-/** Where the layer runs: "cpu", "cuda:0", ...; "" if only the manifest was
+/** Where the layer runs: "cpu", "cuda:0", "hip:0", ...; "" if only the manifest was
  *  opened. */
 MOEC_EXPORT const char *moec_layer_target(const moec_layer *layer);
 /** An integer of the manifest's "dims": "E", "k", "H", "I", ... */
@@ -309,14 +313,15 @@ MOEC_EXPORT moec_status moec_run(const moec_layer *layer, moec_pool *pool,
                                  uint64_t workspace_bytes,
                                  moec_run_stats *stats);
 
-/** Enqueues the layer on a CUDA stream and returns at once; for layers opened
- *  with the target "cuda". Allocates nothing, synchronises nothing and may be
- *  captured into a CUDA graph.
+/** Enqueues the layer on a stream of CUDA or HIP and returns at once; for
+ *  layers opened with the target "cuda" or "hip". Allocates nothing,
+ *  synchronises nothing and may be captured into a graph.
  *  - args, workspace: as for moec_run, in the GPU's memory; they must stay
  *    valid until the kernels have ended, in a graph until its last replay.
  *    Runs that may overlap need workspaces of their own.
- *  - stream: a CUstream or cudaStream_t of the layer's context; null: the
- *    default stream. The calling thread's current context is left as it is.
+ *  - stream: a CUstream or cudaStream_t of the layer's context, a hipStream_t
+ *    of its device; null: the default stream. The calling thread's current
+ *    context or device is left as it is.
  *  - device_tokens: null, or where on the GPU the real token count will stand
  *    when the kernels run, at most `tokens`; rows behind it are not computed,
  *    outputs hold zeros there or what they held before. An integer of the

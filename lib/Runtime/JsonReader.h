@@ -173,7 +173,8 @@ private:
 
 /// Reads the members of a launch that only a GPU has: geometry and attributes.
 bool readGpuLaunch(JsonReader &reader, const Json &json,
-                   const std::string &where, Launch &result);
+                   const std::string &where, const Variant &variant,
+                   Launch &result);
 
 /// Reads {"device_tokens": ...} and {"tensor_map": ...}; `found` tells whether
 /// the argument was one of them. `argumentCount`: of the layer.

@@ -7,8 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "Layer.h"
-#include "CudaLayer.h"
 #include "File.h"
+#include "GpuLayer.h"
 #include "Status.h"
 
 #include <algorithm>
@@ -142,7 +142,7 @@ extern "C" moec_status moec_open(const char *directory,
   }
   if (options.target && std::strcmp(options.target, "cpu") != 0) {
     if (moec_status status =
-            openCuda(directory, options.target, options.driver, *layer))
+            openGpu(directory, options.target, options.driver, *layer))
       return status;
     *result = layer.release();
     return MOEC_OK;
@@ -306,10 +306,9 @@ extern "C" moec_status moec_workspace_size(const moec_layer *layer,
   uint64_t most = 0;
   for (size_t i = 0; i < layer->loaded.size(); ++i) {
     // On a GPU the addresses decide, too, which one runs.
-    bool candidate = layer->cuda
-                         ? layer->loaded[i].runnable &&
-                               layer->manifest.variants[i].covers(tokens)
-                         : static_cast<int32_t>(i) == index;
+    bool candidate = layer->gpu ? layer->loaded[i].runnable &&
+                                      layer->manifest.variants[i].covers(tokens)
+                                : static_cast<int32_t>(i) == index;
     WorkspaceLayout layout;
     if (!candidate)
       continue;

@@ -17,7 +17,7 @@
 
 namespace moec {
 
-struct CudaState;
+struct GpuState;
 
 /// What opening adds to a variant of the manifest.
 struct LoadedVariant {
@@ -52,10 +52,10 @@ struct moec_layer {
   std::vector<moec::LoadedVariant> loaded;
   std::vector<moec::CodeObject> objects;
   bool manifestOnly = false;
-  /// "cpu", "cuda:0", ...; "" if only the manifest was opened.
+  /// "cpu", "cuda:0", "hip:0", ...; "" if only the manifest was opened.
   std::string target;
   /// Of a layer on a GPU, else null.
-  std::unique_ptr<moec::CudaState> cuda;
+  std::unique_ptr<moec::GpuState> gpu;
 
   moec_layer();
   ~moec_layer();

@@ -134,7 +134,7 @@ struct Variant {
   int64_t tokensHigh = -1;
   std::vector<std::string> config;
   std::vector<Workspace> workspaces;
-  /// Read for CPUs and NVIDIA GPUs; launchCount is set for all.
+  /// Read for CPUs and known GPUs; launchCount is set for all.
   std::vector<Launch> launches;
   std::vector<TensorMap> tensorMaps;
   /// Bytes of the real token count that kernels read from the device; 0: none
@@ -148,6 +148,8 @@ struct Variant {
 
   bool isCpu() const { return target == "cpu"; }
   bool isNvidia() const { return target.compare(0, 3, "sm_") == 0; }
+  bool isAmd() const { return target.compare(0, 3, "gfx") == 0; }
+  bool isGpu() const { return isNvidia() || isAmd(); }
   bool covers(int64_t tokens) const {
     return tokens >= tokensLow && (tokensHigh < 0 || tokens <= tokensHigh);
   }

@@ -61,7 +61,8 @@ static bool readGrid(JsonReader &reader, const Json &json,
 }
 
 bool moec::readGpuLaunch(JsonReader &reader, const Json &json,
-                         const std::string &where, Launch &result) {
+                         const std::string &where, const Variant &variant,
+                         Launch &result) {
   const Json *grid, *block;
   int64_t sharedMemory = 0;
   if (!reader.need(json, where, "grid", grid) ||
@@ -74,8 +75,13 @@ bool moec::readGpuLaunch(JsonReader &reader, const Json &json,
     return false;
   result.sharedMemory = static_cast<uint32_t>(sharedMemory);
   const Json *cluster = JsonReader::find(json, "cluster");
-  return !cluster || readExtent(reader, *cluster, where + "/cluster", 16, 16,
-                                result.cluster);
+  if (cluster &&
+      !readExtent(reader, *cluster, where + "/cluster", 16, 16, result.cluster))
+    return false;
+  uint32_t blocks = result.cluster[0] * result.cluster[1] * result.cluster[2];
+  return blocks == 1 || variant.isNvidia() ||
+         reader.error(where + "/cluster",
+                      "clusters are for NVIDIA GPUs, not " + variant.target);
 }
 
 /// A member whose value is one of a few words; `value` is the word's place.
@@ -252,6 +258,9 @@ bool moec::readGpuArgument(JsonReader &reader, const Json &json,
     result.kind = LaunchArgument::DeviceTokens;
     return true;
   }
+  if (!variant.isNvidia())
+    return reader.error(where, "'tensor_map' is for NVIDIA GPUs, not " +
+                                   variant.target);
   if (variant.tensorMaps.size() == maxTensorMaps)
     return reader.error(where, "a variant has at most " +
                                    std::to_string(maxTensorMaps) +

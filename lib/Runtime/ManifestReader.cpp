@@ -139,7 +139,7 @@ bool Reader::launches(const Json &json, const std::string &where,
     return false;
   variant.launchCount = static_cast<int32_t>(json.size());
   // What other targets need is for their own run time to read.
-  if (!variant.isCpu() && !variant.isNvidia())
+  if (!variant.isCpu() && !variant.isGpu())
     return true;
   size_t total = 0;
   for (size_t i = 0; i < json.size(); ++i) {
@@ -150,7 +150,8 @@ bool Reader::launches(const Json &json, const std::string &where,
         !string(json[i], here, "kernel", true, launch.kernel) ||
         !need(json[i], here, "args", arguments) ||
         !isArray(*arguments, here + "/args", maxLaunchArguments - total) ||
-        (!variant.isCpu() && !readGpuLaunch(*this, json[i], here, launch)))
+        (!variant.isCpu() &&
+         !readGpuLaunch(*this, json[i], here, variant, launch)))
       return false;
     total += arguments->size();
     for (size_t j = 0; j < arguments->size(); ++j) {
@@ -199,6 +200,8 @@ bool Reader::variant(const Json &json, const std::string &where,
                      "' must be a relative path inside the artifact");
   if (result.isNvidia() && result.code.empty() && result.ptx.empty())
     return error(where, "needs 'code' or 'ptx'");
+  if (result.isAmd() && result.code.empty())
+    return error(where, "needs 'code'");
 
   if (tokens->size() != 2)
     return error(where + "/tokens", "must be [first, last or null], has " +
@@ -229,7 +232,7 @@ bool Reader::variant(const Json &json, const std::string &where,
       if (!workspace((*list)[i], at(where + "/workspace", i),
                      result.workspaces.back()))
         return false;
-      if (result.isNvidia() && result.workspaces.back().perWorker)
+      if (result.isGpu() && result.workspaces.back().perWorker)
         return error(at(where + "/workspace", i),
                      "'per_worker' is for CPUs; a GPU has no workers");
     }

@@ -117,7 +117,7 @@ extern "C" moec_status moec_run(const moec_layer *layer, moec_pool *pool,
     return fail(MOEC_ERR_INVALID_ARGUMENT,
                 "%s: stats.struct_size is %zu, must be at least %zu", name,
                 stats->struct_size, sizeof(*stats));
-  if (layer->cuda)
+  if (layer->gpu)
     return fail(MOEC_ERR_INVALID_ARGUMENT,
                 "%s: the layer was opened for %s; use moec_run_on_stream", name,
                 layer->target.c_str());

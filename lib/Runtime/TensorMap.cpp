@@ -55,7 +55,7 @@ static moec_status tooLarge(const TensorMapRequest &request, const char *what,
               static_cast<long long>(request.tokens));
 }
 
-moec_status moec::encodeTensorMap(const CudaDriver &driver,
+moec_status moec::encodeTensorMap(const GpuDriver &driver,
                                   const TensorMapRequest &request,
                                   CUtensorMap &result) {
   const TensorMap &map = *request.map;
@@ -108,7 +108,7 @@ moec_status moec::encodeTensorMap(const CudaDriver &driver,
                       map.index);
 }
 
-moec_status TensorMapCache::get(const CudaDriver &driver,
+moec_status TensorMapCache::get(const GpuDriver &driver,
                                 const TensorMapRequest &request,
                                 CUtensorMap &result) {
   // Weights are the same tensor for every token count.

@@ -9,7 +9,7 @@
 #ifndef MOEC_LIB_RUNTIME_TENSORMAP_H
 #define MOEC_LIB_RUNTIME_TENSORMAP_H
 
-#include "CudaDriver.h"
+#include "GpuDriver.h"
 #include "Manifest.h"
 
 #include <memory>
@@ -32,7 +32,7 @@ struct TensorMapRequest {
 /// Encodes one map. Fails, with the rule, if the tensor is one that the copy
 /// engine cannot take or if the map leaves the tensor. A map of an absent
 /// tensor or of one without elements is 128 zero bytes.
-moec_status encodeTensorMap(const CudaDriver &driver,
+moec_status encodeTensorMap(const GpuDriver &driver,
                             const TensorMapRequest &request,
                             CUtensorMap &result);
 
@@ -42,7 +42,7 @@ class TensorMapCache {
 public:
   TensorMapCache() : sets(new Set[setCount]) {}
 
-  moec_status get(const CudaDriver &driver, const TensorMapRequest &request,
+  moec_status get(const GpuDriver &driver, const TensorMapRequest &request,
                   CUtensorMap &result);
 
 private:

@@ -172,7 +172,7 @@ TEST_F(CudaRun, NoVariantTakesTheAddress) {
   manifest = replaced(
       manifest, R"("target": "sm_90a", "tokens": [1, 16], "code": "gpu.cubin",
       "workspace": [{"name": "hidden", "bytes": "1024*T"}])",
-      R"("target": "gfx942", "tokens": [1, 16], "code": "gpu.hsaco",
+      R"("target": "npu1", "tokens": [1, 16], "code": "gpu.bin",
       "workspace": [{"name": "hidden", "bytes": "1024*T"}])");
   write(manifest);
   mustOpen();

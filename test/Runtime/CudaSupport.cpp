@@ -22,11 +22,13 @@ const char *const gpuKernels =
     "kernel whole params 8,8,8,4 threads 256 static 0\n"
     "kernel plain params 8,8,8,8,8 threads 64 static 0\n";
 
-std::string cubinOf(const std::string &text) {
+std::string cubinOf(const std::string &text) { return elfOf(text, 190); }
+
+std::string elfOf(const std::string &text, int machine) {
   Elf64_Ehdr header = {};
   std::memcpy(header.e_ident, ELFMAG, SELFMAG);
   header.e_ident[EI_CLASS] = ELFCLASS64;
-  header.e_machine = 190;
+  header.e_machine = static_cast<Elf64_Half>(machine);
   header.e_shnum = 2;
   header.e_shentsize = sizeof(Elf64_Shdr);
   header.e_shoff = sizeof(header);
@@ -39,25 +41,29 @@ std::string cubinOf(const std::string &text) {
   return image + text;
 }
 
-static fake::Driver &loadFake() {
-  void *library = dlopen(MOEC_FAKE_CUDA_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+static fake::Driver &loadFake(const char *name) {
+  void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
   EXPECT_NE(library, nullptr) << dlerror();
   auto get =
       reinterpret_cast<fake::Driver *(*)()>(dlsym(library, "moec_fake_cuda"));
   return *get();
 }
 
-CudaTest::CudaTest() : fake(loadFake()) {
+GpuTest::GpuTest(const char *library, const char *target)
+    : library(library), target(target), fake(loadFake(library)) {
   fake.reset();
-  write(gpuManifest());
 }
 
-CudaTest::~CudaTest() {
+GpuTest::~GpuTest() {
   layer.reset();
   // Whatever a test did, nothing may be left behind.
   EXPECT_EQ(fake.modules, 0);
   EXPECT_EQ(fake.retained, 0);
   EXPECT_EQ(fake.pushed, 0);
+}
+
+CudaTest::CudaTest() : GpuTest(MOEC_FAKE_CUDA_LIBRARY, "cuda") {
+  write(gpuManifest());
 }
 
 void CudaTest::write(const std::string &manifest) {
@@ -66,10 +72,10 @@ void CudaTest::write(const std::string &manifest) {
   artifact.write("gpu.ptx", std::string(".version 8.0\n") + gpuKernels);
 }
 
-moec_status CudaTest::open(const char *target) {
+moec_status GpuTest::open(const char *target) {
   moec_open_options options = openOptions();
-  options.target = target;
-  options.driver = MOEC_FAKE_CUDA_LIBRARY;
+  options.target = target ? target : this->target;
+  options.driver = library;
   moec_layer *opened = nullptr;
   moec_status status = moec_open(artifact.path.c_str(), &options, &opened);
   layer.reset(opened);
@@ -77,7 +83,7 @@ moec_status CudaTest::open(const char *target) {
   return status;
 }
 
-void CudaTest::mustOpen(const char *target) {
+void GpuTest::mustOpen(const char *target) {
   ASSERT_EQ(open(target), MOEC_OK) << moec_last_error();
   fake.calls.clear();
   fake.failCalls = 0;

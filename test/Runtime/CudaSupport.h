@@ -20,25 +20,35 @@ std::string gpuManifest();
 /// What describes the kernels of gpu.json to the fake driver.
 extern const char *const gpuKernels;
 
-/// A cubin that the run time takes for a whole one, around this text.
+/// A file that the run time takes for a whole one of this machine, around a
+/// text; and the machine of cubins.
+std::string elfOf(const std::string &text, int machine);
 std::string cubinOf(const std::string &text);
 
-/// Tests against the fake driver, which every one finds in its first state.
-class CudaTest : public ::testing::Test {
+/// Tests against a fake driver, which every one finds in its first state.
+class GpuTest : public ::testing::Test {
 protected:
-  CudaTest();
-  ~CudaTest() override;
+  GpuTest(const char *library, const char *target);
+  ~GpuTest() override;
 
-  /// An artifact with this manifest and the kernels as gpu.cubin and gpu.ptx.
-  void write(const std::string &manifest);
   /// Opens the artifact; the status is the test's to look at.
-  moec_status open(const char *target = "cuda");
+  moec_status open(const char *target = nullptr);
   /// Opens it and forgets the calls that this took.
-  void mustOpen(const char *target = "cuda");
+  void mustOpen(const char *target = nullptr);
 
+  const char *library, *target;
   fake::Driver &fake;
   Directory artifact;
   Layer layer;
+};
+
+/// Against the fake CUDA driver.
+class CudaTest : public GpuTest {
+protected:
+  CudaTest();
+
+  /// An artifact with this manifest and the kernels as gpu.cubin and gpu.ptx.
+  void write(const std::string &manifest);
 };
 
 /// Arguments of one run of gpu.json, at addresses of the fake driver.

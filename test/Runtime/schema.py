@@ -49,6 +49,14 @@ def main(source):
         checked += refused
     assert checked >= 75, checked
 
+    with open(inputs + "/hip.json", encoding="utf-8") as file:
+        amd = json.load(file)
+    assert matches(amd, schema, schema), "hip.json"
+    first = "/variants/0"
+    for at, to in [("/code", None), ("/launches/0/block", [2000, 1, 1]), ("/resources/waves_per_simd", -1),
+                   ("/launches/0", {"kernel": "k", "args": []})]:
+        assert not matches(change(amd, {"at": first + at, "to": to}), schema, schema), at
+
     # What only a GPU's variants have.
     gpu = "/variants/1/launches/0"
     for at, to in [("/block", [384]), ("/cluster", 2), ("/smem", -1), ("/grid", [1, 1]),

@@ -7,7 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "FakeCuda.h"
-#include "CudaDriver.h"
+#include "GpuDriver.h"
 
 #include <algorithm>
 #include <cstdarg>
@@ -81,6 +81,8 @@ void fake::Settings::read(const char *text) {
     int number = std::atoi(value.c_str());
     if (key == "devices")
       devices = number;
+    else if (key == "arch")
+      arch = value;
     else if (key == "capability")
       capability = number;
     else if (key == "multiprocessors")

@@ -40,6 +40,8 @@ struct Settings {
   int devices = 1;
   /// 90 for 9.0.
   int capability = 90;
+  /// Of a fake HIP.
+  std::string arch = "gfx942:sramecc+:xnack-";
   int multiprocessors = 132;
   int clusters = 66;
   int blocksPerMultiprocessor = 1;

@@ -1,4 +1,4 @@
-//===- CudaDriver.h - NVIDIA's driver, opened at run time -------*- C++ -*-===//
+//===- GpuDriver.h - A GPU's driver, opened at run time ---------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -6,19 +6,21 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The few types and entry points of the driver's interface that the run time
-// uses, declared here so that building needs no CUDA and running on a machine
-// without a GPU needs no driver. Names and layouts are the driver's.
+// The few types and entry points of a driver's interface that the run time
+// uses, declared here so that building needs no CUDA or ROCm and running on a
+// machine without a GPU needs no driver. Names and layouts are those of
+// NVIDIA's driver; AMD's HIP, which is made after it, is fitted to them.
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOEC_LIB_RUNTIME_CUDADRIVER_H
-#define MOEC_LIB_RUNTIME_CUDADRIVER_H
+#ifndef MOEC_LIB_RUNTIME_GPUDRIVER_H
+#define MOEC_LIB_RUNTIME_GPUDRIVER_H
 
 #include "moec-c/Runtime.h"
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace moec {
 
@@ -125,16 +127,21 @@ enum JitOption { ErrorLogBuffer = 5, ErrorLogBufferSize = 6 };
     (CUfunction, size_t, size_t *, size_t *))
 
 /// An opened driver. Lives until the process ends.
-struct CudaDriver {
+struct GpuDriver {
 #define MOEC_MEMBER(member, symbol, parameters) CUresult(*member) parameters;
   MOEC_CUDA_FUNCTIONS(MOEC_MEMBER)
   MOEC_CUDA_OPTIONAL_FUNCTIONS(MOEC_MEMBER)
 #undef MOEC_MEMBER
 
-  /// Opens the library `name` once per process and initialises it. Null or "":
-  /// what the environment variable MOEC_CUDA_DRIVER names, else libcuda.so.1.
-  /// Fails with MOEC_ERR_DEVICE.
-  static moec_status open(const char *name, const CudaDriver *&driver);
+  /// How the interface's functions begin: "cu", "hip".
+  const char *prefix = "cu";
+  /// In targets: "cuda", "hip".
+  const char *name = "cuda";
+  const char *vendor = "NVIDIA";
+  /// "gfx942:sramecc+:xnack-"; null where chips have capabilities instead.
+  CUresult (*deviceGetArch)(char *, int, CUdevice) = nullptr;
+
+  bool isHip() const { return deviceGetArch; }
 
   /// Sets the message "WHAT: CUDA_ERROR_... (N): text" and returns
   /// MOEC_ERR_DEVICE.
@@ -142,10 +149,31 @@ struct CudaDriver {
       __attribute__((format(printf, 3, 4)));
 };
 
+/// Opens the library `name` once per process and initialises it. Null or "":
+/// what the environment variable MOEC_CUDA_DRIVER names, else libcuda.so.1.
+/// Fails with MOEC_ERR_DEVICE.
+moec_status openCudaDriver(const char *name, const GpuDriver *&driver);
+
+/// The same for HIP: MOEC_HIP_DRIVER, else libamdhip64.so of ROCm 7 or 6. A
+/// process has one.
+moec_status openHipDriver(const char *name, const GpuDriver *&driver);
+
+/// What both need: loads a library and finds symbols in it.
+void *openLibrary(const char *name, const char *vendor);
+void *findSymbol(void *library, const char *symbol);
+void closeLibrary(void *library);
+
+/// Sets a pointer to a function from what findSymbol returned.
+template <typename Function>
+void assignSymbol(Function &function, void *address) {
+  static_assert(sizeof(function) == sizeof(address), "POSIX");
+  std::memcpy(&function, &address, sizeof(function));
+}
+
 /// Makes a context current during a scope, unless it is so already.
 class ContextScope {
 public:
-  ContextScope(const CudaDriver &driver, CUcontext context);
+  ContextScope(const GpuDriver &driver, CUcontext context);
   ~ContextScope();
   ContextScope(const ContextScope &) = delete;
   ContextScope &operator=(const ContextScope &) = delete;
@@ -153,10 +181,10 @@ public:
   CUresult result = cuda::Success;
 
 private:
-  const CudaDriver &driver;
+  const GpuDriver &driver;
   bool pushed = false;
 };
 
 } // namespace moec
 
-#endif // MOEC_LIB_RUNTIME_CUDADRIVER_H
+#endif // MOEC_LIB_RUNTIME_GPUDRIVER_H

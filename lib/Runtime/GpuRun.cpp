@@ -1,4 +1,4 @@
-//===- CudaRun.cpp - Check the arguments and launch on a stream -----------===//
+//===- GpuRun.cpp - Check the arguments and launch on a stream ------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -12,7 +12,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Check.h"
-#include "CudaLayer.h"
+#include "GpuLayer.h"
 #include "Status.h"
 
 #include <algorithm>
@@ -38,11 +38,11 @@ struct Run {
   // A constructor, lest the arrays below are zeroed.
   Run(const moec_layer &layer, const moec_tensor *tensors, int64_t tokens,
       void *stream, const void *deviceTokens)
-      : layer(layer), state(*layer.cuda), tensors(tensors), tokens(tokens),
+      : layer(layer), state(*layer.gpu), tensors(tensors), tokens(tokens),
         stream(static_cast<CUstream>(stream)), deviceTokens(deviceTokens) {}
 
   const moec_layer &layer;
-  CudaState &state;
+  GpuState &state;
   const moec_tensor *tensors;
   int64_t tokens;
   CUstream stream;
@@ -70,7 +70,7 @@ struct Run {
                          int32_t argument = -1) const;
   moec_status checkAddresses(void *workspace) const;
   moec_status checkDeviceTokens() const;
-  moec_status grid(const Launch &launch, const CudaKernel &kernel,
+  moec_status grid(const Launch &launch, const GpuKernel &kernel,
                    uint32_t (&result)[3]) const;
   moec_status value(const Launch &launch, const LaunchArgument &argument,
                     int64_t &result);
@@ -198,7 +198,7 @@ moec_status Run::checkDeviceTokens() const {
   return MOEC_OK;
 }
 
-moec_status Run::grid(const Launch &launch, const CudaKernel &kernel,
+moec_status Run::grid(const Launch &launch, const GpuKernel &kernel,
                       uint32_t (&result)[3]) const {
   static constexpr int64_t limits[3] = {INT32_MAX, 65535, 65535};
   uint64_t blocks = 1;
@@ -211,6 +211,12 @@ moec_status Run::grid(const Launch &launch, const CudaKernel &kernel,
                   "T = %lld, at most %lld are possible",
                   name(), launch.kernel.c_str(), launch.grid[i].str().c_str(),
                   i, wide(tokens), wide(limits[i]));
+    if (state.driver->isHip() && size * launch.block[i] > UINT32_MAX)
+      return fail(MOEC_ERR_SHAPE,
+                  "%s: kernel '%s' has %lld blocks of %u threads in dimension "
+                  "%d for T = %lld; HIP takes less than 2^32 threads",
+                  name(), launch.kernel.c_str(), wide(size), launch.block[i], i,
+                  wide(tokens));
     if (size % launch.cluster[i])
       return fail(MOEC_ERR_MANIFEST,
                   "%s: kernel '%s' has a grid of %lld blocks in dimension %d "
@@ -348,7 +354,7 @@ moec_status Run::launch(int32_t &launched) {
   void *parameters[maxLaunchArguments];
   for (size_t i = 0; i < launches.size(); ++i) {
     const Launch &launch = launches[i];
-    CudaKernel &kernel = state.kernels[index][i];
+    GpuKernel &kernel = state.kernels[index][i];
     for (size_t j = 0; j < launch.arguments.size(); ++j, ++next) {
       const LaunchArgument &argument = launch.arguments[j];
       parameters[j] = argument.kind == LaunchArgument::Map
@@ -405,10 +411,10 @@ static moec_status runOnStream(const moec_layer *layer, const moec_tensor *args,
     return fail(MOEC_ERR_INVALID_ARGUMENT,
                 "%s: stats.struct_size is %zu, must be at least %zu", name,
                 stats->struct_size, sizeof(*stats));
-  if (!layer->cuda)
+  if (!layer->gpu)
     return fail(MOEC_ERR_INVALID_ARGUMENT,
                 "%s: the layer was not opened for a GPU; open it with the "
-                "target \"cuda\"",
+                "target \"cuda\" or \"hip\"",
                 name);
   Run run(*layer, args, tokens, stream, deviceTokens);
   run.first = first;
@@ -437,8 +443,8 @@ static moec_status runOnStream(const moec_layer *layer, const moec_tensor *args,
     run.base = (addressOf(workspace) + mask) & ~mask;
     ContextScope scope(*run.state.driver, run.state.context);
     if (scope.result != cuda::Success)
-      return run.state.driver->error(scope.result, "%s: cuCtxPushCurrent",
-                                     name);
+      return run.state.driver->error(scope.result, "%s: %sCtxPushCurrent", name,
+                                     run.state.driver->prefix);
     if (moec_status status = run.checkDeviceTokens())
       return status;
     if (moec_status status = run.checkPart())

@@ -1,4 +1,4 @@
-//===- CudaLayer.h - A layer on an NVIDIA GPU -------------------*- C++ -*-===//
+//===- GpuLayer.h - A layer on a GPU ----------------------------*- C++ -*-===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -6,10 +6,10 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef MOEC_LIB_RUNTIME_CUDALAYER_H
-#define MOEC_LIB_RUNTIME_CUDALAYER_H
+#ifndef MOEC_LIB_RUNTIME_GPULAYER_H
+#define MOEC_LIB_RUNTIME_GPULAYER_H
 
-#include "CudaDriver.h"
+#include "GpuDriver.h"
 #include "Layer.h"
 #include "TensorMap.h"
 
@@ -18,7 +18,7 @@
 namespace moec {
 
 /// A launch with everything that does not depend on a run.
-struct CudaKernel {
+struct GpuKernel {
   CUfunction function = nullptr;
   /// Blocks of the launch's persistent dimension.
   uint32_t persistentBlocks = 0;
@@ -51,8 +51,8 @@ private:
 };
 
 /// What the GPU adds to a layer. Only the two caches change after opening.
-struct CudaState {
-  const CudaDriver *driver = nullptr;
+struct GpuState {
+  const GpuDriver *driver = nullptr;
   CUdevice device = 0;
   CUcontext context = nullptr;
   /// The context is the device's primary one and was retained.
@@ -60,26 +60,28 @@ struct CudaState {
   bool reachesPageableMemory = false;
   int32_t multiprocessors = 0;
   int32_t sharedMemoryLimit = 0;
-  /// 90 for 9.0.
+  /// 90 for 9.0; of NVIDIA's.
   int32_t capability = 0;
+  /// "gfx942"; of AMD's.
+  std::string arch;
   std::string deviceName;
   /// By the path of the file.
   std::vector<std::pair<std::string, CUmodule>> modules;
   /// One list per variant, empty if it does not run here.
-  std::vector<std::vector<CudaKernel>> kernels;
+  std::vector<std::vector<GpuKernel>> kernels;
   TensorMapCache tensorMaps;
   ReachableAddresses reachable;
 
-  ~CudaState();
+  ~GpuState();
 };
 
-/// Opens the layer's variants for `target` ("cuda", "cuda:N"); fills in
-/// `loaded`, `target` and `cuda`. `driver`: as in moec_open_options.
-moec_status openCuda(const std::string &directory, const char *target,
-                     const char *driver, moec_layer &layer);
+/// Opens the layer's variants for `target` ("cuda", "cuda:N", "hip", "hip:N");
+/// fills in `loaded`, `target` and `gpu`. `driver`: as in moec_open_options.
+moec_status openGpu(const std::string &directory, const char *target,
+                    const char *driver, moec_layer &layer);
 
-/// True for "cuda" and "cuda:N"; `ordinal` is -1 for the former.
-bool parseCudaTarget(const char *target, int32_t &ordinal);
+/// True for KIND and "KIND:N", e.g. "cuda"; `ordinal` is -1 for the former.
+bool parseGpuTarget(const char *target, const char *kind, int32_t &ordinal);
 
 /// How code for a target such as "sm_90a" fits a device.
 enum class CudaFit { Binary, PtxOnly, DeviceTooOld, OtherDevice, Unknown };
@@ -88,10 +90,11 @@ enum class CudaFit { Binary, PtxOnly, DeviceTooOld, OtherDevice, Unknown };
 /// everything from 8.0 on.
 CudaFit fitCuda(const std::string &target, int32_t capability);
 
-/// Null if `image` is a whole cubin, else what is wrong with it. The driver
-/// reads as far as the headers say, whatever the file's size.
+/// Null if `image` is a whole cubin or HSACO, else what is wrong with it. The
+/// driver reads as far as the headers say, whatever the file's size.
 const char *checkCubin(const std::string &image);
+const char *checkHsaco(const std::string &image);
 
 } // namespace moec
 
-#endif // MOEC_LIB_RUNTIME_CUDALAYER_H
+#endif // MOEC_LIB_RUNTIME_GPULAYER_H

@@ -1,4 +1,4 @@
-//===- CudaLayer.cpp - Open a layer on an NVIDIA GPU ----------------------===//
+//===- GpuLayer.cpp - Open a layer on a GPU -------------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "CudaLayer.h"
+#include "GpuLayer.h"
 #include "File.h"
 #include "Status.h"
 
@@ -16,13 +16,15 @@
 
 using namespace moec;
 
-bool moec::parseCudaTarget(const char *target, int32_t &ordinal) {
+bool moec::parseGpuTarget(const char *target, const char *kind,
+                          int32_t &ordinal) {
   ordinal = -1;
-  if (std::strcmp(target, "cuda") == 0)
+  size_t length = std::strlen(kind);
+  if (std::strcmp(target, kind) == 0)
     return true;
-  if (std::strncmp(target, "cuda:", 5) != 0)
+  if (std::strncmp(target, kind, length) != 0 || target[length] != ':')
     return false;
-  const char *digits = target + 5;
+  const char *digits = target + length + 1;
   size_t count = std::strspn(digits, "0123456789");
   if (count < 1 || count > 4 || digits[count])
     return false;
@@ -49,16 +51,16 @@ CudaFit moec::fitCuda(const std::string &target, int32_t capability) {
   return suffix == "f" ? CudaFit::OtherDevice : CudaFit::PtxOnly;
 }
 
-const char *moec::checkCubin(const std::string &image) {
+/// Null if `image` is a whole ELF file for a machine.
+static const char *checkElf(const std::string &image, int machine) {
   Elf64_Ehdr header;
-  constexpr int machineCuda = 190;
   if (image.size() < sizeof(header))
     return "it is no ELF file";
   std::memcpy(&header, image.data(), sizeof(header));
   if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
       header.e_ident[EI_CLASS] != ELFCLASS64)
     return "it is no 64-bit ELF file";
-  if (header.e_machine != machineCuda)
+  if (header.e_machine != machine)
     return "it is an ELF file for another machine";
   auto inside = [&](uint64_t offset, uint64_t bytes) {
     return offset <= image.size() && bytes <= image.size() - offset;
@@ -79,7 +81,15 @@ const char *moec::checkCubin(const std::string &image) {
   return nullptr;
 }
 
-CudaState::~CudaState() {
+const char *moec::checkCubin(const std::string &image) {
+  return checkElf(image, /*EM_CUDA=*/190);
+}
+
+const char *moec::checkHsaco(const std::string &image) {
+  return checkElf(image, /*EM_AMDGPU=*/224);
+}
+
+GpuState::~GpuState() {
   if (!context)
     return;
   {
@@ -93,17 +103,20 @@ CudaState::~CudaState() {
 }
 
 /// Finds the device and its context.
-static moec_status openDevice(int32_t ordinal, CudaState &state) {
-  const CudaDriver &driver = *state.driver;
+static moec_status openDevice(int32_t ordinal, GpuState &state) {
+  const GpuDriver &driver = *state.driver;
   int count = 0;
   if (CUresult result = driver.deviceGetCount(&count))
-    return driver.error(result, "no NVIDIA GPU: cuDeviceGetCount");
+    return driver.error(result, "no %s GPU: %s", driver.vendor,
+                        driver.isHip() ? "hipGetDeviceCount"
+                                       : "cuDeviceGetCount");
   if (count == 0)
-    return fail(MOEC_ERR_DEVICE, "no NVIDIA GPU: the driver counts 0 devices");
+    return fail(MOEC_ERR_DEVICE, "no %s GPU: the driver counts 0 devices",
+                driver.vendor);
   if (ordinal >= count)
     return fail(MOEC_ERR_DEVICE,
-                "there is no device cuda:%d, the driver counts %d", ordinal,
-                count);
+                "there is no device %s:%d, the driver counts %d", driver.name,
+                ordinal, count);
   CUcontext current = nullptr;
   CUdevice currentDevice = 0;
   if (driver.ctxGetCurrent(&current) != cuda::Success ||
@@ -113,21 +126,22 @@ static moec_status openDevice(int32_t ordinal, CudaState &state) {
     state.device = currentDevice;
   } else if (CUresult result =
                  driver.deviceGet(&state.device, std::max(ordinal, 0))) {
-    return driver.error(result, "cuDeviceGet of cuda:%d", std::max(ordinal, 0));
+    return driver.error(result, "%sDeviceGet of %s:%d", driver.prefix,
+                        driver.name, std::max(ordinal, 0));
   }
   if (current && currentDevice == state.device) {
     state.context = current;
     return MOEC_OK;
   }
   if (CUresult result = driver.primaryCtxRetain(&state.context, state.device))
-    return driver.error(result, "cuDevicePrimaryCtxRetain of cuda:%d",
-                        state.device);
+    return driver.error(result, "%sDevicePrimaryCtxRetain of %s:%d",
+                        driver.prefix, driver.name, state.device);
   state.retained = true;
   return MOEC_OK;
 }
 
-static moec_status readDevice(CudaState &state) {
-  const CudaDriver &driver = *state.driver;
+static moec_status readDevice(GpuState &state) {
+  const GpuDriver &driver = *state.driver;
   int major = 0, minor = 0, pageable = 0;
   char name[256] = "";
   const std::pair<cuda::DeviceAttribute, int *> attributes[] = {
@@ -139,8 +153,17 @@ static moec_status readDevice(CudaState &state) {
   for (const auto &[attribute, value] : attributes)
     if (CUresult result =
             driver.deviceGetAttribute(value, attribute, state.device))
-      return driver.error(result, "cuDeviceGetAttribute %d of cuda:%d",
-                          attribute, state.device);
+      return driver.error(result, "%sDeviceGetAttribute %d of %s:%d",
+                          driver.prefix, attribute, driver.name, state.device);
+  if (driver.deviceGetArch) {
+    if (CUresult result =
+            driver.deviceGetArch(name, sizeof(name) - 1, state.device))
+      return driver.error(result, "hipGetDeviceProperties of %s:%d",
+                          driver.name, state.device);
+    // Behind the colon are modes that our code runs in either way.
+    state.arch = name;
+    state.arch = state.arch.substr(0, state.arch.find(':'));
+  }
   driver.deviceGetName(name, sizeof(name) - 1, state.device);
   state.deviceName = name;
   state.capability = 10 * major + minor;
@@ -148,9 +171,9 @@ static moec_status readDevice(CudaState &state) {
   return MOEC_OK;
 }
 
-static moec_status loadModule(CudaState &state, const std::string &path,
+static moec_status loadModule(GpuState &state, const std::string &path,
                               bool isPtx, CUmodule &module) {
-  const CudaDriver &driver = *state.driver;
+  const GpuDriver &driver = *state.driver;
   for (const auto &[known, loaded] : state.modules)
     if (known == path) {
       module = loaded;
@@ -159,7 +182,10 @@ static moec_status loadModule(CudaState &state, const std::string &path,
   std::string image;
   if (readFile(path, "code object", image))
     return MOEC_ERR_CODE;
-  if (const char *reason = isPtx ? nullptr : checkCubin(image))
+  const char *reason = isPtx            ? nullptr
+                       : driver.isHip() ? checkHsaco(image)
+                                        : checkCubin(image);
+  if (reason)
     return fail(MOEC_ERR_CODE, "cannot load code object '%s': %s", path.c_str(),
                 reason);
   if (isPtx && image.find('\0') != std::string::npos)
@@ -181,7 +207,7 @@ static moec_status loadModule(CudaState &state, const std::string &path,
 }
 
 /// Compares a kernel's parameters with the launch, where the driver can tell.
-static moec_status checkParameters(const CudaDriver &driver,
+static moec_status checkParameters(const GpuDriver &driver,
                                    const std::string &path,
                                    const Launch &launch, CUfunction function) {
   if (!driver.funcGetParamInfo)
@@ -219,9 +245,9 @@ static moec_status checkParameters(const CudaDriver &driver,
 }
 
 /// Sets up the launch attributes and, from them, how many blocks fit.
-static moec_status readOccupancy(const CudaState &state, const Launch &launch,
-                                 CudaKernel &kernel) {
-  const CudaDriver &driver = *state.driver;
+static moec_status readOccupancy(const GpuState &state, const Launch &launch,
+                                 GpuKernel &kernel) {
+  const GpuDriver &driver = *state.driver;
   const char *name = launch.kernel.c_str();
   uint32_t threads = launch.block[0] * launch.block[1] * launch.block[2];
   uint32_t clusterSize =
@@ -250,8 +276,8 @@ static moec_status readOccupancy(const CudaState &state, const Launch &launch,
       int clusters = 0;
       if (CUresult result =
               driver.maxActiveClusters(&clusters, kernel.function, &config))
-        return driver.error(result, "cuOccupancyMaxActiveClusters of '%s'",
-                            name);
+        return driver.error(result, "%sOccupancyMaxActiveClusters of '%s'",
+                            driver.prefix, name);
       fitting = uint64_t(clusters) * clusterSize;
     } else {
       int perMultiprocessor = 0;
@@ -259,16 +285,16 @@ static moec_status readOccupancy(const CudaState &state, const Launch &launch,
               &perMultiprocessor, kernel.function, static_cast<int>(threads),
               launch.sharedMemory))
         return driver.error(
-            result, "cuOccupancyMaxActiveBlocksPerMultiprocessor of '%s'",
-            name);
+            result, "%sOccupancyMaxActiveBlocksPerMultiprocessor of '%s'",
+            driver.prefix, name);
       fitting = uint64_t(perMultiprocessor) * state.multiprocessors;
     }
     if (fitting == 0)
       return fail(MOEC_ERR_RESOURCES,
-                  "kernel '%s' does not fit cuda:%d '%s': no cluster of %u "
+                  "kernel '%s' does not fit %s:%d '%s': no cluster of %u "
                   "blocks of %u threads and %u bytes of shared memory can run",
-                  name, state.device, state.deviceName.c_str(), clusterSize,
-                  threads, launch.sharedMemory);
+                  name, driver.name, state.device, state.deviceName.c_str(),
+                  clusterSize, threads, launch.sharedMemory);
     if (launch.resident)
       kernel.residentBlocks = fitting;
     // Clusters that wait for others' places would only follow as a tail.
@@ -288,10 +314,10 @@ static moec_status readOccupancy(const CudaState &state, const Launch &launch,
   return MOEC_OK;
 }
 
-static moec_status loadKernel(const CudaState &state, const std::string &path,
+static moec_status loadKernel(const GpuState &state, const std::string &path,
                               CUmodule module, const Launch &launch,
-                              CudaKernel &kernel) {
-  const CudaDriver &driver = *state.driver;
+                              GpuKernel &kernel) {
+  const GpuDriver &driver = *state.driver;
   const char *name = launch.kernel.c_str();
   if (driver.moduleGetFunction(&kernel.function, module, name) != cuda::Success)
     return fail(MOEC_ERR_CODE, "code object '%s' has no kernel '%s'",
@@ -299,7 +325,7 @@ static moec_status loadKernel(const CudaState &state, const std::string &path,
   // Loaded lazily, the first launch would allocate, even during a capture.
   if (driver.funcLoad)
     if (CUresult result = driver.funcLoad(kernel.function))
-      return driver.error(result, "cuFuncLoad of '%s'", name);
+      return driver.error(result, "%sFuncLoad of '%s'", driver.prefix, name);
   if (moec_status status =
           checkParameters(driver, path, launch, kernel.function))
     return status;
@@ -311,7 +337,8 @@ static moec_status loadKernel(const CudaState &state, const std::string &path,
     result = driver.funcGetAttribute(&staticBytes, cuda::StaticSharedMemory,
                                      kernel.function);
   if (result != cuda::Success)
-    return driver.error(result, "cuFuncGetAttribute of '%s'", name);
+    return driver.error(result, "%sFuncGetAttribute of '%s'", driver.prefix,
+                        name);
   int64_t threads =
       int64_t(1) * launch.block[0] * launch.block[1] * launch.block[2];
   if (threads > threadLimit)
@@ -323,9 +350,9 @@ static moec_status loadKernel(const CudaState &state, const std::string &path,
   int64_t bytes = int64_t(launch.sharedMemory) + staticBytes;
   if (bytes > state.sharedMemoryLimit)
     return fail(MOEC_ERR_RESOURCES,
-                "kernel '%s' needs %lld bytes of shared memory, cuda:%d '%s' "
+                "kernel '%s' needs %lld bytes of shared memory, %s:%d '%s' "
                 "has %d per block",
-                name, static_cast<long long>(bytes), state.device,
+                name, static_cast<long long>(bytes), driver.name, state.device,
                 state.deviceName.c_str(), state.sharedMemoryLimit);
   if (launch.sharedMemory) {
     result =
@@ -346,44 +373,73 @@ static moec_status loadKernel(const CudaState &state, const std::string &path,
   return readOccupancy(state, launch, kernel);
 }
 
+/// "cuda:0 'H100' of compute capability 9.0", "hip:0 'MI300X', a gfx942".
+static std::string describe(const GpuState &state) {
+  std::string text = std::string(state.driver->name) + ":" +
+                     std::to_string(state.device) + " '" + state.deviceName +
+                     "'";
+  if (state.driver->isHip())
+    return text + ", a " + state.arch;
+  return text + " of compute capability " +
+         std::to_string(state.capability / 10) + "." +
+         std::to_string(state.capability % 10);
+}
+
 /// No variant fits: says what there is and what would be needed.
-static moec_status nothingFits(const moec_layer &layer,
-                               const CudaState &state) {
+static moec_status nothingFits(const moec_layer &layer, const GpuState &state) {
   std::string seen;
   bool older = true, any = false;
   for (const Variant &variant : layer.manifest.variants) {
-    if (variant.isNvidia()) {
+    if (variant.isNvidia() && !state.driver->isHip()) {
       any = true;
       older &=
           fitCuda(variant.target, state.capability) == CudaFit::DeviceTooOld;
     }
     if (seen.find(variant.target) == std::string::npos)
       seen += (seen.empty() ? "" : ", ") + variant.target +
-              (variant.target.back() == 'a' ? " (that device alone)" : "");
+              (variant.isNvidia() && variant.target.back() == 'a'
+                   ? " (that device alone)"
+                   : "");
   }
   return fail(MOEC_ERR_UNSUPPORTED,
-              "%s: no variant runs on cuda:%d '%s' of compute capability "
-              "%d.%d%s: the artifact has %s",
-              layer.manifest.name.c_str(), state.device,
-              state.deviceName.c_str(), state.capability / 10,
-              state.capability % 10,
+              "%s: no variant runs on %s%s: the artifact has %s",
+              layer.manifest.name.c_str(), describe(state).c_str(),
               any && older ? ", an older GPU than it was compiled for" : "",
               seen.empty() ? "none" : seen.c_str());
 }
 
-moec_status moec::openCuda(const std::string &directory, const char *target,
-                           const char *driverName, moec_layer &layer) {
+/// The file to load for a variant, "" if it does not run on the device.
+static std::string findCode(const Variant &variant, const GpuState &state,
+                            bool &isPtx) {
+  isPtx = false;
+  // Code for AMD's chips runs on the chip it is named after alone.
+  if (state.driver->isHip())
+    return variant.target == state.arch ? variant.code : "";
+  CudaFit fit = fitCuda(variant.target, state.capability);
+  if (fit != CudaFit::Binary && fit != CudaFit::PtxOnly)
+    return "";
+  isPtx = fit == CudaFit::PtxOnly || variant.code.empty();
+  return isPtx ? variant.ptx : variant.code;
+}
+
+moec_status moec::openGpu(const std::string &directory, const char *target,
+                          const char *driverName, moec_layer &layer) {
   int32_t ordinal;
-  if (!parseCudaTarget(target, ordinal))
+  const GpuDriver *driver;
+  moec_status opened;
+  if (parseGpuTarget(target, "cuda", ordinal))
+    opened = openCudaDriver(driverName, driver);
+  else if (parseGpuTarget(target, "hip", ordinal))
+    opened = openHipDriver(driverName, driver);
+  else
     return fail(MOEC_ERR_INVALID_ARGUMENT,
-                "moec_open: unknown target '%s'; known are cpu, cuda and "
-                "cuda:N",
+                "moec_open: unknown target '%s'; known are cpu, cuda, cuda:N, "
+                "hip and hip:N",
                 target);
-  const CudaDriver *driver;
-  if (moec_status status = CudaDriver::open(driverName, driver))
-    return status;
-  layer.cuda = std::make_unique<CudaState>();
-  CudaState &state = *layer.cuda;
+  if (opened)
+    return opened;
+  layer.gpu = std::make_unique<GpuState>();
+  GpuState &state = *layer.gpu;
   state.driver = driver;
   if (moec_status status = openDevice(ordinal, state))
     return status;
@@ -391,18 +447,17 @@ moec_status moec::openCuda(const std::string &directory, const char *target,
     return status;
   ContextScope scope(*driver, state.context);
   if (scope.result != cuda::Success)
-    return driver->error(scope.result, "cuCtxPushCurrent of cuda:%d",
-                         state.device);
-  layer.target = "cuda:" + std::to_string(state.device);
+    return driver->error(scope.result, "%sCtxPushCurrent of %s:%d",
+                         driver->prefix, driver->name, state.device);
+  layer.target = std::string(driver->name) + ":" + std::to_string(state.device);
   layer.loaded.resize(layer.manifest.variants.size());
   state.kernels.resize(layer.manifest.variants.size());
   bool any = false;
   for (size_t i = 0; i < layer.manifest.variants.size(); ++i) {
     const Variant &variant = layer.manifest.variants[i];
-    CudaFit fit = fitCuda(variant.target, state.capability);
-    bool isPtx = fit == CudaFit::PtxOnly || variant.code.empty();
-    const std::string &file = isPtx ? variant.ptx : variant.code;
-    if ((fit != CudaFit::Binary && fit != CudaFit::PtxOnly) || file.empty())
+    bool isPtx;
+    std::string file = findCode(variant, state, isPtx);
+    if (file.empty())
       continue;
     std::string path = directory + "/" + file;
     CUmodule module;
