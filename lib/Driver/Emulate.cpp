@@ -18,6 +18,7 @@
 #include "moec/Driver/Jit.h"
 #include "moec/Driver/Machine.h"
 #include "moec/Emulator/Emulator.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 #include <chrono>
 #include <cstring>
@@ -336,9 +337,14 @@ Expected<EmulatedRun> mlir::moe::emulate(func::FuncOp function,
                                          llvm::ArrayRef<HostTensor> inputs,
                                          int64_t tokens,
                                          const RunOptions &options) {
-  if (!findNvidiaChip(options.target) || !isTargetBuilt(options.target))
+  SmallVector<StringRef> targets;
+  for (StringRef target : getTargetNames())
+    if (target != "cpu" && isTargetBuilt(target))
+      targets.push_back(target);
+  if (!llvm::is_contained(targets, options.target))
     return llvm::createStringError("--emulate: target '" + options.target +
-                                   "' cannot be emulated; sm_90a can");
+                                   "' cannot be emulated; " +
+                                   llvm::join(targets, ", ") + " can");
   prepareContext(*function.getContext());
   OwningOpRef<ModuleOp> source = isolate(function);
   if (options.deviceTokens >= 0)
@@ -354,7 +360,9 @@ Expected<EmulatedRun> mlir::moe::emulate(func::FuncOp function,
   if (Error error = layer.makeWorkspace())
     return std::move(error);
   Expected<std::unique_ptr<emu::Emulator>> emulator =
-      emu::Emulator::create(*kernels->module);
+      emu::Emulator::create(*kernels->module,
+                            findNvidiaChip(options.target) ? ""
+                                                           : options.target);
   if (!emulator)
     return emulator.takeError();
   layer.registerMemory(**emulator);

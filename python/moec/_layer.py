@@ -60,7 +60,7 @@ def load(directory, *, isa=None, function=None, pool=None, manifest_only=False, 
     function: an entry of the manifest's "functions" in the place of the layer.
     pool: a moec.Pool; None = one for the process, with a worker per CPU.
     manifest_only: for looking at an artifact that cannot run here.
-    target: "cpu", "cuda" or "cuda:N": open for that machine now. None: for the CPU if the
+    target: "cpu", "cuda", "cuda:N", "hip" or "hip:N": open for that machine now. None: for the CPU if the
       artifact has code for one, and for a GPU when the first tensor on it is passed.
     """
     return Layer(directory, isa=isa, function=function, pool=pool, manifest_only=manifest_only,
@@ -132,9 +132,8 @@ class Layer:
         self.variants = tuple(self._variant(i)
                               for i in range(self._library.moec_variant_count(handle)))
         self._index = {argument.name: i for i, argument in enumerate(self.arguments)}
-        if target is not None and target.startswith("cuda"):
-            index = int(self.target.partition(":")[2])
-            self._opened[f"cuda:{index}"] = handle
+        if target is not None and target.startswith(("cuda", "hip")):
+            self._opened[self.target] = handle
         self.inputs = tuple(a.name for a in self.arguments if a.role == "input")
         self.outputs = tuple(a.name for a in self.arguments if a.role == "output")
 
@@ -289,7 +288,7 @@ class Layer:
         return self._handle
 
     def _on_gpu(self, handle):
-        return self._library.moec_layer_target(handle).startswith(b"cuda")
+        return self._library.moec_layer_target(handle).startswith((b"cuda", b"hip"))
 
     def _runner(self):
         """The handle that answers what depends on where the layer runs."""
@@ -297,7 +296,7 @@ class Layer:
         if self._manifest_only or self._library.moec_layer_target(handle):
             return handle
         with self._lock:
-            return next(iter(self._opened.values()), None) or self._open_target("cuda")
+            return next(iter(self._opened.values()), None) or self._open_target(_torch.gpu_kind())
 
     def _device(self, index):
         """The layer on this GPU, opened when first needed."""

@@ -29,6 +29,11 @@ def module():
     return sys.modules.get("torch")
 
 
+def gpu_kind():
+    """What the run time calls the GPUs that PyTorch calls "cuda", AMD's included."""
+    return "hip" if getattr(getattr(module(), "version", None), "hip", None) else "cuda"
+
+
 def is_tensor(value):
     torch = module()
     return torch is not None and isinstance(value, torch.Tensor)
@@ -71,7 +76,7 @@ class Device:
         # The layer owns this object.
         self.layer = weakref.proxy(layer)
         self.index = index
-        self.handle = layer._open_target(f"cuda:{index}")
+        self.handle = layer._open_target(f"{gpu_kind()}:{index}")
         self.types = [accepted(argument.dtype) for argument in layer.arguments]
         self.thread = threading.local()
         self.device = module().device("cuda", index)

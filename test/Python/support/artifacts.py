@@ -31,7 +31,12 @@ def artifact(manifest, files=()):
 
 def cubin(text):
     """What the run time takes for a whole cubin, around this text."""
-    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, 190, 1, 0, 0, 64, 0, 64, 0,
+    return code_object(text, 190)
+
+
+def code_object(text, machine):
+    """An ELF file for this machine."""
+    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 2, machine, 1, 0, 0, 64, 0, 64, 0,
                          0, 64, 2, 0)
     section = struct.pack("<IIQQQQIIQQ", 0, 1, 0, 0, 64 + 128, len(text), 0, 0, 1, 0)
     return header + bytes(64) + section + text.encode()
