@@ -59,6 +59,9 @@ public:
   const GpuChip &getChip() const { return chip; }
 
   // Pipelines, each from where the one before ends.
+  /// Token count by which scales of packed weights are placed; 0: always where
+  /// the weights are decoded.
+  virtual int64_t getPackedTokens(int64_t tokens) const { return 0; }
   /// Decides how to run moe operations.
   virtual void addSelection(OpPassManager &passes, int64_t tokens) const = 0;
   /// To explicit tile kernels and a plan.

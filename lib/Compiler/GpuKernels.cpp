@@ -52,7 +52,8 @@ LogicalResult GpuRanking::decide(ModuleOp source, const GpuBackend &backend,
     return success();
   if (failed(runPipeline(*decided,
                          [&](OpPassManager &passes) {
-                           buildFusePipeline(passes, /*packedOperand=*/true);
+                           buildFusePipeline(passes,
+                                             backend.getPackedTokens(tokens));
                          })) ||
       failed(applyGivenTiles(*decided, tiles, backend.getChip().name, tokens)))
     return failure();

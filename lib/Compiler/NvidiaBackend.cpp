@@ -24,6 +24,7 @@ public:
   explicit NvidiaBackend(const NvidiaChip &chip)
       : GpuBackend(chip), nvidia(chip) {}
 
+  int64_t getPackedTokens(int64_t tokens) const override { return tokens; }
   void addSelection(OpPassManager &passes, int64_t tokens) const override {
     MoeToNVVMOptions options;
     buildNVVMSelectPipeline(passes, set(options, tokens));

@@ -26,20 +26,21 @@ static const int64_t minStages = 4, maxStages = 12;
 static const int64_t shortestStep = 64;
 /// Slots of the ring of factors.
 static const int64_t factorSlots = 2;
-/// Four would issue in more cycles, but had no run on a GPU.
-static const int64_t teams = 2;
+/// Registers of roles: two teams beside wide tiles; four, whose block of 640
+/// threads is given 96 for each at its start.
+static const int64_t loadRegs = 56, wideRegs = 224, narrowRegs = 104;
 
 /// Tokens of a tile by mean rows per expert, as `BlockMRow` of the simple rule:
 /// room for experts with more than the mean, whose weights would be read twice.
 static const struct {
   double maxRows;
   int64_t blockM;
-} blockRows[] = {{1.25, 8}, {6, 16}, {14, 32}, {36, 64}, {0, 128}};
+} blockRows[] = {{1.25, 8}, {6, 16}, {20, 32}, {100, 64}, {0, 128}};
 
 namespace {
-/// A candidate: rows of B per tile and the k step.
+/// A candidate: rows of B per tile, the k step, teams that share the rows.
 struct Shape {
-  int64_t weightRows, step;
+  int64_t weightRows, step, teams;
 };
 } // namespace
 
@@ -57,16 +58,19 @@ int64_t mlir::moe::pickPackedBlockM(double rowsPerExpert) {
 }
 
 /// Candidates for tiles of `blockM` tokens, best first. Rows of weights are
-/// read in runs of 128 bytes (256 columns) while the tokens leave room; from 32
-/// tokens on wider tiles read the activations less often.
+/// read in runs of 128 bytes (256 columns) while the tokens leave room; from 16
+/// tokens on wider tiles read the activations less often, and four teams decode
+/// in cycles in which two wait for their products.
 static std::vector<Shape> shapesFor(int64_t blockM) {
-  if (blockM <= 16)
-    return {{128, 256}, {128, 128}, {128, 64}};
+  if (blockM <= 8)
+    return {{128, 256, 2}, {128, 128, 2}, {128, 64, 2}};
   if (blockM <= 32)
-    return {{256, 128}, {128, 128}, {128, 64}};
+    return {{256, 128, 4}, {256, 128, 2}, {128, 128, 2}, {128, 64, 2}};
+  if (blockM <= 64)
+    return {{256, 128, 2}, {256, 64, 2}, {128, 64, 2}};
   if (blockM <= 128)
-    return {{256, 64}, {128, 64}};
-  return {{128, 64}};
+    return {{256, 64, 2}, {128, 64, 2}};
+  return {{128, 64, 2}};
 }
 
 static RuleVerdict checkShape(const GemmProblem &problem, const Shape &shape) {
@@ -109,10 +113,13 @@ std::vector<RuleConfig> mlir::moe::rankHopperPackedConfigs(
   for (const Shape &shape : shapesFor(blockM)) {
     if (ranked.size() >= limit)
       break;
+    // A sum sees one factor per step.
+    int64_t step = problem.packedRun ? std::min(shape.step, problem.packedRun)
+                                     : shape.step;
     RuleConfig config;
     config.blockM = blockM;
     config.blockN = problem.gateRun ? shape.weightRows / 2 : shape.weightRows;
-    config.blockK = shape.step;
+    config.blockK = step;
     config.swap = true;
     config.a = problem.gather ? "gather" : "desc";
     config.b = "desc";
@@ -120,20 +127,21 @@ std::vector<RuleConfig> mlir::moe::rankHopperPackedConfigs(
     config.order = "expert_major";
     config.claim = "stride";
     config.store = "vector";
-    config.computeGroups = teams;
+    config.computeGroups = shape.teams;
     config.computeSplit = "n";
     if (problem.sumsRows && problem.roundsRows && blockM >= 32)
       config.partial = "bf16";
-    if (blockM >= 64) {
-      config.loadRegs = 56;
-      config.computeRegs = 224;
+    if (shape.teams > 2 || blockM >= 64) {
+      config.loadRegs = loadRegs;
+      config.computeRegs = shape.teams > 2 ? narrowRegs : wideRegs;
     }
-    RuleVerdict verdict = checkShape(problem, shape);
+    RuleVerdict verdict =
+        checkShape(problem, {shape.weightRows, step, shape.teams});
     if (blockM > 256 || blockM % 8 != 0)
       verdict = {"tokens", "block m " + std::to_string(blockM) +
                                " is not 8, 16, ... 256 tokens"};
-    int64_t slot = (blockM * problem.aBits + shape.weightRows * problem.bBits) *
-                   shape.step / 8;
+    int64_t slot =
+        (blockM * problem.aBits + shape.weightRows * problem.bBits) * step / 8;
     // Scales of 16 bits and zero points of 8, for all of K.
     int64_t factors = 0;
     if (problem.bGranule)

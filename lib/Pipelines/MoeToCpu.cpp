@@ -35,7 +35,12 @@ struct DropPlansPass : PassWrapper<DropPlansPass, OperationPass<ModuleOp>> {
 };
 } // namespace
 
-void mlir::moe::buildFusePipeline(OpPassManager &passes, bool packedOperand) {
+/// Rows per expert whose sums are scaled in fewer instructions than 64 weights
+/// for each of 64 rows: products of up to 32 rows, of 64 in the last case.
+static constexpr int64_t kPackedPromoteRows = 36;
+
+void mlir::moe::buildFusePipeline(OpPassManager &passes,
+                                  std::optional<int64_t> gpuTokens) {
   passes.addPass(createMoeDecomposeLayer());
   passes.addPass(createMoeFuseEpilogue());
   passes.addPass(createMoeChooseFormulation());
@@ -44,7 +49,9 @@ void mlir::moe::buildFusePipeline(OpPassManager &passes, bool packedOperand) {
   // or more: shorter scale groups are applied while decoding.
   fold.zero = ZeroChoice::Element;
   fold.minRun = 128;
-  fold.packedOperand = packedOperand;
+  fold.packedOperand = gpuTokens.has_value();
+  fold.packedRows = kPackedPromoteRows;
+  fold.tokens = gpuTokens.value_or(0);
   passes.addPass(createMoeFoldScales(fold));
 }
 

@@ -52,7 +52,7 @@ void mlir::moe::buildTileToNVVMPipeline(OpPassManager &passes,
 
 void mlir::moe::buildMoeToNVVMPipeline(OpPassManager &passes,
                                        const MoeToNVVMOptions &options) {
-  buildFusePipeline(passes, /*packedOperand=*/true);
+  buildFusePipeline(passes, options.tokens);
   buildNVVMSelectPipeline(passes, options);
   buildNVVMTilePipeline(passes, options);
   buildTileToNVVMPipeline(passes, options);

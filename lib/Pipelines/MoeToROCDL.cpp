@@ -53,7 +53,7 @@ void mlir::moe::buildTileToROCDLPipeline(OpPassManager &passes,
 
 void mlir::moe::buildMoeToROCDLPipeline(OpPassManager &passes,
                                         const MoeToROCDLOptions &options) {
-  buildFusePipeline(passes, /*packedOperand=*/true);
+  buildFusePipeline(passes, /*gpuTokens=*/0);
   buildROCDLSelectPipeline(passes, options);
   buildROCDLTilePipeline(passes, options);
   buildTileToROCDLPipeline(passes, options);

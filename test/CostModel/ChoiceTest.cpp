@@ -337,9 +337,14 @@ TEST(Packed, WeightsAlwaysTakeTheRowSide) {
     RuleConfig c = first("sm_90a", packed(128), blockM);
     EXPECT_TRUE(c.swap) << blockM;
     EXPECT_EQ(c.bPlace, "compute") << blockM;
-    EXPECT_EQ(c.computeGroups, 2) << blockM;
+    bool four = blockM == 16 || blockM == 32;
+    EXPECT_EQ(c.computeGroups, four ? 4 : 2) << blockM;
     EXPECT_EQ(c.computeSplit, "n") << blockM;
-    EXPECT_EQ(c.loadRegs != 0, blockM >= 64) << blockM;
+    EXPECT_EQ(c.loadRegs != 0, blockM >= 16) << blockM;
+    // What a block of 640 threads is given at its start is 96 for each.
+    if (four) {
+      EXPECT_LE(128 * (c.loadRegs + 4 * c.computeRegs), 640 * 96) << blockM;
+    }
     // Whole 16-byte runs of a column's scales.
     EXPECT_EQ(c.blockN % 8, 0) << blockM;
   }
@@ -393,6 +398,17 @@ TEST(Packed, StepsAreNoLongerThanK) {
     GemmProblem p = packed(0);
     p.k = k;
     EXPECT_EQ(first("sm_90a", p, 8).blockK, step) << k;
+  }
+}
+
+/// A sum of scaled products sees one scale per step.
+TEST(Packed, StepsEndWithTheRunOfAPromotion) {
+  for (int64_t blockM : {8, 16, 32, 64}) {
+    GemmProblem p = packed(128);
+    p.packedRun = 128;
+    EXPECT_EQ(first("sm_90a", p, blockM).blockK, 128) << blockM;
+    p.bGranule = p.packedRun = 64;
+    EXPECT_EQ(first("sm_90a", p, blockM).blockK, 64) << blockM;
   }
 }
 

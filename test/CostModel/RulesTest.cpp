@@ -126,8 +126,8 @@ TEST(BlockM, NeverShrinksWithMoreRows) {
 
 TEST(BlockM, OfPackedWeights) {
   const std::pair<double, int64_t> lines[] = {
-      {0, 8},   {1.25, 8},  {1.5, 16}, {6, 16},   {6.5, 32},
-      {14, 32}, {14.5, 64}, {36, 64},  {37, 128}, {1e6, 128}};
+      {0, 8},   {1.25, 8},  {1.5, 16}, {6, 16},    {6.5, 32},
+      {20, 32}, {20.5, 64}, {100, 64}, {101, 128}, {1e6, 128}};
   for (auto [rows, blockM] : lines)
     EXPECT_EQ(pickPackedBlockM(rows), blockM) << rows;
 }

@@ -51,6 +51,9 @@ struct GemmProblem {
   /// Columns of the result that share one scale of the closing quantisation, 0
   /// for none.
   int64_t outGranule = 0;
+  /// Columns after which packed weights' products are scaled into a sum, 0 if
+  /// the weights are scaled themselves.
+  int64_t packedRun = 0;
   /// The scale plan promotes this side.
   bool aPromotes = false, bPromotes = false;
   /// Rows of A are gathered by token.

@@ -32,9 +32,10 @@ struct MoeToCpuOptions : PassPipelineOptions<MoeToCpuOptions> {
 
 /// Decomposes layers, fuses, places scales and chooses formulations. All
 /// decisions, here and below, are attributes; those that are there stay. With
-/// `packedOperand` packed weights are scaled where they are decoded, as GPUs
-/// do.
-void buildFusePipeline(OpPassManager &passes, bool packedOperand = false);
+/// `gpuTokens` packed weights are scaled as GPUs do for so many tokens: where
+/// they are decoded or, for few, in the sums (0: as for many).
+void buildFusePipeline(OpPassManager &passes,
+                       std::optional<int64_t> gpuTokens = std::nullopt);
 
 /// Chooses tile sizes.
 void buildSelectPipeline(OpPassManager &passes, const MoeToCpuOptions &options);

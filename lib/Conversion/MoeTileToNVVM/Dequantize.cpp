@@ -343,6 +343,16 @@ LogicalResult KernelEmitter::emitRegisterMma(tile::MmaOp op,
       if (!last)
         NVVM::WgmmaWaitGroupSyncOp::create(b, loc, uint64_t(1));
     }
-  parts[op.getResult()] = acc;
+  tile::PromoteOp promotion = promotionOf(op);
+  if (!promotion) {
+    parts[op.getResult()] = acc;
+    return success();
+  }
+  OpenSum sum;
+  if (failed(openSum(promotion, acc.size(), tokens / 2, sum)))
+    return failure();
+  auto wait = nv::WgmmaWaitOp::create(b, loc, /*pending=*/0, ValueRange(acc));
+  sum.products = llvm::to_vector(ValueRange(wait.getResults()));
+  sums[promotion] = std::move(sum);
   return success();
 }

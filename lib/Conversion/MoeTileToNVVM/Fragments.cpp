@@ -374,8 +374,14 @@ LogicalResult KernelEmitter::emitMap(tile::MapOp op) {
     if (isTrimmedAway(type, offset.first)) {
       for (auto [result, list] : llvm::zip(op.getResults(), results)) {
         Type element = cast<tile::FragType>(result.getType()).getElementType();
-        list.push_back(
-            arith::ConstantOp::create(b, loc, b.getZeroAttr(element)));
+        if (element.getIntOrFloatBitWidth() != 8) {
+          list.push_back(
+              arith::ConstantOp::create(b, loc, b.getZeroAttr(element)));
+          continue;
+        }
+        // Stores take bytes that are rounded f32.
+        Value wide = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+        list.push_back(arith::TruncFOp::create(b, loc, element, wide));
       }
       continue;
     }

@@ -83,6 +83,9 @@ struct OpenSum {
   SmallVector<Value> registers;
   SmallVector<Value> products; ///< accumulators behind their wait
   size_t firstProduct = 0;
+  /// Registers of the sum for one product, of which one trimmed to fewer rows
+  /// uses the first ones.
+  size_t stride = 0;
 };
 
 /// Products as wide as the tile has rows; see Trim.cpp.
@@ -184,6 +187,9 @@ private:
                      Value &inside);
   LogicalResult emitFactorCopy(tile::CopyOp op);
   LogicalResult emitFragLoad(tile::FragLoadOp op);
+  LogicalResult emitColumnLoad(tile::FragLoadOp op);
+  LogicalResult openSum(tile::PromoteOp op, size_t count, size_t registers,
+                        OpenSum &sum);
   LogicalResult beginSum(tile::PromoteOp op, size_t count, size_t registers,
                          function_ref<Value(size_t, Value)> issue);
   LogicalResult emitPromote(tile::PromoteOp op);

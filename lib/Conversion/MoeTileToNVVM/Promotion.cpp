@@ -181,6 +181,8 @@ LogicalResult KernelEmitter::emitFragLoad(tile::FragLoadOp op) {
   tile::BufType buffer = op.getBuffer().getType();
   tile::FragType type = op.getResult().getType();
   tile::DigitsAttr layout = type.getLayout();
+  if (op.getAt())
+    return emitColumnLoad(op);
   if (!layout || !holdsFactors(buffer) || !known(op.getBuffer()))
     return op.emitOpError("the NVVM lowering reads rows or columns of f32 in a "
                           "slot, to a fragment with a layout, got ")
@@ -195,6 +197,8 @@ LogicalResult KernelEmitter::emitFragLoad(tile::FragLoadOp op) {
     auto [r, c] = layout.map({i});
     int64_t offset = type.getRows() == 1 ? c : r;
     Value &v = loaded[offset];
+    if (!v && isTrimmedAway(type, r))
+      v = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
     if (!v)
       v = LLVM::LoadOp::create(b, loc, b.getF32Type(),
                                sharedAt(base, c32(offset * kFactorBytes)),
@@ -205,25 +209,71 @@ LogicalResult KernelEmitter::emitFragLoad(tile::FragLoadOp op) {
   return success();
 }
 
+/// One column of a buffer that holds the factors of all of K.
+LogicalResult KernelEmitter::emitColumnLoad(tile::FragLoadOp op) {
+  tile::BufType buffer = op.getBuffer().getType();
+  tile::FragType type = op.getResult().getType();
+  tile::DigitsAttr layout = type.getLayout();
+  Type element = buffer.getElementType();
+  if (!layout || buffer.getSwizzle() || buffer.getPad() ||
+      !(element.isF32() || element.isBF16() || element.isF16()) ||
+      !known(op.getBuffer()))
+    return op.emitOpError("the NVVM lowering reads a column of f32, bf16 or "
+                          "f16 values without swizzle, got ")
+           << buffer << " to " << type;
+  int64_t cols = buffer.getCols();
+  Type pointer = LLVM::LLVMPointerType::get(b.getContext(), 3);
+  Value at = scalar(op.getAt());
+  if (at.getType().isInteger(64))
+    at = arith::TruncIOp::create(b, loc, b.getI32Type(), at);
+  Value first = add(mul(threadPosition(layout).second, c32(cols)), at);
+  DenseMap<int64_t, Value> loaded;
+  SmallVector<Value> values;
+  for (int64_t i = 0, e = layout.getLevelSize(tile::Level::Reg); i < e; ++i) {
+    int64_t column = layout.map({i}).second;
+    Value &v = loaded[column];
+    if (!v) {
+      Value from = LLVM::GEPOp::create(
+          b, loc, pointer, element, parts[op.getBuffer()][0],
+          ArrayRef<LLVM::GEPArg>{column ? add(first, c32(column * cols))
+                                        : first});
+      v = LLVM::LoadOp::create(b, loc, element, from);
+      if (!element.isF32())
+        v = arith::ExtFOp::create(b, loc, b.getF32Type(), v);
+    }
+    values.push_back(v);
+  }
+  parts[op.getResult()] = values;
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // The sum
 //===----------------------------------------------------------------------===//
 
-LogicalResult
-KernelEmitter::beginSum(tile::PromoteOp op, size_t count, size_t registers,
-                        function_ref<Value(size_t, Value)> issue) {
+LogicalResult KernelEmitter::openSum(tile::PromoteOp op, size_t count,
+                                     size_t registers, OpenSum &sum) {
   if (op.getScalar() || op.getRowSum() || op.getFactor())
     return op.emitOpError("the NVVM lowering scales by rows and columns only");
   for (Value factor : {op.getRow(), op.getCol()})
     if (factor && (!isa<tile::FragType>(factor.getType()) || !known(factor)))
       return op.emitOpError("the NVVM lowering takes factors in fragments that "
                             "are read before the product");
-  OpenSum sum;
   sum.registers = parts[op.getMain()];
-  if (sum.registers.size() != count * registers)
+  sum.stride = trim && trim->now ? size_t(trim->rows / 2) : registers;
+  if (sum.registers.size() != count * sum.stride)
     return op.emitOpError("the sum has ")
            << sum.registers.size() << " registers, its products "
-           << count * registers;
+           << count * sum.stride;
+  return success();
+}
+
+LogicalResult
+KernelEmitter::beginSum(tile::PromoteOp op, size_t count, size_t registers,
+                        function_ref<Value(size_t, Value)> issue) {
+  OpenSum sum;
+  if (failed(openSum(op, count, registers, sum)))
+    return failure();
   SmallVector<Value> added;
   size_t together = std::max<size_t>(1, kPartRegisters / registers);
   for (size_t first = 0; first < count; first += together) {
@@ -253,12 +303,10 @@ void KernelEmitter::addProducts(tile::PromoteOp op, OpenSum &sum) {
   if (op.getCol())
     cols = parts[op.getCol()];
   DenseMap<std::pair<Value, Value>, Value> factors;
-  size_t at = 0;
-  for (Value product : sum.products) {
+  for (auto [number, product] : llvm::enumerate(sum.products)) {
     size_t count =
         cast<LLVM::LLVMStructType>(product.getType()).getBody().size();
-    if (at == 0)
-      at = sum.firstProduct * count;
+    size_t at = (sum.firstProduct + number) * sum.stride;
     for (size_t i = 0; i < count; ++i, ++at) {
       Value row = rows.empty() ? Value() : rows[at];
       Value col = cols.empty() ? Value() : cols[at];

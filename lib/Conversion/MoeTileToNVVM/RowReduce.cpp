@@ -71,10 +71,13 @@ LogicalResult KernelEmitter::emitRowReduce(tile::RowReduceOp op) {
     if (cast<tile::FragType>(input.getType()).getLayout() != layout)
       return op.emitOpError("its inputs have different layouts");
     for (auto [i, element] : llvm::enumerate(parts[input])) {
+      int64_t r = layout.map({int64_t(i)}).first;
+      if (isTrimmedAway(source, r))
+        continue;
       Value v = element;
       if (op.getKind() == tile::ReduceKind::AbsMax)
         v = math::AbsFOp::create(b, loc, v);
-      Value &row = rows[layout.map({int64_t(i)}).first];
+      Value &row = rows[r];
       row = row ? combine(row, v) : v;
     }
   }
@@ -137,8 +140,14 @@ LogicalResult KernelEmitter::emitRowReduce(tile::RowReduceOp op) {
   }
   SmallVector<Value> values;
   for (int64_t i = 0, e = type.getLayout().getLevelSize(tile::Level::Reg);
-       i < e; ++i)
-    values.push_back(rows[type.getLayout().map({i}).first]);
+       i < e; ++i) {
+    int64_t r = type.getLayout().map({i}).first;
+    // No one reads the rows that the tile does not have.
+    if (isTrimmedAway(source, r))
+      values.push_back(arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)));
+    else
+      values.push_back(rows[r]);
+  }
   parts[op.getResult()] = values;
   return success();
 }

@@ -55,7 +55,7 @@ void KernelEmitter::findTrim() {
         found.buffer = cast<OpResult>(mma.getA()).getResultNumber();
     } else if (auto store = dyn_cast<tile::StoreOp>(op)) {
       legal &= isLimited(store);
-    } else if (isa<tile::StoreWaitOp, tile::DepositOp, tile::PromoteOp>(op)) {
+    } else if (isa<tile::StoreWaitOp, tile::DepositOp>(op)) {
       legal = false;
     } else if (isa<tile::DequantOp>(op)) {
       decodes = true;
@@ -98,7 +98,13 @@ void KernelEmitter::setTileWidth(Value rows) {
 /// accumulators of several products, for which the assembler finds registers
 /// or not as it happens.)
 static bool beginsProduct(Operation &op) {
-  if (!isa<tile::WaitOp>(op) || !isa<tile::ForTilesOp>(op.getParentOp()))
+  if (!isa<tile::ForTilesOp>(op.getParentOp()))
+    return false;
+  // A loop whose every product is added to a sum.
+  if (auto loop = dyn_cast<scf::ForOp>(op))
+    return llvm::any_of(loop.getOps<tile::MmaOp>(),
+                        [](tile::MmaOp mma) { return !mma.getC(); });
+  if (!isa<tile::WaitOp>(op))
     return false;
   return llvm::any_of(op.getUsers(), [](Operation *user) {
     auto mma = dyn_cast<tile::MmaOp>(user);
@@ -109,6 +115,7 @@ static bool beginsProduct(Operation &op) {
 FailureOr<SmallVector<Value>> KernelEmitter::emitOfWidth(Operation &first,
                                                          int64_t width) {
   trim->now = width;
+  Value thread = team.thread; // which a loop may have made anew
   Operation *end = first.getBlock()->getTerminator();
   for (Operation *op = &first; op != end; op = op->getNextNode()) {
     loc = op->getLoc();
@@ -116,6 +123,7 @@ FailureOr<SmallVector<Value>> KernelEmitter::emitOfWidth(Operation &first,
       return failure();
   }
   trim->now = 0;
+  team.thread = thread;
   // LLVM would merge equal ends of two widths, and with the stores in them the
   // accumulators. So the ends differ: in convergent operations, which it merges
   // only one with one.

@@ -239,21 +239,28 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
   Value init = promotes ? Value(tile::FragSplatOp::create(kb, loc, fragType,
                                                           kernel->f32(0.0)))
                         : Value(tile::AccZeroOp::create(kb, loc, accType));
+  bool decodes = decodesInCompute && isDecoded(/*isA=*/false);
+  // Scales beside weights that are decoded in registers lie as those of the
+  // decoding do, rows x granules.
+  bool decodedCol = decodes && bPlace == ScalePlace::Promote && !rowSums;
+  Value firstColumn = decodedCol ? kernel->index(0) : Value();
   auto loads = [&](OpBuilder &b, Location, Value kAt) {
     SmallVector<Value> tiles;
     tiles.push_back(dequantise(b, true, loadOperand(b, true, kAt), kAt));
-    if (decodesInCompute && isDecoded(/*isA=*/false)) {
+    if (decodes) {
       tiles.push_back(loadOperand(b, false, kAt));
       auto [scale, zero] = loadFactors(b, false, kAt);
       for (Value factor : {scale, zero})
         if (factor)
           tiles.push_back(factor);
+      if (decodedCol)
+        tiles.push_back(loadFactor(b, false, bScale, kAt));
     } else {
       tiles.push_back(dequantise(b, false, loadOperand(b, false, kAt), kAt));
     }
     if (aPlace == ScalePlace::Promote)
       tiles.push_back(loadRowScale(b, kAt));
-    if (bPlace == ScalePlace::Promote)
+    if (bPlace == ScalePlace::Promote && !decodedCol)
       tiles.push_back(loadColScale(b, bScale, op.getBQuantAttr(), kAt));
     if (rowSums && promotes) {
       tiles.push_back(loadRowSums(b, kAt));
@@ -267,12 +274,21 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
     Value acc = promotes ? Value() : carried[0];
     size_t at = 2;
     Value weights = tiles[1];
-    if (decodesInCompute && isDecoded(/*isA=*/false)) {
+    Value column;
+    if (decodes) {
       Value scale = bPlace == ScalePlace::Operand ? tiles[at++] : Value();
       bool hasZero =
           op.getBQuantAttr().getZero() == ZeroPoint::Operand && !rowSums;
       Value zero = hasZero ? tiles[at++] : Value();
       weights = decode(b, false, weights, scale, zero, /*fragment=*/true);
+      if (decodedCol) {
+        auto type = cast<tile::BufType>(tiles[at].getType());
+        column = tile::FragLoadOp::create(
+            b, loc,
+            tile::FragType::get(1, type.getRows(), type.getElementType()),
+            tiles[at], firstColumn);
+        ++at;
+      }
     }
     Value product = tile::MmaOp::create(b, loc, accType, tiles[0], weights, acc,
                                         tile::AtomAttr());
@@ -280,7 +296,9 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
       return SmallVector<Value>{product};
     Value part = tile::AccReadOp::create(b, loc, product);
     Value row = aPlace == ScalePlace::Promote ? tiles[at++] : Value();
-    Value col = bPlace == ScalePlace::Promote ? tiles[at++] : Value();
+    Value col = decodedCol                      ? column
+                : bPlace == ScalePlace::Promote ? tiles[at++]
+                                                : Value();
     if (!rowSums)
       return SmallVector<Value>{
           tile::PromoteOp::create(b, loc, part, carried[0], row, col)};

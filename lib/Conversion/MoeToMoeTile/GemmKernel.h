@@ -33,6 +33,7 @@ private:
   /// (none: the rows that they are of follow each other).
   std::pair<int64_t, SmallVector<int64_t>> scaleRowsOfB(int64_t granule);
   Value loadOperand(OpBuilder &b, bool isA, Value k);
+  Value loadFactor(OpBuilder &b, bool isA, Value memory, Value k);
   std::pair<Value, Value> loadFactors(OpBuilder &b, bool isA, Value k);
   bool isDecoded(bool isA);
   Value decode(OpBuilder &b, bool isA, Value loaded, Value scale, Value zero,

@@ -152,54 +152,57 @@ bool GemmKernel::isDecoded(bool isA) {
                    (isA ? aMatrix : bMatrix) != quant.getElem());
 }
 
-/// Scales and zero points by which a tile is decoded at one k, in the
-/// orientation of the operand: rows x groups. Null where there are none.
+/// The part of `memory`, scales or zero points, that belongs to a tile at one
+/// k, in the orientation of the operand: rows x groups.
+Value GemmKernel::loadFactor(OpBuilder &builder, bool isA, Value memory,
+                             Value kAt) {
+  QuantAttr quant = isA ? op.getAQuantAttr() : op.getBQuantAttr();
+  int64_t tileRows = isA ? blockM : tileRowsOfB;
+  Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+  int64_t gc =
+      quant.getGranuleCols() == QuantAttr::kWhole ? 0 : quant.getGranuleCols();
+  int64_t groups = gc ? llvm::divideCeil(step, gc) : 1;
+  int64_t gr = quant.getGranuleRows();
+  Type element = cast<MemRefType>(memory.getType()).getElementType();
+  bool groupMajor = quant.getLayout() == ScaleLayout::GroupMajor;
+  SmallVector<Value> indices;
+  SmallVector<int64_t> granule, dims;
+  int64_t first = isA ? 0 : 1;
+  if (!isA) {
+    indices.push_back(expert);
+    granule.push_back(1);
+  }
+  Value n = isA ? aRows : firstRowOfB(builder);
+  indices.push_back(gr == QuantAttr::kWhole ? zero : n);
+  granule.push_back(gr == QuantAttr::kWhole ? 1 : gr);
+  indices.push_back(gc ? kAt : zero);
+  granule.push_back(gc ? gc : 1);
+  dims = {gr == QuantAttr::kWhole ? -1 : first, groups == 1 ? -1 : first + 1};
+  if (groupMajor) {
+    std::swap(indices[first], indices[first + 1]);
+    std::swap(granule[first], granule[first + 1]);
+    dims = {gr == QuantAttr::kWhole ? -1 : first + 1, groups == 1 ? -1 : first};
+  }
+  SmallVector<int64_t> scaleBoxes;
+  int64_t scaleRows = gr == QuantAttr::kWhole ? 1 : tileRows / gr;
+  if (!isA)
+    std::tie(scaleRows, scaleBoxes) = scaleRowsOfB(gr);
+  return tile::LoadOp::create(builder, loc,
+                              tile::BufType::get(scaleRows, groups, element),
+                              memory, indices, dims, granule, scaleBoxes);
+}
+
+/// Scales and zero points by which a tile is decoded at one k. Null where there
+/// are none.
 std::pair<Value, Value> GemmKernel::loadFactors(OpBuilder &builder, bool isA,
                                                 Value kAt) {
   QuantAttr quant = isA ? op.getAQuantAttr() : op.getBQuantAttr();
-  int64_t tileRows = isA ? blockM : tileRowsOfB;
-  auto factor = [&](Value memory) -> Value {
-    Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
-    int64_t gc = quant.getGranuleCols() == QuantAttr::kWhole
-                     ? 0
-                     : quant.getGranuleCols();
-    int64_t groups = gc ? llvm::divideCeil(step, gc) : 1;
-    int64_t gr = quant.getGranuleRows();
-    Type element = cast<MemRefType>(memory.getType()).getElementType();
-    bool groupMajor = quant.getLayout() == ScaleLayout::GroupMajor;
-    SmallVector<Value> indices;
-    SmallVector<int64_t> granule, dims;
-    int64_t first = isA ? 0 : 1;
-    if (!isA) {
-      indices.push_back(expert);
-      granule.push_back(1);
-    }
-    Value n = isA ? aRows : firstRowOfB(builder);
-    indices.push_back(gr == QuantAttr::kWhole ? zero : n);
-    granule.push_back(gr == QuantAttr::kWhole ? 1 : gr);
-    indices.push_back(gc ? kAt : zero);
-    granule.push_back(gc ? gc : 1);
-    dims = {gr == QuantAttr::kWhole ? -1 : first, groups == 1 ? -1 : first + 1};
-    if (groupMajor) {
-      std::swap(indices[first], indices[first + 1]);
-      std::swap(granule[first], granule[first + 1]);
-      dims = {gr == QuantAttr::kWhole ? -1 : first + 1,
-              groups == 1 ? -1 : first};
-    }
-    SmallVector<int64_t> scaleBoxes;
-    int64_t scaleRows = gr == QuantAttr::kWhole ? 1 : tileRows / gr;
-    if (!isA)
-      std::tie(scaleRows, scaleBoxes) = scaleRowsOfB(gr);
-    return tile::LoadOp::create(builder, loc,
-                                tile::BufType::get(scaleRows, groups, element),
-                                memory, indices, dims, granule, scaleBoxes);
-  };
   Value scale, zero;
   if ((isA ? aPlace : bPlace) == ScalePlace::Operand)
-    scale = factor(isA ? aScale : bScale);
+    scale = loadFactor(builder, isA, isA ? aScale : bScale, kAt);
   // Zero points that the sums of A correct are no part of the decoding.
   if (quant.getZero() == ZeroPoint::Operand && (isA || !rowSums))
-    zero = factor(bZero);
+    zero = loadFactor(builder, isA, bZero, kAt);
   return {scale, zero};
 }
 

@@ -79,7 +79,18 @@ LogicalResult Runner::runCompute(Operation &op, bool &known) {
       return failure();
     // Registers keep what the buffer holds now.
     TileRef tile = newTile(load.getType());
-    tile->data = (*source)->data;
+    if (!load.getAt()) {
+      tile->data = (*source)->data;
+    } else {
+      FailureOr<int64_t> column = getIndex(&op, load.getAt());
+      if (failed(column))
+        return failure();
+      if (*column < 0 || *column >= (*source)->cols)
+        return load.emitOpError("reads column ")
+               << *column << ", the buffer has " << (*source)->cols;
+      for (int64_t r = 0; r < (*source)->rows; ++r)
+        tile->at(0, r) = (*source)->at(r, *column);
+    }
     set(load.getResult(), tile);
     return success();
   }

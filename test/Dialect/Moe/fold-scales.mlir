@@ -186,3 +186,27 @@ func.func @kept(%x: tensor<?x256xbf16>, %w: tensor<8x256x256xf8E4M3FN>, %s: tens
   } -> tensor<?x256xf32>
   return %a, %b : tensor<?x256xf32>, tensor<?x256xf32>
 }
+
+// -----
+
+// Packed weights: for few rows per expert (32 tokens to 2 of 8 experts are 8) the sums are scaled, else the weights.
+// RUN: moe-opt %s -split-input-file -moe-fold-scales="packed-operand packed-rows=8 tokens=32" | FileCheck %s --check-prefix=FEW
+// RUN: moe-opt %s -split-input-file -moe-fold-scales="packed-operand packed-rows=8 tokens=33" | FileCheck %s --check-prefix=MANY
+// RUN: moe-opt %s -split-input-file -moe-fold-scales="packed-operand packed-rows=8" | FileCheck %s --check-prefix=MANY
+// RUN: moe-opt %s -split-input-file -moe-fold-scales="packed-operand tokens=1" | FileCheck %s --check-prefix=MANY
+// FEW-LABEL: func.func @packed_rows
+// FEW: scales <a = none, b = promote 128, zero = element>
+// MANY-LABEL: func.func @packed_rows
+// MANY: scales <a = none, b = operand, zero = element>
+#packed = #moe.quant<i4, granule = [1, 128], scale = bf16, zero = 8, packing = low_even>
+func.func @packed_rows(%x: tensor<?x256xbf16>, %w: tensor<8x256x128xi8>, %s: tensor<8x256x2xbf16>,
+                       %r: !moe.routing<experts = 8, topk = 2>, %o: tensor<?x256xf32>) -> tensor<?x256xf32> {
+  %a = moe.grouped_gemm a(%x : tensor<?x256xbf16>)
+         b(%w : tensor<8x256x128xi8> scale %s : tensor<8x256x2xbf16> quant #packed)
+         routing(%r : !moe.routing<experts = 8, topk = 2>)
+         rows = gather a_layout = token out = flat_topk outs(%o : tensor<?x256xf32>) {
+    ^bb0(%v: f32):
+      moe.yield %v : f32
+  } -> tensor<?x256xf32>
+  return %a : tensor<?x256xf32>
+}

@@ -748,6 +748,15 @@ moe_tile.kernel @k(%m: memref<4x4xf32>, %i: index) {
 
 // -----
 
+moe_tile.kernel @k(%m: memref<4x2xf32>, %i: index) {
+  %a = moe_tile.load %m[%i, %i] : memref<4x2xf32> -> !moe_tile.buf<4x2xf32>
+  // expected-error @below {{frag_load_c1: a column of '!moe_tile.buf<4x2xf32>' is one row of 4 values, not '!moe_tile.frag<1x2xf32>'}}
+  %p = moe_tile.frag_load %a at %i : !moe_tile.buf<4x2xf32> -> !moe_tile.frag<1x2xf32>
+  moe_tile.return
+}
+
+// -----
+
 moe_tile.kernel @k(%s: f32) {
   // expected-error @below {{frag_splat_c1: 'f32' for '!moe_tile.frag<4x4xbf16>'}}
   %p = moe_tile.frag_splat %s : f32 -> !moe_tile.frag<4x4xbf16>

@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 
-DECIDE = ["--moe-decompose-layer", "--moe-fuse-epilogue", "--moe-choose-formulation=formulation=grouped", "--moe-fold-scales"]
+DECIDE = ["--moe-decompose-layer", "--moe-fuse-epilogue", "--moe-choose-formulation=formulation=grouped"]
 
 
 def run(text, *options):
@@ -49,7 +49,7 @@ class Layer:
 
     def __init__(self, name, first, second, tokens=20, experts=3, topk=2, hidden=72, inner=80, activation="swiglu",
                  gate_up="<halves>", dtype="bf16", bias=False, route=None, extra="", orders=None, workers=1,
-                 weights=None):
+                 weights=None, group=128):
         self.__dict__.update({k: v for k, v in locals().items() if k != "self"})
         self.route = route or (lambda t, j: (7 * t + 3 * j) % experts)
 
@@ -71,14 +71,27 @@ class Layer:
         values = f"values = dense<{ids}> : tensor<{t}x{k}xi32>" if t else 'init = "zero"'
         # Weights of 8 bits with a scale per block; rows are quantised by the layer.
         stored, first_scale, second_scale = self.weights or d, "", ""
-        if self.weights:
+        packed = self.weights and self.weights.startswith("packed")
+        if packed:
+            # Codes of four bits with a scale per group of K; what the word behind says of zero points.
+            stored, zero = "i8", {"packed": "zero = 8, ", "packed_zero": "zero = operand, "}[self.weights]
+            quant = f"quant #moe.quant<i4, granule = [1, {self.group}], scale = {d}, {zero}packing = low_even>"
+        elif self.weights:
             self.extra += f" act_quant #moe.quant<{stored}, granule = [1, 128], scale = f32>"
             quant = f"quant #moe.quant<{stored}, granule = [128, 128], scale = f32>"
         args = {
             "x": arg("x", [t, h], d, normal), "ids": arg("ids", [t, k], "i32", values),
-            "tw": arg("tw", [t, k], "f32", normal), "w1": arg("w1", [e, n, h], stored, normal),
-            "w2": arg("w2", [e, h, i], stored, normal)}
-        if self.weights:
+            "tw": arg("tw", [t, k], "f32", normal),
+            "w1": arg("w1", [e, n, h // 2 if packed else h], stored, 'init = "bits"' if packed else normal),
+            "w2": arg("w2", [e, h, i // 2 if packed else i], stored, 'init = "bits"' if packed else normal)}
+        if packed:
+            for name, rows, cols in (("1", n, h), ("2", h, i)):
+                groups = (cols + self.group - 1) // self.group
+                scale = f" scale %s{name} : " + args.setdefault(f"s{name}", arg(f"s{name}", [e, rows, groups], d, 'init = "normal", scale = 0.05'))[1]
+                if self.weights == "packed_zero":
+                    scale += f" zero %z{name} : " + args.setdefault(f"z{name}", arg(f"z{name}", [e, rows, groups], "i8", 'init = "bits"'))[1]
+                first_scale, second_scale = (scale + " " + quant, second_scale) if name == "1" else (first_scale, scale + " " + quant)
+        elif self.weights:
             def up(v):
                 return (v + 127) // 128
             args["s1"] = arg("s1", [e, up(n), up(h)], "f32", normal)
@@ -102,7 +115,8 @@ class Layer:
 """
 
     def check(self, target="sm_90a"):
-        text = run(self.text(), *DECIDE)
+        fold = f"--moe-fold-scales=packed-operand packed-rows=36 tokens={self.tokens} min-run=128 zero=element"
+        text = run(self.text(), *DECIDE, fold)
         if self.first:
             configs = iter([self.first, self.second])
             text = "\n".join(re.sub(r" outs\(", f" config [{attribute(next(configs))}] outs(", line, count=1)
@@ -170,6 +184,12 @@ def main():
         *[Layer(f"fp8_{t}", None, t, tokens=t, hidden=h, inner=i, weights=dtype, experts=2 if t > 100 else 3)
           for t, h, i, dtype in ((1, 256, 128, "f8E4M3FN"), (7, 384, 256, "f8E4M3FN"), (40, 384, 128, "f8E5M2"),
                                  (140, 256, 128, "f8E4M3FN"))],
+        # Weights of four bits that are decoded in registers: few rows, whose products are scaled into a sum, and many,
+        # whose weights are scaled; tails of K; zero points; groups shorter than a step.
+        *[Layer(f"{kind}_{t}_{g}", None, t, tokens=t, hidden=h, inner=i, weights=kind, group=g, experts=2 if t > 100 else 3)
+          for t, h, i, kind, g in ((1, 256, 128, "packed", 128), (7, 384, 256, "packed", 128), (40, 320, 192, "packed", 128),
+                                   (140, 256, 128, "packed", 128), (9, 256, 256, "packed_zero", 128),
+                                   (9, 192, 128, "packed", 64))],
         # What moe-select-config chooses for a number of tokens.
         *[Layer(f"chosen_{t}", None, t, gate_up=gate, hidden=h, inner=i, bias=True, activation=activation)
           for t, h, i, gate, activation in (

@@ -43,6 +43,8 @@ struct FoldScales : public moe::impl::MoeFoldScalesBase<FoldScales> {
 private:
   Placement placeA(GroupedGemmOp gemm);
   Placement placeB(GroupedGemmOp gemm);
+  /// Whether the sums of a tile are fewer than its weights.
+  bool hasFewRows(GroupedGemmOp gemm);
   /// Rule 2 or 3 for a scale of `quant` over `k` columns.
   Placement placeInside(QuantAttr quant, int64_t k);
   ZeroPlace placeZero(GroupedGemmOp gemm, const Placement &b);
@@ -65,6 +67,11 @@ static bool rowsAreSlots(GroupedGemmOp gemm) {
   return gemm.getALayout() == RowLayout::FlatTopk ||
          (gemm.getALayout() == RowLayout::Token &&
           gemm.getRouting().getType().getTopk() == 1);
+}
+
+bool FoldScales::hasFewRows(GroupedGemmOp gemm) {
+  int64_t slots = tokens * gemm.getRouting().getType().getTopk();
+  return tokens > 0 && slots <= packedRows * gemm.getNumExperts();
 }
 
 Placement FoldScales::placeInside(QuantAttr quant, int64_t k) {
@@ -99,7 +106,7 @@ Placement FoldScales::placeB(GroupedGemmOp gemm) {
     return {};
   int64_t k = gemm.getReductionSize();
   if (quant.getScaleCols(k) != 1 && packedOperand &&
-      quant.getColsPerStored() > 1)
+      quant.getColsPerStored() > 1 && !hasFewRows(gemm))
     return {ScalePlace::Operand, 0, RegionOperand::None};
   if (quant.getScaleCols(k) != 1)
     return placeInside(quant, k);

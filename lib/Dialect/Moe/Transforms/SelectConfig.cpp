@@ -86,6 +86,8 @@ static GemmProblem describe(GroupedGemmOp gemm, double rowsPerExpert,
   ScalePlanAttr plan = gemm.getScalesAttr();
   problem.aPromotes = plan && plan.getA() != ScalePlace::Epilogue;
   problem.bPromotes = plan && plan.getB() != ScalePlace::Epilogue;
+  if (plan && plan.getB() == ScalePlace::Promote && problem.bBits < 8)
+    problem.packedRun = problem.bGranule;
   problem.gather = gemm.getRows() == RowSource::Gather;
   problem.rowsPerExpert = rowsPerExpert;
   problem.hitExperts = slots / rowsPerExpert;

@@ -202,13 +202,22 @@ void FragLoadOp::build(OpBuilder &builder, OperationState &state,
   auto type = cast<BufType>(buffer.getType());
   build(builder, state,
         FragType::get(type.getRows(), type.getCols(), type.getElementType()),
-        buffer);
+        buffer, Value());
 }
 
 LogicalResult FragLoadOp::verify() {
   // frag_load_c1
-  return verifySameTile(*this, "frag_load_c1", getBuffer().getType(),
-                        getType());
+  if (!getAt())
+    return verifySameTile(*this, "frag_load_c1", getBuffer().getType(),
+                          getType());
+  BufType buffer = getBuffer().getType();
+  FragType type = getType();
+  if (type.getRows() != 1 || type.getCols() != buffer.getRows() ||
+      type.getElementType() != buffer.getElementType())
+    return emitOpError("frag_load_c1: a column of ")
+           << buffer << " is one row of " << buffer.getRows() << " values, not "
+           << type;
+  return success();
 }
 
 void FragLoadOp::getEffects(

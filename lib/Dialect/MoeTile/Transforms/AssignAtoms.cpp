@@ -366,17 +366,6 @@ struct AssignAtomsPass
         return failure();
       atom = *chosen;
     }
-    // Columns that share a factor are whole registers of a thread.
-    if (gemm.promote && gemm.promote.getCol()) {
-      auto [rows, cols] = getTileShape(gemm.promote.getCol().getType());
-      auto factor =
-          FragType::get(kernel.getContext(), rows, cols,
-                        Float32Type::get(kernel.getContext()), DigitsAttr());
-      if (!colFactorLayout(layoutOf(gemm, atom), factor))
-        return kernel.emitOpError("factors of ")
-               << gemm.cols / cols << " columns each end inside of a part of "
-               << atom;
-    }
     DigitsAttr layout;
     if (gemm.dequant) {
       FailureOr<DecodedLayouts> layouts = decodedLayouts(gemm, atom);
@@ -389,6 +378,17 @@ struct AssignAtomsPass
                         type.getElementType(), layouts->weights));
     } else {
       layout = layoutOf(gemm, atom);
+    }
+    // Columns that share a factor are whole registers of a thread.
+    if (gemm.promote && gemm.promote.getCol()) {
+      auto [rows, cols] = getTileShape(gemm.promote.getCol().getType());
+      auto factor =
+          FragType::get(kernel.getContext(), rows, cols,
+                        Float32Type::get(kernel.getContext()), DigitsAttr());
+      if (!colFactorLayout(layout, factor))
+        return kernel.emitOpError("factors of ")
+               << gemm.cols / cols << " columns each end inside of a part of "
+               << atom;
     }
     kernel.setTarget(StringRef(target));
     assignAccumulators(gemm, atom);

@@ -20,7 +20,8 @@ using namespace mlir::moe::tile;
 
 /// Block of the split of the product into gate and up columns, 0 without one.
 static int64_t splitBlockOf(const TileGemm &gemm) {
-  Value result = AccReadOp(gemm.read).getResult();
+  Value result = gemm.promote ? KLoopOp(gemm.loop).getResult(0)
+                              : AccReadOp(gemm.read).getResult();
   for (Operation *user : result.getUsers())
     if (auto split = dyn_cast<SplitOp>(user))
       return split.getBlock();

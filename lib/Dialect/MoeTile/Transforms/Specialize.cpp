@@ -275,32 +275,34 @@ void Specializer::buildCompute(RoleOp role) {
   AccType acc = gemm.mma.getType();
   auto slots = cast<RingType>(ring.getType()).getBuffers();
   ValueRange factors;
+  // The factors are those of all of K.
+  int64_t granuleCols =
+      gemm.getFactors().empty()
+          ? 1
+          : cast<TileAccess>(gemm.getFactors()[0].getOperation())
+                .getGranuleOf(2);
+  // Weights of a slot in the registers of a product.
+  auto decoded = [&](Value weights, Value k) -> Value {
+    DequantOp dequant = gemm.dequant;
+    if (!dequant)
+      return weights;
+    Value scale = dequant.getScale() ? factors.front() : Value();
+    Value zero = dequant.getZero() ? factors.back() : Value();
+    bool any = scale || zero;
+    std::optional<int64_t> zeroValue;
+    if (dequant.getZeroValue())
+      zeroValue = *dequant.getZeroValue();
+    SmallVector<int64_t> granule;
+    if (any)
+      granule = {1, granuleCols};
+    return DequantOp::create(b, loc, dequant.getType(), weights, scale, zero,
+                             dequant.getFormat(), zeroValue, granule,
+                             any ? k : Value());
+  };
   // One slot: wait, multiply, release; the accumulator and the next cursor.
   auto stepOf = [&](Value at, Value k, Value from) -> std::pair<Value, Value> {
     auto slot = WaitOp::create(b, loc, TypeRange(slots), ring, at);
-    Value weights = slot.getResult(1);
-    if (DequantOp dequant = gemm.dequant) {
-      // The factors are those of all of K.
-      SmallVector<int64_t> granule{
-          1, gemm.getFactors().empty()
-                 ? 1
-                 : cast<TileAccess>(gemm.getFactors()[0].getOperation())
-                       .getGranuleOf(2)};
-      Value scale, zero;
-      size_t next = 0;
-      if (gemm.scale)
-        scale = factors[next++];
-      if (gemm.zero)
-        zero = factors[next++];
-      bool any = scale || zero;
-      std::optional<int64_t> zeroValue;
-      if (dequant.getZeroValue())
-        zeroValue = *dequant.getZeroValue();
-      weights = DequantOp::create(b, loc, dequant.getType(), weights, scale,
-                                  zero, dequant.getFormat(), zeroValue,
-                                  any ? ArrayRef(granule) : ArrayRef<int64_t>(),
-                                  any ? k : Value());
-    }
+    Value weights = decoded(slot.getResult(1), k);
     Value sum = MmaOp::create(b, loc, acc, slot.getResult(0), weights, from,
                               gemm.mma.getAtomAttr());
     MmaWaitOp::create(b, loc, 0);
@@ -310,10 +312,11 @@ void Specializer::buildCompute(RoleOp role) {
 
   // One slot of scaled products: they are read before the slot is released, the
   // sum over them is made afterwards.
-  auto sumStepOf = [&](Value at, Value sum) -> std::pair<Value, Value> {
+  auto sumStepOf = [&](Value at, Value k,
+                       Value sum) -> std::pair<Value, Value> {
     auto slot = WaitOp::create(b, loc, TypeRange(slots), ring, at);
     DigitsAttr full = cast<FragType>(sum.getType()).getLayout();
-    Value factors[2];
+    Value factorsOfStep[2];
     size_t next = 2;
     for (auto [i, load] : {std::pair{0, gemm.aScale}, {1, gemm.bScale}}) {
       if (!load)
@@ -326,15 +329,27 @@ void Specializer::buildCompute(RoleOp role) {
       auto type = FragType::get(b.getContext(), rows, cols, b.getF32Type(),
                                 i == 0 ? rowFactorLayout(full, plain)
                                        : colFactorLayout(full, plain));
-      factors[i] = FragLoadOp::create(b, loc, type, buffer);
+      factorsOfStep[i] = FragLoadOp::create(b, loc, type, buffer, Value());
     }
-    Value product =
-        MmaOp::create(b, loc, acc, slot.getResult(0), slot.getResult(1),
-                      Value(), gemm.mma.getAtomAttr());
+    if (gemm.dequant && gemm.scale) {
+      auto source = cast<BufType>(factors.front().getType());
+      Type element = source.getElementType();
+      auto plain = FragType::get(b.getContext(), 1, source.getRows(), element,
+                                 DigitsAttr());
+      auto type = FragType::get(b.getContext(), 1, source.getRows(), element,
+                                colFactorLayout(full, plain));
+      Value column = arith::DivUIOp::create(b, loc, k, index(granuleCols));
+      factorsOfStep[1] =
+          FragLoadOp::create(b, loc, type, factors.front(), column);
+    }
+    Value product = MmaOp::create(b, loc, acc, slot.getResult(0),
+                                  decoded(slot.getResult(1), k), Value(),
+                                  gemm.mma.getAtomAttr());
     Value part =
         AccReadOp::create(b, loc, gemm.read.getResult().getType(), product);
     Value cursorNext = ReleaseOp::create(b, loc, ring, at);
-    Value result = PromoteOp::create(b, loc, part, sum, factors[0], factors[1]);
+    Value result = PromoteOp::create(b, loc, part, sum, factorsOfStep[0],
+                                     factorsOfStep[1]);
     return {result, cursorNext};
   };
 
@@ -366,10 +381,14 @@ void Specializer::buildCompute(RoleOp role) {
         OpBuilder::InsertionGuard guard(b);
         b.setInsertionPointToStart(loop.getBody());
         auto [next, cursorNext] =
-            sumStepOf(loop.getRegionIterArg(1), loop.getRegionIterArg(0));
+            sumStepOf(loop.getRegionIterArg(1), loop.getInductionVar(),
+                      loop.getRegionIterArg(0));
         scf::YieldOp::create(b, loc, ValueRange{next, cursorNext});
         at = loop.getResult(1);
         map.map(gemm.loop.getResult(0), loop.getResult(0));
+        b.setInsertionPointAfter(loop);
+        if (factorRing)
+          ends.push_back(ReleaseOp::create(b, loc, factorRing, carried[1]));
         continue;
       }
       std::tie(sum, at) = stepOf(carried[0], lower, Value());

@@ -110,7 +110,9 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
     return refuse(gemm.loop, "it stands in another loop or branch");
   size_t loaded = gemm.loop.getLoaded().size();
   Block &compute = gemm.loop.getCompute().front();
-  gemm.dequant = dyn_cast<DequantOp>(compute.front());
+  auto dequants = compute.getOps<DequantOp>();
+  if (!dequants.empty())
+    gemm.dequant = *dequants.begin();
   size_t factors = !gemm.dequant ? 0
                                  : (gemm.dequant.getScale() ? 1 : 0) +
                                        (gemm.dequant.getZero() ? 1 : 0);

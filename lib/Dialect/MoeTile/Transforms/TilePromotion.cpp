@@ -31,34 +31,47 @@ LogicalResult moe::tile::matchPromotion(TileGemm &gemm) {
   auto splat = loop.getInits()[0].getDefiningOp<FragSplatOp>();
   if (!splat || !matchPattern(splat.getValue(), m_AnyZeroFloat()))
     return refuse("it does not start from zero");
-  Block &compute = loop.getCompute().front();
-  if (compute.getOperations().size() != 4)
+  // The product, what reads it, the sum; before them what decodes weights.
+  SmallVector<Operation *> ops;
+  for (Operation &op : loop.getCompute().front())
+    if (!op.hasTrait<OpTrait::ConstantLike>() &&
+        !isa<DequantOp, FragLoadOp>(op))
+      ops.push_back(&op);
+  if (ops.size() != 4)
     return refuse("its compute region is more than one product and its sum");
-  auto it = compute.begin();
-  gemm.mma = dyn_cast<MmaOp>(*it++);
-  gemm.read = dyn_cast<AccReadOp>(*it++);
-  gemm.promote = dyn_cast<PromoteOp>(*it++);
+  gemm.mma = dyn_cast<MmaOp>(ops[0]);
+  gemm.read = dyn_cast<AccReadOp>(ops[1]);
+  gemm.promote = dyn_cast<PromoteOp>(ops[2]);
+  Value second = gemm.dequant ? Value(gemm.dequant.getResult())
+                              : Value(loop.getComputeTiles()[1]);
   if (!gemm.mma || !gemm.read || !gemm.promote || gemm.mma.getC() ||
       gemm.mma.getA() != loop.getComputeTiles()[0] ||
-      gemm.mma.getB() != loop.getComputeTiles()[1] ||
-      gemm.read.getAcc() != gemm.mma.getResult() ||
+      gemm.mma.getB() != second || gemm.read.getAcc() != gemm.mma.getResult() ||
       gemm.promote.getPart() != gemm.read.getResult() ||
       gemm.promote.getMain() != loop.getComputeCarried()[0] ||
-      compute.getTerminator()->getOperand(0) != gemm.promote.getResult())
+      ops[3]->getOperand(0) != gemm.promote.getResult())
     return refuse("its compute region is more than one product and its sum");
   if (gemm.promote.getRowSum() || gemm.promote.getScalar() ||
       gemm.promote.getFactor())
     return refuse("only row and column factors are scaled in, no zero points");
-  size_t scales = 0;
+  size_t scales = gemm.getFactors().size();
   for (auto [factor, load] :
        {std::pair<Value, LoadOp *>{gemm.promote.getRow(), &gemm.aScale},
         {gemm.promote.getCol(), &gemm.bScale}}) {
     if (!factor)
       continue;
+    ++scales;
+    // Scales beside decoded weights: those of all of K are loaded together.
+    auto column = factor.getDefiningOp<FragLoadOp>();
+    if (gemm.dequant && column && column.getAt() && !gemm.scale) {
+      gemm.scale = loadOf(loop, column.getBuffer());
+      if (!gemm.scale || !matchPattern(column.getAt(), m_Zero()))
+        return refuse("the column of its factors is not the first of a load");
+      continue;
+    }
     *load = loadOf(loop, factor);
     if (!*load || !getTileElementType((*load).getType()).isF32())
       return refuse("factors are not loaded as f32");
-    ++scales;
   }
   if (loop.getLoaded().size() != 2 + scales)
     return refuse("it loads more than operands and their factors");

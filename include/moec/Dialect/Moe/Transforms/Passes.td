@@ -114,7 +114,9 @@ def MoeFoldScales : Pass<"moe-fold-scales"> {
        not addressable (row scales of a sorted A, row blocks of B).
     3. `operand`: always legal; dequantised on load, or beside the product. Where
        values of four bits are decoded element by element anyway, `packed-operand`
-       prefers it to 2.
+       prefers it to 2, but for few tokens: up to `packed-rows` mean rows per
+       expert (of `tokens` tokens) scaling the sums costs less than scaling the
+       weights.
 
     The runs of A and B must divide each other; otherwise the side with the shorter
     run becomes `operand`.
@@ -146,7 +148,11 @@ def MoeFoldScales : Pass<"moe-fold-scales"> {
     Option<"minRun", "min-run", "int64_t", "64",
            "Shortest run of K that is promoted, in columns (default 64)">,
     Option<"packedOperand", "packed-operand", "bool", "false",
-           "Scales of packed weights that are not constant along K become operand (default false)">];
+           "Scales of packed weights that are not constant along K become operand (default false)">,
+    Option<"packedRows", "packed-rows", "int64_t", "0",
+           "Mean rows per expert up to which packed-operand keeps promotion (default 0, never)">,
+    Option<"tokens", "tokens", "int64_t", "0",
+           "Token count that packed-rows is judged by (default 0, unknown)">];
   let statistics = [
     Statistic<"numEpilogue", "num-epilogue", "Scales moved into a region">,
     Statistic<"numPromote", "num-promote", "Scales applied by promotion">,

@@ -259,11 +259,20 @@ def MoeTile_RelayoutOp : MoeTile_Op<"relayout", [Pure]> {
 
 def MoeTile_FragLoadOp : MoeTile_ReadsBuffers<"frag_load"> {
   let summary = "buffer to fragment";
-  let description = "Constraint `frag_load_c1`: shapes and element types agree.";
-  let arguments = (ins MoeTile_BufType:$buffer);
+  let description = [{
+    With `at`, one column of the buffer, standing as a row: the factors of
+    weight rows at one granule of K, of a buffer that has those of all of K.
+
+    * `frag_load_c1`: shapes and element types agree; with `at` the fragment is
+      one row of as many columns as the buffer has rows.
+  }];
+  let arguments = (ins MoeTile_BufType:$buffer, Optional<Index>:$at);
   let results = (outs MoeTile_FragType:$result);
   let builders = [OpBuilder<(ins "Value":$buffer)>];
-  let assemblyFormat = "$buffer attr-dict `:` qualified(type($buffer)) `->` qualified(type($result))";
+  let assemblyFormat = [{
+    $buffer (`at` $at^)? attr-dict `:` qualified(type($buffer)) `->`
+    qualified(type($result))
+  }];
   let hasVerifier = 1;
 }
 
