@@ -64,6 +64,8 @@ private:
   Value largest(Value key) { return k.target.largest(b, k.loc, key); }
   Value lowest(Value v) { return k.target.smallest(b, k.loc, v); }
   Value expertAt(int64_t r) { return k.add(lane, k.c32(lanes * r)); }
+  /// Largest key.
+  Value top(ArrayRef<Value> keys);
   /// Largest key and the lowest expert that has it.
   std::pair<Value, Value> best(ArrayRef<Value> keys);
   Value loadFloat(Value memory, Value index);
@@ -158,11 +160,15 @@ void TopkEmitter::loadScores() {
   }
 }
 
-std::pair<Value, Value> TopkEmitter::best(ArrayRef<Value> keys) {
+Value TopkEmitter::top(ArrayRef<Value> keys) {
   Value key = keys[0];
   for (Value other : keys.drop_front())
     key = arith::MaxSIOp::create(b, k.loc, key, other);
-  key = largest(key);
+  return largest(key);
+}
+
+std::pair<Value, Value> TopkEmitter::best(ArrayRef<Value> keys) {
+  Value key = top(keys);
   Value expert = k.c32(kNobody);
   for (int64_t r = keys.size() - 1; r >= 0; --r)
     expert = k.select(equal(keys[r], key), expertAt(r), expert);
@@ -187,7 +193,7 @@ void TopkEmitter::chooseGroups() {
     if (op.getTop2Sum()) {
       for (int64_t r = 0; r < registers; ++r)
         mine[r] = k.select(equal(expertAt(r), expert), k.c32(kNone), mine[r]);
-      score = keyOf(addf(valueOf(key), valueOf(best(mine).first)));
+      score = keyOf(addf(valueOf(key), valueOf(top(mine))));
     }
     scf::YieldOp::create(
         b, k.loc,

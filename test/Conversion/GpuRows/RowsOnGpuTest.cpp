@@ -39,6 +39,12 @@ struct Data {
   int64_t number = 0;
 };
 
+/// A kernel @k and its arguments.
+struct Case {
+  std::string text;
+  std::vector<Data> data;
+};
+
 class Session {
 public:
   Session() {
@@ -82,11 +88,23 @@ public:
   void compare(StringRef text, const std::vector<Data> &data, uint64_t seed,
                double tolerance = 0);
 
+  /// Interprets, then emulates the kernel on `chip` once for each exchange
+  /// between lanes and each barrier with that one spoilt; every time something
+  /// must be wrong. Returns how many there are.
+  int64_t mutate(StringRef text, StringRef chip, const std::vector<Data> &data,
+                 double tolerance = 0);
+
 private:
-  /// Emulates the kernel of `module`, which is lowered, for a chip.
-  void emulate(ModuleOp module, StringRef chip, const std::vector<Data> &data,
-               ArrayRef<tile::TileArgument> expected, uint64_t seed,
-               double tolerance);
+  /// Parses and interprets; null after a failure.
+  OwningOpRef<ModuleOp> interpret(StringRef text, const std::vector<Data> &data,
+                                  std::vector<tile::TileArgument> &arguments);
+  /// Lowers the kernel for a chip.
+  void lower(ModuleOp module, StringRef chip);
+  /// Emulates a kernel that is lowered; returns what is wrong first, or "".
+  std::string emulate(ModuleOp module, StringRef chip,
+                      const std::vector<Data> &data,
+                      ArrayRef<tile::TileArgument> interpreted, uint64_t seed,
+                      double tolerance);
 
   MLIRContext context;
 };
@@ -141,13 +159,13 @@ static int64_t countOf(const Data &data) {
 static const char *const chips[] = {"",        "gfx942",  "gfx950",
                                     "gfx1100", "gfx1151", "gfx1201"};
 
-void Session::compare(StringRef text, const std::vector<Data> &data,
-                      uint64_t seed, double tolerance) {
-  SCOPED_TRACE(text.str());
+OwningOpRef<ModuleOp>
+Session::interpret(StringRef text, const std::vector<Data> &data,
+                   std::vector<tile::TileArgument> &arguments) {
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(text, &context);
-  ASSERT_TRUE(module);
-
-  std::vector<tile::TileArgument> arguments;
+  EXPECT_TRUE(module);
+  if (!module)
+    return {};
   for (const Data &d : data) {
     tile::TileArgument argument;
     if (d.type.empty()) {
@@ -165,19 +183,80 @@ void Session::compare(StringRef text, const std::vector<Data> &data,
     }
     arguments.push_back(argument);
   }
-  ASSERT_TRUE(succeeded(tile::interpretTileProgram(*module, "k", arguments)));
+  EXPECT_TRUE(succeeded(tile::interpretTileProgram(*module, "k", arguments)));
+  return module;
+}
 
+void Session::compare(StringRef text, const std::vector<Data> &data,
+                      uint64_t seed, double tolerance) {
+  SCOPED_TRACE(text.str());
+  std::vector<tile::TileArgument> arguments;
+  OwningOpRef<ModuleOp> module = interpret(text, data, arguments);
+  ASSERT_TRUE(module);
   for (StringRef chip : chips) {
     SCOPED_TRACE(chip.str());
     OwningOpRef<ModuleOp> copy = module->clone();
-    emulate(*copy, chip, data, arguments, seed, tolerance);
+    lower(*copy, chip);
+    EXPECT_EQ("", emulate(*copy, chip, data, arguments, seed, tolerance));
   }
 }
 
-void Session::emulate(ModuleOp module, StringRef chip,
-                      const std::vector<Data> &data,
-                      ArrayRef<tile::TileArgument> interpreted, uint64_t seed,
-                      double tolerance) {
+/// Does without a barrier, or spoils what an exchange between lanes brings: a
+/// lane that kept its own value would often be right by chance. False for other
+/// ops.
+static bool damage(Operation *op) {
+  if (isa<amdgpu::LDSBarrierOp, NVVM::BarrierOp>(op)) {
+    op->erase();
+    return true;
+  }
+  if (!isa<ROCDL::DPPUpdateOp, ROCDL::ReadlaneOp, ROCDL::DsBpermuteOp,
+           ROCDL::DsSwizzleOp>(op))
+    return false;
+  OpBuilder b(op);
+  bool isMinimum = llvm::any_of(op->getUsers(), [](Operation *user) {
+    return isa<arith::MinSIOp>(user);
+  });
+  int32_t wrong = isMinimum ? -0x5A5A5A5A : 0x5A5A5A5A;
+  TypedAttr value = b.getI32IntegerAttr(wrong);
+  if (op->getResult(0).getType().isF32())
+    value = b.getF32FloatAttr(std::numeric_limits<float>::quiet_NaN());
+  op->replaceAllUsesWith(
+      arith::ConstantOp::create(b, op->getLoc(), value)->getResults());
+  op->erase();
+  return true;
+}
+
+int64_t Session::mutate(StringRef text, StringRef chip,
+                        const std::vector<Data> &data, double tolerance) {
+  std::vector<tile::TileArgument> arguments;
+  OwningOpRef<ModuleOp> module = interpret(text, data, arguments);
+  if (!module)
+    return 0;
+  lower(*module, chip);
+  EXPECT_EQ("", emulate(*module, chip, data, arguments, 0, tolerance));
+  int64_t mutants = 0;
+  for (int64_t number = 0;; ++number) {
+    OwningOpRef<ModuleOp> copy = module->clone();
+    // The operation of that number, counted through the kernel.
+    int64_t next = 0;
+    Operation *victim = nullptr;
+    copy->walk([&](Operation *op) {
+      if (next++ == number)
+        victim = op;
+    });
+    if (!victim)
+      return mutants;
+    std::string name;
+    llvm::raw_string_ostream(name) << *victim;
+    if (!damage(victim))
+      continue;
+    ++mutants;
+    EXPECT_NE("", emulate(*copy, chip, data, arguments, 0, tolerance))
+        << chip.str() << " with a spoilt " << name;
+  }
+}
+
+void Session::lower(ModuleOp module, StringRef chip) {
   PassManager passes(&context);
   if (chip.empty()) {
     passes.addPass(createConvertMoeTileRowsToNVVM());
@@ -188,11 +267,19 @@ void Session::emulate(ModuleOp module, StringRef chip,
   }
   passes.addPass(createCanonicalizerPass());
   ASSERT_TRUE(succeeded(passes.run(module)));
+}
+
+std::string Session::emulate(ModuleOp module, StringRef chip,
+                             const std::vector<Data> &data,
+                             ArrayRef<tile::TileArgument> interpreted,
+                             uint64_t seed, double tolerance) {
   auto func = module.lookupSymbol<LLVM::LLVMFuncOp>("k");
-  ASSERT_TRUE(func);
+  if (!func)
+    return "no function";
   auto launchAttr = func->getAttrOfType<DictionaryAttr>("moe.launch");
   auto emulator = emu::Emulator::create(module, chip);
-  ASSERT_TRUE(bool(emulator)) << llvm::toString(emulator.takeError());
+  if (!emulator)
+    return llvm::toString(emulator.takeError());
   std::vector<std::vector<uint8_t>> memory;
   for (const Data &d : data) {
     memory.push_back(d.type.empty() ? std::vector<uint8_t>()
@@ -229,7 +316,7 @@ void Session::emulate(ModuleOp module, StringRef chip,
         1, 1};
   }
   if (launch.grid[0] == 0)
-    return; // nothing to do, and nothing is launched
+    return ""; // nothing to do, and nothing is launched
   for (Attribute p : launchAttr.getAs<ArrayAttr>("params")) {
     auto d = cast<DictionaryAttr>(p);
     int64_t operand = number(d, "operand");
@@ -247,9 +334,10 @@ void Session::emulate(ModuleOp module, StringRef chip,
   emu::Options options;
   options.seed = seed;
   auto reports = (*emulator)->run({launch}, options);
-  ASSERT_TRUE(bool(reports)) << llvm::toString(reports.takeError());
-  for (const emu::Report &report : *reports)
-    ADD_FAILURE() << report.text;
+  if (!reports)
+    return llvm::toString(reports.takeError());
+  if (!reports->empty())
+    return reports->front().text;
 
   for (auto [i, d] : llvm::enumerate(data)) {
     if (d.type.empty())
@@ -269,11 +357,14 @@ void Session::emulate(ModuleOp module, StringRef chip,
       if (want == got || (std::isnan(want) && std::isnan(got)) ||
           std::fabs(want - got) <= tolerance * largest)
         continue;
-      ADD_FAILURE() << "argument " << i << "[" << at << "] is " << got
-                    << ", interpreted " << want << ", seed " << seed;
-      return;
+      std::string text;
+      llvm::raw_string_ostream(text)
+          << "argument " << i << "[" << at << "] is " << got << ", interpreted "
+          << want << ", seed " << seed;
+      return text;
     }
   }
+  return "";
 }
 
 //===----------------------------------------------------------------------===//
@@ -328,8 +419,7 @@ void PrintTo(const AlignCase &c, std::ostream *os) {
 class Align : public testing::TestWithParam<AlignCase> {};
 } // namespace
 
-TEST_P(Align, EmulatedIsInterpreted) {
-  const AlignCase &c = GetParam();
+static Case makeAlign(const AlignCase &c) {
   std::mt19937 random(c.tokens + 17 * c.experts);
   std::string topk = std::to_string(c.topk);
   int64_t low = -2, high = c.experts + 2;
@@ -371,9 +461,14 @@ TEST_P(Align, EmulatedIsInterpreted) {
       std::to_string(c.experts) + " topk " + topk + " block_m " +
       std::to_string(c.blockM) + " pad " + std::to_string(c.pad) +
       "\n  moe_tile.return\n}\n";
+  return {text, data};
+}
+
+TEST_P(Align, EmulatedIsInterpreted) {
+  Case c = makeAlign(GetParam());
   Session session;
   for (uint64_t seed : {0, 5})
-    session.compare(text, data, seed);
+    session.compare(c.text, c.data, seed);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -490,14 +585,14 @@ TEST(Rows, DispatchCopiesWhatHasAPlace) {
                   1);
 }
 
-static void quantize(int64_t tokens, int64_t cols, int64_t group,
-                     std::string type = "i8", std::string scale = "f32") {
+static Case makeQuantize(Session &session, int64_t tokens, int64_t cols,
+                         int64_t group, std::string type = "i8",
+                         std::string scale = "f32") {
   std::mt19937 random(cols);
   int64_t groups = group ? llvm::divideCeil(cols, group) : 1;
   std::string c = std::to_string(cols), n = std::to_string(groups);
   std::string q = "tensor<?x" + c + "x" + type + ">",
               s = "tensor<?x" + n + "x" + scale + ">";
-  Session session;
   std::string text = session.kernelOf(
       "#q = #moe.quant<" + type + ", granule = [1, " +
           (group ? std::to_string(group) : std::string("*")) +
@@ -510,9 +605,15 @@ static void quantize(int64_t tokens, int64_t cols, int64_t group,
   Data x = numbers("bf16", {tokens, cols}, random);
   if (tokens > 0)
     std::fill_n(x.values.begin(), group ? group : cols, 0.0);
-  session.compare(
-      text, {x, empty(type, {tokens, cols}), empty(scale, {tokens, groups})},
-      2);
+  return {text,
+          {x, empty(type, {tokens, cols}), empty(scale, {tokens, groups})}};
+}
+
+static void quantize(int64_t tokens, int64_t cols, int64_t group,
+                     std::string type = "i8", std::string scale = "f32") {
+  Session session;
+  Case c = makeQuantize(session, tokens, cols, group, type, scale);
+  session.compare(c.text, c.data, 2);
 }
 
 TEST(Rows, QuantizeGroupsOfLanes) { quantize(3, 512, 128); }
@@ -606,8 +707,7 @@ void PrintTo(const RouterCase &c, std::ostream *os) {
 class Router : public testing::TestWithParam<RouterCase> {};
 } // namespace
 
-TEST_P(Router, EmulatedIsInterpreted) {
-  const RouterCase &c = GetParam();
+static Case makeRouter(const RouterCase &c) {
   std::mt19937 random(c.experts + c.topk);
   std::string e = std::to_string(c.experts), k = std::to_string(c.topk);
   std::string l = "memref<?x" + e + "x" + c.type + ">";
@@ -625,14 +725,18 @@ TEST_P(Router, EmulatedIsInterpreted) {
   data.push_back(empty("i32", {c.tokens, c.topk}));
   data.push_back(empty("f32", {c.tokens, c.topk}));
   std::string b = "memref<" + e + "xf32>";
+  return {"moe_tile.kernel @k(%l: " + l +
+              (c.bias ? ", %b: " + b : std::string()) + ", %i: " + i +
+              ", %w: " + w + ") {\n  moe_tile.topk logits(%l : " + l + ")" +
+              (c.bias ? " bias(%b : " + b + ")" : "") + " to(%i, %w : " + i +
+              ", " + w + ")" + c.clauses + "\n  moe_tile.return\n}\n",
+          data};
+}
+
+TEST_P(Router, EmulatedIsInterpreted) {
+  Case c = makeRouter(GetParam());
   Session session;
-  session.compare("moe_tile.kernel @k(%l: " + l +
-                      (c.bias ? ", %b: " + b : std::string()) + ", %i: " + i +
-                      ", %w: " + w + ") {\n  moe_tile.topk logits(%l : " + l +
-                      ")" + (c.bias ? " bias(%b : " + b + ")" : "") +
-                      " to(%i, %w : " + i + ", " + w + ")" + c.clauses +
-                      "\n  moe_tile.return\n}\n",
-                  data, 1, 1e-5);
+  session.compare(c.text, c.data, 1, 1e-5);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -649,3 +753,35 @@ INSTANTIATE_TEST_SUITE_P(
         RouterCase{2, 96, 3, " scoring(sigmoid) groups 6 of 2"},
         RouterCase{1, 1024, 32, " renormalize"}, RouterCase{9, 3, 1, ""},
         RouterCase{5, 320, 8, " scoring(sigmoid) groups 32 of 7", true}));
+
+//===----------------------------------------------------------------------===//
+// Mutants
+//===----------------------------------------------------------------------===//
+
+TEST(Mutants, OfAlign) {
+  Case c = makeAlign({333, 150, 8, 16, 1, 256, 1});
+  for (const char *chip : {"gfx942", "gfx1100", "gfx1201"})
+    EXPECT_GE(Session().mutate(c.text, chip, c.data), 20) << chip;
+}
+
+TEST(Mutants, OfQuantize) {
+  for (const char *chip : {"gfx950", "gfx1151", "gfx1201"}) {
+    Session session;
+    Case c = makeQuantize(session, 6, 2880, 0);
+    EXPECT_GE(session.mutate(c.text, chip, c.data), 10) << chip;
+  }
+}
+
+TEST(Mutants, OfQuantizeByHalfWaves) {
+  Session session;
+  Case c = makeQuantize(session, 9, 256, 0);
+  EXPECT_EQ(session.mutate(c.text, "gfx942", c.data), 5);
+}
+
+TEST(Mutants, OfTheRouter) {
+  Case c = makeRouter({9, 256, 8,
+                       " scoring(sigmoid) groups 8 of 4 top2_sum renormalize",
+                       true});
+  for (const char *chip : {"gfx942", "gfx1100", "gfx1201"})
+    EXPECT_GE(Session().mutate(c.text, chip, c.data, 1e-5), 30) << chip;
+}
