@@ -112,8 +112,12 @@ static FailureOr<std::string> emit(ModuleOp module, const AmdChip &chip,
   };
   std::string current;
   auto remark = [&](StringRef text) { readRemark(text, current, *waves); };
-  EmissionTarget target{"code generation", create, prepare,
-                        llvm::PipelineTuningOptions(), check};
+  // Tile programs have as many products between barriers as they are to have.
+  // Of several k steps in one basic block LLVM moves all products behind all
+  // loads, and spills the fragments.
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopUnrolling = false;
+  EmissionTarget target{"code generation", create, prepare, tuning, check};
   if (waves) {
     target.remarkPass = "kernel-resource-usage";
     target.onRemark = remark;

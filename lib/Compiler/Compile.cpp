@@ -38,7 +38,7 @@ ArrayRef<StringRef> mlir::moe::getTargetNames() {
 }
 
 bool mlir::moe::isTargetBuilt(StringRef target) {
-  return target == "cpu" || target == "sm_90a";
+  return target == "cpu" || target == "sm_90a" || target.starts_with("gfx");
 }
 
 void mlir::moe::prepareContext(MLIRContext &context) {
