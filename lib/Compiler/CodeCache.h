@@ -9,7 +9,7 @@
 #ifndef MOEC_LIB_COMPILER_CODECACHE_H
 #define MOEC_LIB_COMPILER_CODECACHE_H
 
-#include "moec/Compiler/Compile.h"
+#include "moec/Compiler/CompileMain.h"
 #include "moec/Compiler/FileCache.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -35,10 +35,6 @@ std::string printCode(const TargetCode &code);
 
 /// The opposite; no value if the text is none of printCode.
 std::optional<TargetCode> parseCode(StringRef text);
-
-/// A text that is another one whenever this compiler or the LLVM it uses was
-/// built from something else: the build ids of both.
-const std::string &getCompilerId();
 
 /// Code of one module. What decides it beside the module is given as a list of
 /// texts for every look-up: target, token counts, assembler, ...

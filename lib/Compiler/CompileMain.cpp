@@ -34,8 +34,8 @@ static int fail(const Twine &message) {
 
 static int fail(Error error) { return fail(llvm::toString(std::move(error))); }
 
-/// The layer that --hf-config or --model describes, split over the ranks.
-static Expected<LayerDescription> describeLayer(const CompileCommand &command) {
+Expected<LayerDescription>
+mlir::moe::describeLayer(const CompileCommand &command) {
   std::optional<Dtype> dtype;
   if (command.dtype) {
     Expected<Dtype> parsed = parseDtype(*command.dtype);

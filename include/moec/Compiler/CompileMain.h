@@ -10,6 +10,7 @@
 #define MOEC_COMPILER_COMPILEMAIN_H
 
 #include "moec/Compiler/Compile.h"
+#include "moec/Frontend/LayerDescription.h"
 #include "llvm/Support/Error.h"
 
 #include <optional>
@@ -41,6 +42,13 @@ struct CompileCommand {
 /// Parses arguments (without the program's name). Errors name the option and
 /// the value.
 llvm::Expected<CompileCommand> parseCompileCommand(ArrayRef<std::string> args);
+
+/// The layer that --hf-config or --model describes, split over the ranks.
+llvm::Expected<LayerDescription> describeLayer(const CompileCommand &command);
+
+/// A text that is another one whenever this compiler or the LLVM it uses was
+/// built from something else: the build ids of both; empty if there are none.
+const std::string &getCompilerId();
 
 /// The help text, with examples.
 StringRef getCompileHelp();

@@ -46,8 +46,10 @@ class Sweep:
             self.items = [item for item in self.items if item["name"].startswith(prefixes)]
 
     def cases(self, tokens):
-        """The items to time at a token count: the selector's own choices only at theirs."""
-        return [item for item in self.items if item.get("tokens", tokens) == tokens]
+        """The items to time at a token count: those that name their counts only at these."""
+        def fits(wanted):
+            return tokens in wanted if isinstance(wanted, list) else wanted in (None, tokens)
+        return [item for item in self.items if fits(item.get("tokens"))]
 
 
 def find(folders):
