@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import subprocess
 
 import lit.formats
 
@@ -38,6 +39,10 @@ config.substitutions.append(
 for tool in ("ptxas", "nvcc"):
     if shutil.which(tool):
         config.available_features.add(tool)
+# Pictures are drawn where Debian's Python has matplotlib.
+if subprocess.run([config.python, "-c", "import matplotlib"], check=False,
+                  capture_output=True).returncode == 0:
+    config.available_features.add("matplotlib")
 try:
     flags = open("/proc/cpuinfo", encoding="utf-8").read()
 except OSError:
