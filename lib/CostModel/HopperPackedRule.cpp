@@ -22,6 +22,8 @@ static const int64_t runRows = 8;
 /// Barriers of the rings.
 static const int64_t barrierBytes = 1024;
 static const int64_t minStages = 4, maxStages = 12;
+/// Bytes of a weight row in a slot, at most the period of its swizzle.
+static const int64_t swizzleBytes = 128;
 /// Columns of the shortest step, which may reach beyond K.
 static const int64_t shortestStep = 64;
 /// Slots of the ring of factors.
@@ -47,7 +49,7 @@ struct Shape {
 bool mlir::moe::usesHopperPackedRule(const RuleTarget &target,
                                      const GemmProblem &problem) {
   return std::string(target.name) == "sm_90a" && problem.aBits == 16 &&
-         problem.bBits == 4 && problem.outGranule == 0 && problem.aGranule == 0;
+         problem.bBits <= 8 && problem.outGranule == 0 && problem.aGranule == 0;
 }
 
 int64_t mlir::moe::pickPackedBlockM(double rowsPerExpert) {
@@ -114,8 +116,9 @@ std::vector<RuleConfig> mlir::moe::rankHopperPackedConfigs(
     if (ranked.size() >= limit)
       break;
     // A sum sees one factor per step.
-    int64_t step = problem.packedRun ? std::min(shape.step, problem.packedRun)
-                                     : shape.step;
+    int64_t step = std::min(shape.step, swizzleBytes * 8 / problem.bBits);
+    if (problem.packedRun)
+      step = std::min(step, problem.packedRun);
     RuleConfig config;
     config.blockM = blockM;
     config.blockN = problem.gateRun ? shape.weightRows / 2 : shape.weightRows;
@@ -156,6 +159,13 @@ std::vector<RuleConfig> mlir::moe::rankHopperPackedConfigs(
                  "slots of " + std::to_string(slot) + " bytes beside " +
                      std::to_string(factors) + " of scales fit " +
                      std::to_string(std::max<int64_t>(fit, 0)) + " times"};
+    // Shapes that differ in a step longer than the longest are one.
+    bool known = false;
+    for (const RuleConfig &other : ranked)
+      known |= other.blockN == config.blockN && other.blockK == config.blockK &&
+               other.computeGroups == config.computeGroups;
+    if (known)
+      continue;
     if (verdict.ok())
       ranked.push_back(config);
     else

@@ -179,8 +179,10 @@ mlir::moe::rankHopperConfigs(const RuleTarget &target,
     config.stages = std::min(fit, maxStages);
     if (!shape.swap && blockM >= 2 * hardwareRows) {
       config.computeGroups = 2;
-      config.loadRegs = 40;
-      config.computeRegs = 232;
+      // Rows of bytes that are gathered by slot take more addresses at a time.
+      bool tight = problem.gather && problem.aBits == 8 && !promotes(problem);
+      config.loadRegs = tight ? 56 : 40;
+      config.computeRegs = tight ? 224 : 232;
     }
     if (verdict.ok() && fit < minStages)
       verdict = {"shared_memory",

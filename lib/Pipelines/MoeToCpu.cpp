@@ -51,7 +51,8 @@ void mlir::moe::buildFusePipeline(OpPassManager &passes,
   fold.minRun = 128;
   fold.packedOperand = gpuTokens.has_value();
   fold.packedRows = kPackedPromoteRows;
-  fold.tokens = gpuTokens.value_or(0);
+  // One token alone reads longer runs of the weights when they are scaled.
+  fold.tokens = gpuTokens.value_or(0) > 1 ? *gpuTokens : 0;
   passes.addPass(createMoeFoldScales(fold));
 }
 

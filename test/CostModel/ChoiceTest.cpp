@@ -321,7 +321,7 @@ TEST(Hopper, AppliesToPlainTypesOnly) {
     GemmProblem other = p;
     other.bBits = bits;
     EXPECT_FALSE(usesHopperRule(hopper, other));
-    EXPECT_EQ(usesHopperPackedRule(hopper, other), bits == 4);
+    EXPECT_EQ(usesHopperPackedRule(hopper, other), bits <= 8);
   }
 }
 
@@ -398,6 +398,17 @@ TEST(Packed, StepsAreNoLongerThanK) {
     GemmProblem p = packed(0);
     p.k = k;
     EXPECT_EQ(first("sm_90a", p, 8).blockK, step) << k;
+  }
+}
+
+/// A row of a step is at most the period of a swizzle, 128 bytes.
+TEST(Packed, BytesTakeShorterSteps) {
+  for (int64_t blockM : {8, 16, 32, 64, 128}) {
+    GemmProblem p = packed(0);
+    p.bBits = 8;
+    RuleConfig c = first("sm_90a", p, blockM);
+    EXPECT_LE(c.blockK, 128) << blockM;
+    EXPECT_EQ(c.bPlace, "compute") << blockM;
   }
 }
 

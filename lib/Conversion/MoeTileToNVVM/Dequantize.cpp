@@ -65,15 +65,18 @@ LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
     return op.emitOpError("the NVVM lowering decodes to bf16 or f16, got ")
            << element;
   bool mx = op.getFormat() == tile::DequantFormat::Mx;
-  if (op.getFormat() == tile::DequantFormat::Plain)
+  bool plain = op.getFormat() == tile::DequantFormat::Plain;
+  if (plain && (!source.getElementType().isInteger(8) || op.getZero() ||
+                op.getZeroValue()))
     return op.emitOpError("the NVVM lowering decodes low_even, exllama and mx, "
-                          "got ")
-           << stringifyDequantFormat(op.getFormat());
+                          "and plain bytes of two's complement without zero "
+                          "points, got ")
+           << source;
   if (mx && (!element.isBF16() || op.getZero() || op.getZeroValue()))
     return op.emitOpError("the NVVM lowering decodes mx to bf16, without zero "
                           "points, got ")
            << type;
-  if (!mx && !op.getZero() && !op.getZeroValue())
+  if (!mx && !plain && !op.getZero() && !op.getZeroValue())
     return op.emitOpError("the NVVM lowering decodes unsigned codes, which "
                           "have a zero point, not two's complement");
   tile::DigitsAttr layout = type.getLayout();
@@ -101,10 +104,13 @@ LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
            << granuleRows << "x" << granuleCols << " for steps of " << cols;
   if (op.getScale()) {
     Type scale = cast<tile::BufType>(op.getScale().getType()).getElementType();
-    if (scale != element && !(mx && isa<Float8E8M0FNUType>(scale)))
+    if (scale != element &&
+        !(mx && isa<Float8E8M0FNUType, Float8E4M3FNType>(scale)))
       return op.emitOpError("the NVVM lowering takes scales of the operand's "
                             "type ")
-             << element << ", beside mx also powers of two, got " << scale;
+             << element
+             << ", beside mx also of 8 bits, f8E8M0FNU or f8E4M3FN, got "
+             << scale;
   }
   if (op.getZero() && !cast<tile::BufType>(op.getZero().getType())
                            .getElementType()
@@ -135,14 +141,33 @@ std::pair<Value, Value> KernelEmitter::factorsOf(tile::DequantOp op, Value row,
       group = arith::MinUIOp::create(b, loc, group, c32(count - 1));
     Value index = add(mul(row, c32(count)), group);
     bool power = isa<Float8E8M0FNUType>(stored);
-    if (power)
+    bool small = isa<Float8E4M3FNType>(stored);
+    if (power || small)
       stored = b.getI8Type();
     Type ptr = LLVM::LLVMPointerType::get(b.getContext(), 3);
     Value from = LLVM::GEPOp::create(b, loc, ptr, stored, parts[buffer][0],
                                      ArrayRef<LLVM::GEPArg>{index});
     Value value = LLVM::LoadOp::create(b, loc, stored, from);
-    if (!power)
+    if (!power && !small)
       return value;
+    if (small) {
+      // Exponent and mantissa at the border of those of bf16 are a number that
+      // is 2^-120 times too small, denormals too; the last code is NaN.
+      Value x = arith::ExtUIOp::create(b, loc, b.getI32Type(), value);
+      Value low = arith::AndIOp::create(b, loc, x, c32(0x7F));
+      Value bits = arith::OrIOp::create(
+          b, loc, arith::ShLIOp::create(b, loc, low, c32(4)),
+          arith::ShLIOp::create(
+              b, loc, arith::AndIOp::create(b, loc, x, c32(0x80)), c32(8)));
+      bits = arith::SelectOp::create(
+          b, loc, cmp(arith::CmpIPredicate::eq, low, c32(0x7F)), c32(0x7FC0),
+          bits);
+      bits = arith::TruncIOp::create(b, loc, b.getI16Type(), bits);
+      Value tiny = LLVM::BitcastOp::create(b, loc, element, bits);
+      Value by =
+          arith::ConstantOp::create(b, loc, b.getFloatAttr(element, 0x1p120));
+      return arith::MulFOp::create(b, loc, tiny, by);
+    }
     // 2^(x - 127): the exponent, but for the denormal end and for NaN.
     Value x = arith::ExtUIOp::create(b, loc, b.getI32Type(), value);
     Value bits = arith::ShLIOp::create(b, loc, x, c32(7));
@@ -156,6 +181,9 @@ std::pair<Value, Value> KernelEmitter::factorsOf(tile::DequantOp op, Value row,
   Value scale, shift;
   if (op.getScale())
     scale = twice(b, loc, read(op.getScale()));
+  // Bytes bring what is subtracted from them.
+  if (op.getFormat() == tile::DequantFormat::Plain)
+    return {scale, shift};
   if (op.getFormat() == tile::DequantFormat::Mx) {
     // What brings the exponent of four bits to that of bf16.
     shift = splat(b, loc, element, 0x1p126);
@@ -204,6 +232,25 @@ Value KernelEmitter::decodePair(tile::DequantOp op, Value word) {
       b, loc, arith::AndIOp::create(b, loc, bits, c32(0x000F000F)), c32(magic));
 }
 
+/// The lane's two columns of 16 bytes' half, two words, as numbers. The lower
+/// seven bits of a byte stand in a mantissa; of that number 2^7 is subtracted
+/// or, with the sign, 2^8: exact.
+Value KernelEmitter::decodeBytes(tile::DequantOp op, Value low, Value high) {
+  Type element = cast<tile::FragType>(op.getType()).getElementType();
+  Value quad = arith::AndIOp::create(b, loc, team.thread, c32(3));
+  // Byte 2t to the lower half, byte 2t + 1 to the upper one.
+  Value selector = add(mul(quad, c32(0x0202)), c32(0x0100));
+  Value pair = NVVM::PermuteOp::create(b, loc, b.getI32Type(), low, high,
+                                       selector, NVVM::PermuteMode::DEFAULT);
+  int64_t magic = element.isBF16() ? 0x43004300 : 0x64006400;
+  auto part = [&](int64_t mask) -> Value {
+    Value bits = arith::OrIOp::create(
+        b, loc, arith::AndIOp::create(b, loc, pair, c32(mask)), c32(magic));
+    return LLVM::BitcastOp::create(b, loc, pairOf(element), bits);
+  };
+  return arith::SubFOp::create(b, loc, part(0x007F007F), part(0x00800080));
+}
+
 /// The tile's row that is the thread's first (half 0) or second (half 1) one of
 /// the team's 64 rows number `atom`.
 Value KernelEmitter::decodedRow(tile::DequantOp op, int64_t atom,
@@ -217,8 +264,13 @@ Value KernelEmitter::decodedRow(tile::DequantOp op, int64_t atom,
   return offset ? add(first, c32(offset)) : first;
 }
 
-/// The packed words of a panel's 64 columns: of both rows two vectors of four,
-/// 32 columns each.
+/// Columns that 16 bytes of a row hold.
+static int64_t columnsOfChunk(tile::DequantOp op) {
+  return op.getFormat() == tile::DequantFormat::Plain ? 16 : 32;
+}
+
+/// The packed words of a panel's 64 columns: of both rows vectors of four
+/// words, 32 columns each, or 16 of bytes.
 SmallVector<Value> KernelEmitter::loadPacked(tile::DequantOp op, int64_t atom,
                                              int64_t panel) {
   int64_t rowBytes = cast<tile::BufType>(op.getSource().getType()).getSwizzle();
@@ -234,9 +286,10 @@ SmallVector<Value> KernelEmitter::loadPacked(tile::DequantOp op, int64_t atom,
                 b, loc, arith::DivUIOp::create(b, loc, row, c32(8 / period)),
                 c32(period - 1)),
             c32(16));
-    for (int64_t chunk = 0; chunk < 2; ++chunk) {
-      Value at =
-          arith::XOrIOp::create(b, loc, pattern, c32((2 * panel + chunk) * 16));
+    int64_t chunks = kPanel / columnsOfChunk(op);
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+      Value at = arith::XOrIOp::create(b, loc, pattern,
+                                       c32((chunks * panel + chunk) * 16));
       loaded.push_back(LLVM::LoadOp::create(b, loc, words, sharedAt(base, at),
                                             /*alignment=*/16));
     }
@@ -252,27 +305,36 @@ SmallVector<Value> KernelEmitter::decodeRows(tile::DequantOp op, int64_t atom,
                                              FactorCache &known) {
   Type element = cast<tile::FragType>(op.getType()).getElementType();
   int64_t granule = op.getScaleGranule().second;
+  bool bytes = op.getFormat() == tile::DequantFormat::Plain;
+  int64_t perChunk = columnsOfChunk(op), chunks = kPanel / perChunk;
   SmallVector<Value> registers(16);
   for (int64_t half = 0; half < 2; ++half)
-    for (int64_t chunk = 0; chunk < 2; ++chunk)
-      for (int64_t w = 0; w < 4; ++w) {
-        Value word = LLVM::ExtractElementOp::create(
-            b, loc, packed[2 * half + chunk], c32(w));
-        // 32 columns are two instructions' worth.
-        int64_t column = panel * kPanel + chunk * 32 + w / 2 * 16;
+    for (int64_t chunk = 0; chunk < chunks; ++chunk)
+      // Words of eight columns, or pairs of words.
+      for (int64_t w = 0; w < perChunk / 8; ++w) {
+        auto word = [&](int64_t i) -> Value {
+          return LLVM::ExtractElementOp::create(
+              b, loc, packed[chunks * half + chunk], c32(i));
+        };
+        // 16 columns are one instruction's worth.
+        int64_t step = chunk * (perChunk / 16) + w / 2;
+        int64_t column = panel * kPanel + step * 16;
         auto &[scale, shift] = known[{atom, half, column / granule}];
-        if (!shift)
+        if (!shift && !scale)
           std::tie(scale, shift) =
               factorsOf(op, decodedRow(op, atom, half), column);
-        Value pair = LLVM::BitcastOp::create(b, loc, pairOf(element),
-                                             decodePair(op, word));
+        Value pair;
+        if (bytes)
+          pair = decodeBytes(op, word(2 * w), word(2 * w + 1));
+        else
+          pair = LLVM::BitcastOp::create(b, loc, pairOf(element),
+                                         decodePair(op, word(w)));
         if (op.getFormat() == tile::DequantFormat::Mx)
           pair = arith::MulFOp::create(b, loc, pair, shift);
-        else
+        else if (!bytes)
           pair = arith::SubFOp::create(b, loc, pair, shift);
         if (scale)
           pair = arith::MulFOp::create(b, loc, pair, scale);
-        int64_t step = chunk * 2 + w / 2;
         registers[4 * step + half + 2 * (w % 2)] =
             LLVM::BitcastOp::create(b, loc, b.getI32Type(), pair);
       }

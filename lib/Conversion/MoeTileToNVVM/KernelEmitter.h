@@ -244,6 +244,7 @@ private:
   SmallVector<Value> decodeRows(tile::DequantOp op, int64_t atom, int64_t panel,
                                 ArrayRef<Value> packed, FactorCache &known);
   Value decodePair(tile::DequantOp op, Value word);
+  Value decodeBytes(tile::DequantOp op, Value low, Value high);
   std::pair<Value, Value> factorsOf(tile::DequantOp op, Value row,
                                     int64_t column);
 

@@ -162,7 +162,16 @@ bool moe::sortsSummedRows(GroupedGemmOp op) {
           (op.getOut() == RowLayout::FlatTopk && isOnlySummed(op)));
 }
 
-Value PlanBuilder::buffer(Value tensor, Type element) {
+/// Whether rows of the result that no expert computes are read nevertheless:
+/// rows by slot are quantised all, those of absent experts too.
+static bool leavesRowsToQuantize(GroupedGemmOp op) {
+  return op.getOut() == RowLayout::FlatTopk &&
+         op.getRouting().getDefiningOp<AlignOp>() &&
+         llvm::any_of(op->getUsers(),
+                      [](Operation *user) { return isa<QuantizeOp>(user); });
+}
+
+Value PlanBuilder::buffer(Value tensor, Type element, bool zero) {
   if (Value known = values.lookupOrNull(tensor))
     return known;
   auto empty = tensor.getDefiningOp<tensor::EmptyOp>();
@@ -172,8 +181,8 @@ Value PlanBuilder::buffer(Value tensor, Type element) {
   for (Value size : empty.getDynamicSizes())
     sizes.push_back(values.lookup(size));
   auto type = cast<RankedTensorType>(tensor.getType());
-  Value memory = workspace(type.getShape(),
-                           element ? element : type.getElementType(), sizes);
+  Value memory = workspace(
+      type.getShape(), element ? element : type.getElementType(), sizes, zero);
   // Not remembered under the empty: two ops that start from one empty write
   // two different tensors.
   return memory;
@@ -189,9 +198,10 @@ LogicalResult PlanBuilder::bindResults(DestinationStyleOpInterface op) {
   for (OpResult result : op->getResults()) {
     Value init = op.getTiedOpOperand(result)->get();
     auto gemm = dyn_cast<GroupedGemmOp>(op.getOperation());
-    Value memory = buffer(init, gemm && result.getResultNumber() == 0
-                                    ? partialElement(gemm)
-                                    : Type());
+    Value memory = buffer(
+        init,
+        gemm && result.getResultNumber() == 0 ? partialElement(gemm) : Type(),
+        gemm && leavesRowsToQuantize(gemm));
     if (!memory)
       return op->emitOpError("result ")
              << result.getResultNumber()

@@ -100,8 +100,9 @@ private:
   LogicalResult emitCast(Value from, Value out);
 
   /// The plan's buffer for a tensor value of the function; a fresh workspace
-  /// for a tensor.empty has elements of `element`, if given.
-  Value buffer(Value tensor, Type element = {});
+  /// for a tensor.empty has elements of `element`, if given, and is cleared if
+  /// `zero`.
+  Value buffer(Value tensor, Type element = {}, bool zero = false);
   /// Gives the results of an op the buffers of its inits.
   LogicalResult bindResults(DestinationStyleOpInterface op);
   Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }

@@ -1,9 +1,9 @@
 // Weights of four bits: a ring for the operands and one for the factors of a tile, decoded rows that put gate and up
 // of a column into one thread, products with the instruction's first operand in registers. For few tokens the products
 // are scaled into a sum, for many the weights.
-// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=1})' | FileCheck %s --check-prefixes=CHECK,FEW
+// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=2})' | FileCheck %s --check-prefixes=CHECK,FEW
 // RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=128})' | FileCheck %s --check-prefixes=CHECK,MANY
-// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=1})' -mlir-print-ir-after=moe-tile-specialize -o /dev/null 2>&1 | FileCheck %s --check-prefix=SUM
+// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=2})' -mlir-print-ir-after=moe-tile-specialize -o /dev/null 2>&1 | FileCheck %s --check-prefix=SUM
 // RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=128})' -mlir-print-ir-after=moe-tile-specialize -o /dev/null 2>&1 | FileCheck %s --check-prefix=TILE
 
 // The scales of 128 gate and 128 up rows for all of K come by one copy per tile, in front of the product.
@@ -22,13 +22,13 @@
 
 // A step is a granule; its column of the scales is read in front of the product.
 // SUM-LABEL: moe_tile.kernel @layer_gemm(
-// SUM: moe_tile.ring_alloc : !moe_tile.ring<12 x (a: !moe_tile.buf<8x128xbf16, swizzle = 128>, b: !moe_tile.buf<128x64xi8, swizzle = 64>), sync = tx>
-// SUM: moe_tile.ring_alloc : !moe_tile.ring<2 x (scale: !moe_tile.buf<128x3xbf16>), sync = tx>
-// SUM: moe_tile.role @compute threads(128) copies(2) divide(n)
+// SUM: moe_tile.ring_alloc : !moe_tile.ring<{{[0-9]+}} x (a: !moe_tile.buf<16x128xbf16, swizzle = 128>, b: !moe_tile.buf<256x64xi8, swizzle = 64>), sync = tx>
+// SUM: moe_tile.ring_alloc : !moe_tile.ring<2 x (scale: !moe_tile.buf<256x3xbf16>), sync = tx>
+// SUM: moe_tile.role @compute threads(128) copies(4) divide(n) regs(104)
 // SUM: %[[SCALES:.*]] = moe_tile.wait
 // SUM: scf.for %[[K:[a-z0-9]+]] =
 // SUM: %[[COLUMN:.*]] = arith.divui %[[K]], %c128
-// SUM: %[[S:.*]] = moe_tile.frag_load %[[SCALES]] at %[[COLUMN]] : !moe_tile.buf<128x3xbf16> -> !moe_tile.frag<1x128xbf16
+// SUM: %[[S:.*]] = moe_tile.frag_load %[[SCALES]] at %[[COLUMN]] : !moe_tile.buf<256x3xbf16> -> !moe_tile.frag<1x256xbf16
 // SUM: %[[W:.*]] = moe_tile.dequant %{{.*}} zero_value 8 format(low_even)
 // SUM: %[[ACC:.*]] = moe_tile.mma %{{.*}}, %[[W]]
 // SUM: %[[PART:.*]] = moe_tile.acc_read %[[ACC]]

@@ -105,6 +105,58 @@ class Float8Block:
         return (rounded.float() * scale).view(padded.shape)[:, :x.shape[1]]
 
 
+class Float8Row:
+    """e4m3 with a scale per weight row; rows are rounded to e4m3 with one each."""
+
+    arguments = ("w1", "w1_scale", "w2", "w2_scale")
+    activations = "bfloat16"
+    TOP = 448.0
+
+    def __init__(self, torch, shape, seed=0):
+        stream = torch.Generator(device="cuda").manual_seed(seed)
+        self.torch, self.shape, self.tensors = torch, shape, {}
+        for name, (sizes, scale) in sizes_of(shape).items():
+            whole = torch.empty(*sizes, dtype=torch.float8_e4m3fn, device="cuda")
+            scales = torch.empty(sizes[0], sizes[1], 1, dtype=torch.float32, device="cuda")
+            for expert, part in normal(torch, stream, sizes, scale):
+                scales[expert] = part.abs().amax(1, keepdim=True) / self.TOP
+                whole[expert] = (part / scales[expert]).clamp(-self.TOP, self.TOP).to(torch.float8_e4m3fn)
+            self.tensors[name], self.tensors[name + "_scale"] = whole, scales
+
+    def matrix(self, name, expert):
+        return self.tensors[name][expert].float() * self.tensors[name + "_scale"][expert]
+
+    def rows(self, x):
+        x = x.float()
+        top = self.torch.full((1,), self.TOP, device=x.device)
+        scale = x.abs().amax(1, keepdim=True).clamp_min(2.0 ** -100) / top
+        return (x / scale).clamp(-self.TOP, self.TOP).to(self.torch.float8_e4m3fn).float() * scale
+
+
+class Int8:
+    """Eight bits with a scale per weight row."""
+
+    arguments = ("w1", "w1_scale", "w2", "w2_scale")
+    activations = "bfloat16"
+
+    def __init__(self, torch, shape, seed=0):
+        stream = torch.Generator(device="cuda").manual_seed(seed)
+        self.torch, self.shape, self.tensors = torch, shape, {}
+        for name, (sizes, scale) in sizes_of(shape).items():
+            whole = torch.empty(*sizes, dtype=torch.int8, device="cuda")
+            scales = torch.empty(sizes[0], sizes[1], 1, dtype=torch.bfloat16, device="cuda")
+            for expert, part in normal(torch, stream, sizes, scale):
+                scales[expert] = part.abs().amax(1, keepdim=True) / 127
+                whole[expert] = (part / scales[expert].float()).round().clamp(-128, 127).to(torch.int8)
+            self.tensors[name], self.tensors[name + "_scale"] = whole, scales
+
+    def matrix(self, name, expert):
+        return self.tensors[name][expert].float() * self.tensors[name + "_scale"][expert].float()
+
+    def rows(self, x):
+        return x.float()
+
+
 class Int4:
     """Four bits with a scale per group of columns; code 8, or a zero point per group, is zero."""
 
@@ -178,5 +230,6 @@ def int4(group=128, exllama=False, zero_points=False):
 
 
 STORAGE = {"bf16": BFloat16, "f16": Float16, "f32": Float32, "fp8-block": Float8Block,
+           "fp8-token": Float8Row, "w8a16": Int8,
            "w4a16-g128": int4(), "w4a16-g128-exllama": int4(exllama=True),
            "w4a16-g128-zp": int4(zero_points=True), "w4a16-g64": int4(64), "w4a16-g32": int4(32)}

@@ -88,7 +88,9 @@ static GemmProblem describe(GroupedGemmOp gemm, double rowsPerExpert,
   problem.bPromotes = plan && plan.getB() != ScalePlace::Epilogue;
   if (plan && plan.getB() == ScalePlace::Promote && problem.bBits < 8)
     problem.packedRun = problem.bGranule;
-  problem.gather = gemm.getRows() == RowSource::Gather;
+  // Rows that stand by slot are found through the routing, as tokens are.
+  problem.gather = gemm.getRows() == RowSource::Gather ||
+                   gemm.getALayout() == RowLayout::FlatTopk;
   problem.rowsPerExpert = rowsPerExpert;
   problem.hitExperts = slots / rowsPerExpert;
   if (GateUpAttr gateUp = gemm.getGateUpAttr()) {
