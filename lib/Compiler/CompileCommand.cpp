@@ -152,10 +152,9 @@ static Expected<bool> parseValue(CompileCommand &command, StringRef option,
   else if (option == "--topk-ids")
     command.topkIds = value.str();
   else if (option == "--emit")
-    error = parseChoice(
-        option, value, command.emit,
-        {"moe", "tile", "llvm", "llvm-ir", "asm", "nvvm", "ptx", "cubin", "rocdl",
-         "hsaco"});
+    error = parseChoice(option, value, command.emit,
+                        {"moe", "tile", "llvm", "llvm-ir", "asm", "nvvm", "ptx",
+                         "cubin", "rocdl", "hsaco"});
   else if (option == "--ptxas")
     command.options.ptxas = value.str();
   else if (option == "--ptxas-timeout") {

@@ -200,6 +200,15 @@ def compile_chosen(options, tokens):
             "down": down, "tokens": tokens, "resources": resources_of(variant)}
 
 
+def sizes_of(folder):
+    """E, k, H and I of an artifact by the shapes of its arguments: gate and up stand in w1."""
+    with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as file:
+        arguments = json.load(file)["arguments"]
+    shapes = {argument["name"]: argument["shape"] for argument in arguments}
+    return {"E": shapes["w1"][0], "k": shapes["topk_ids"][1], "H": shapes["x"][1],
+            "I": shapes["w1"][1] // 2}
+
+
 def resources_of(variant):
     return {launch["kernel"]: launch.get("resources") for launch in variant["launches"]}
 
@@ -239,7 +248,8 @@ def main(arguments):
     print(file=sys.stderr)
     chosen = [compile_chosen(options, tokens) for tokens in numbers(options.chosen) or ()]
     with open(os.path.join(options.out, "sweep.json"), "w", encoding="utf-8") as file:
-        json.dump({"format": 1, "model": options.model, "dtype": options.dtype,
+        sizes = sizes_of(os.path.join(options.out, made[0]["name"])) if made else None
+        json.dump({"format": 1, "model": options.model, "dtype": options.dtype, "sizes": sizes,
                    "artifacts": made, "chosen": chosen, "refused": refused}, file, indent=1)
     counts = {product: len({item[product] for item in made}) for product in ("up", "down")}
     print(f"{options.out}: {len(made)} artifacts, {counts['up']} configurations of the first "
