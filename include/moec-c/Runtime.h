@@ -260,8 +260,8 @@ MOEC_EXPORT void moec_close(moec_layer *layer);
 MOEC_EXPORT const char *moec_manifest(const moec_layer *layer);
 /** The layer's or function's name. */
 MOEC_EXPORT const char *moec_layer_name(const moec_layer *layer);
-/** Where the layer runs: "cpu", "cuda:0", "hip:0", ...; "" if only the manifest was
- *  opened. */
+/** Where the layer runs: "cpu", "cuda:0", "hip:0", ...; "" if only the manifest
+ * was opened. */
 MOEC_EXPORT const char *moec_layer_target(const moec_layer *layer);
 /** An integer of the manifest's "dims": "E", "k", "H", "I", ... */
 MOEC_EXPORT moec_status moec_layer_dim(const moec_layer *layer,

@@ -359,10 +359,8 @@ Expected<EmulatedRun> mlir::moe::emulate(func::FuncOp function,
     return std::move(error);
   if (Error error = layer.makeWorkspace())
     return std::move(error);
-  Expected<std::unique_ptr<emu::Emulator>> emulator =
-      emu::Emulator::create(*kernels->module,
-                            findNvidiaChip(options.target) ? ""
-                                                           : options.target);
+  Expected<std::unique_ptr<emu::Emulator>> emulator = emu::Emulator::create(
+      *kernels->module, findNvidiaChip(options.target) ? "" : options.target);
   if (!emulator)
     return emulator.takeError();
   layer.registerMemory(**emulator);

@@ -28,8 +28,8 @@ struct EmitTimes {
 };
 
 /// Prepares a context for emission: registers the translations of the LLVM,
-/// NVVM, ROCDL and builtin dialects. Must not be called while the context is in use by
-/// several threads.
+/// NVVM, ROCDL and builtin dialects. Must not be called while the context is in
+/// use by several threads.
 void registerEmission(MLIRContext &context);
 
 /// Translates a module of the LLVM dialect to LLVM IR, optimises it for `isa`
