@@ -8,6 +8,7 @@
 
 //
 // The module's attributes say what to run:
+//   emu.chip = "gfx942", for AMD kernels without one of their own
 //   emu.buffers = [{name, type, size, init = "random" | "zero" | "index" |
 //   "none",
 //                   modulo, low}]
