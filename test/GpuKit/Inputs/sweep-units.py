@@ -87,6 +87,11 @@ assert [item["name"] for item in found.cases(16)][-1] == "chosen-t16"
 assert len(found.cases(16)) == 5 and len(found.cases(64)) == 5 and len(found.cases(1)) == 4
 assert [item["name"] for item in sweep.Sweep(folder, "m8,bad").items] == ["m8-000", "m8-001", "bad"]
 
+found.document["sizes"] = {"E": 4, "k": 2, "H": 64, "I": 32}
+assert sweep.shape_of(found) == ("tiny", 4, 2, 64, 32)
+found.document["model"] = "mixtral-8x7b"
+assert sweep.shape_of(found).I == 14336
+found.document["model"] = "tiny"
 options = types.SimpleNamespace(out=sys.argv[2], rounds=2, replays=4, finalists=2, seconds=1.0,
                                 no_reference=True, seed=0)
 journal = os.path.join(sys.argv[2], "sweep-tiny-bf16.journal")

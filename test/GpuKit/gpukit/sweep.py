@@ -8,7 +8,7 @@ import os
 import statistics
 import time
 
-from . import artifacts, shapes
+from . import shapes
 from .routing import KINDS
 
 # Of the layer against float32; see bench.
@@ -214,6 +214,12 @@ class Runner:
                 "counts": [int(count) for count in inputs.counts], "results": results}
 
 
+def shape_of(sweep):
+    """The layer: a known one, or what the sweep says of its sizes."""
+    model = sweep.document["model"]
+    return shapes.MODELS.get(model) or shapes.Shape(model, **sweep.document["sizes"])
+
+
 def label(sweep):
     return f"sweep-{sweep.document['model']}-{sweep.dtype}"
 
@@ -273,11 +279,7 @@ def run(options):
             with open(path, encoding="utf-8") as file:
                 document["cells"] = json.load(file)["cells"]
         document["ceilings"] = ceilings(torch, runner.clock)
-        shape = shapes.MODELS.get(sweep.document["model"])
-        if shape is None:
-            item = artifacts.Artifact(os.path.join(sweep.folder, sweep.items[0]["name"]))
-            shape = item.shape
-        weights = STORAGE[sweep.dtype](torch, shape, options.seed)
+        weights = STORAGE[sweep.dtype](torch, shape_of(sweep), options.seed)
         known = {(cell["tokens"], cell["routing"]) for cell in document["cells"]}
         for tokens, routing in cells:
             if (tokens, routing) in known:
