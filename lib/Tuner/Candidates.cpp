@@ -37,10 +37,15 @@ static FailureOr<SmallVector<GroupedGemmOp>> findProducts(ModuleOp module) {
   return gemms;
 }
 
-static FailureOr<OwningOpRef<ModuleOp>> fuse(ModuleOp module, bool gpu) {
+/// Fuses as the compiler does for a target and a token count.
+static FailureOr<OwningOpRef<ModuleOp>> fuse(ModuleOp module, StringRef target,
+                                             int64_t tokens) {
+  std::optional<int64_t> gpuTokens;
+  if (target != "cpu")
+    gpuTokens = target.starts_with("sm_") ? tokens : 0;
   OwningOpRef<ModuleOp> fused = module.clone();
   if (failed(runPipeline(*fused, [&](OpPassManager &passes) {
-        buildFusePipeline(passes, /*packedOperand=*/gpu);
+        buildFusePipeline(passes, gpuTokens);
       })))
     return failure();
   return std::move(fused);
@@ -51,7 +56,7 @@ static FailureOr<OwningOpRef<ModuleOp>> fuse(ModuleOp module, bool gpu) {
 //===----------------------------------------------------------------------===//
 
 FailureOr<LayerSizes> mlir::moe::readLayerSizes(ModuleOp module) {
-  FailureOr<OwningOpRef<ModuleOp>> fused = fuse(module, false);
+  FailureOr<OwningOpRef<ModuleOp>> fused = fuse(module, "cpu", 0);
   if (failed(fused))
     return failure();
   FailureOr<SmallVector<GroupedGemmOp>> gemms = findProducts(**fused);
@@ -178,7 +183,7 @@ FailureOr<std::vector<TunedChoice>> mlir::moe::rankChoices(ModuleOp module,
                                                            StringRef target,
                                                            int64_t tokens,
                                                            size_t limit) {
-  FailureOr<OwningOpRef<ModuleOp>> fused = fuse(module, target != "cpu");
+  FailureOr<OwningOpRef<ModuleOp>> fused = fuse(module, target, tokens);
   if (failed(fused))
     return failure();
   FailureOr<Ranking> own = rank(**fused, target, tokens, limit, 0);

@@ -102,6 +102,32 @@ TEST_F(Candidates, TheCompilerTakesThem) {
   }
 }
 
+/// Where scales of packed weights stand depends on target and token count; a
+/// choice is one of the layer that the compiler then makes.
+TEST_F(Candidates, PackedWeights) {
+  OwningOpRef<ModuleOp> packed = build("w4a16-g128");
+  LayerSizes sizes = *readLayerSizes(*packed);
+  for (auto [target, tokens] : {std::pair("cpu", int64_t(16)),
+                                {"sm_90a", 1},
+                                {"sm_90a", 16},
+                                {"sm_90a", 1024}}) {
+    std::vector<TunedChoice> choices = *rankChoices(*packed, target, tokens, 1);
+    CompileOptions options;
+    options.targets = {target};
+    options.tokens = {tokens};
+    std::string own, given;
+    llvm::raw_string_ostream ownOs(own), givenOs(given);
+    ASSERT_TRUE(succeeded(emitForm(*packed, options, "moe", ownOs)));
+    options.tiles.table = makeSingleTable(sizes, target, tokens, choices[0]);
+    ASSERT_TRUE(succeeded(emitForm(*packed, options, "moe", givenOs)));
+    for (StringRef config : choices[0].configs) {
+      StringRef fields = config.take_front(config.find("source"));
+      EXPECT_NE(own.find(fields), std::string::npos) << target << tokens;
+      EXPECT_NE(given.find(fields), std::string::npos) << target << tokens;
+    }
+  }
+}
+
 TEST_F(Candidates, Ladder) {
   TunedTable table;
   table.target = "sm_90a";
