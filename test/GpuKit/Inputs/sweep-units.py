@@ -67,6 +67,9 @@ class Clock:
 
     def sample(self, replay, count):
         self.noise += 1
+        if self.noise in (2, 3, 4):
+            # Something else runs there.
+            return [replay() * 9 for i in range(count)]
         return [replay() + 0.001 * ((self.noise + i) % 3) for i in range(count)]
 
 
