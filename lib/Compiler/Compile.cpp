@@ -38,7 +38,9 @@ ArrayRef<StringRef> mlir::moe::getTargetNames() {
 }
 
 bool mlir::moe::isTargetBuilt(StringRef target) {
-  return target == "cpu" || target == "sm_90a" || target.starts_with("gfx");
+  static constexpr StringRef names[] = {"cpu", "sm_80", "sm_89", "sm_90a",
+                                        "sm_120"};
+  return llvm::is_contained(names, target) || target.starts_with("gfx");
 }
 
 void mlir::moe::prepareContext(MLIRContext &context) {

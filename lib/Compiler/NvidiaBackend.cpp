@@ -10,6 +10,7 @@
 
 #include "moec/Compiler/NvptxEmitter.h"
 #include "moec/Compiler/Ptxas.h"
+#include "moec/Dialect/MoeTile/Transforms/ExplicitTarget.h"
 #include "moec/Pipelines/MoeToNVVM.h"
 #include "moec/Pipelines/NvvmToLLVM.h"
 #include "llvm/ADT/StringExtras.h"
@@ -24,7 +25,11 @@ public:
   explicit NvidiaBackend(const NvidiaChip &chip)
       : GpuBackend(chip), nvidia(chip) {}
 
-  int64_t getPackedTokens(int64_t tokens) const override { return tokens; }
+  int64_t getPackedTokens(int64_t tokens) const override {
+    // Sums of scaled products beside decoded weights are made by warpgroups.
+    const tile::ExplicitTarget *form = tile::findExplicitTarget(nvidia.name);
+    return form && form->hopper ? tokens : 0;
+  }
   void addSelection(OpPassManager &passes, int64_t tokens) const override {
     MoeToNVVMOptions options;
     buildNVVMSelectPipeline(passes, set(options, tokens));

@@ -226,6 +226,8 @@ mlir::moe::rankConfigs(const RuleTarget &target, const GemmProblem &problem,
     return rankHopperPackedConfigs(target, problem, blockM, limit, rejected);
   if (target.kind == RuleTarget::Amd)
     return rankAmdConfigs(target, problem, blockM, limit, rejected);
+  if (usesAmpereRule(target, problem))
+    return rankAmpereConfigs(target, problem, blockM, limit, rejected);
   bool cpu = target.kind == RuleTarget::Cpu;
   const BlockNK *begin = cpu ? std::begin(cpuBlocks) : std::begin(gpuBlocks);
   const BlockNK *end = cpu ? std::end(cpuBlocks) : std::end(gpuBlocks);

@@ -8,6 +8,7 @@
 
 #include "Decoder.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "moec/Dialect/MoeNv/IR/MoeNv.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -232,6 +233,23 @@ LogicalResult Decoder::decodeMatrix(Operation *op, bool &known) {
     i.count = words.size();
     i.flags = s.getLayout() == NVVM::MMALayout::col;
     i.extra = extra;
+    return success();
+  }
+  if (auto m = dyn_cast<nv::MmaF8Op>(op)) {
+    auto typeOf = [](Type element) {
+      return isa<Float8E5M2Type>(element) ? MatType::E5M2 : MatType::E4M3;
+    };
+    SmallVector<uint32_t> words;
+    for (Value v : op->getOperands())
+      words.push_back(reg(v));
+    if (allocateFor(op, m.getResult()) == noReg)
+      return failure();
+    uint32_t extra = addExtra(words);
+    Instr &i = emit(op, execMma);
+    i.dst = reg(m.getResult());
+    i.extra = extra;
+    i.imm = packShape(32, unsigned(typeOf(m.getAType())),
+                      unsigned(typeOf(m.getBType())), unsigned(MatType::F32));
     return success();
   }
   if (auto m = dyn_cast<NVVM::MmaOp>(op)) {

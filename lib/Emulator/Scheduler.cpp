@@ -405,7 +405,9 @@ void Machine::run(std::vector<std::unique_ptr<Grid>> queue) {
     // Warps that only poll run, but nothing can change any more.
     idle = effects == lastEffects ? idle + 1 : 0;
     lastEffects = effects;
-    if (progress && idle < 20000)
+    // Copies that come late come when warps poll for them.
+    unsigned patience = pending.empty() ? 20000 : 16;
+    if (progress && idle < patience)
       continue;
     if (first == grids.size() || completeSome())
       continue;

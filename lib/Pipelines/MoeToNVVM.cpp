@@ -13,11 +13,30 @@
 #include "mlir/Transforms/Passes.h"
 #include "moec/Conversion/Passes.h"
 #include "moec/Dialect/Moe/Transforms/Passes.h"
+#include "moec/Dialect/MoeTile/Transforms/ExplicitTarget.h"
 #include "moec/Pipelines/MoeToCpu.h"
 #include "moec/Pipelines/TileToExplicit.h"
 
 using namespace mlir;
 using namespace mlir::moe;
+
+namespace {
+/// Clusters and dependent launches came with sm_90: kernels without products,
+/// which no other pass gives a target, say that they are for an older chip.
+struct NameChipPass : PassWrapper<NameChipPass, OperationPass<tile::KernelOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(NameChipPass)
+
+  explicit NameChipPass(StringRef chip = "") : chip(chip.str()) {}
+
+  StringRef getArgument() const override { return "moe-name-chip"; }
+  StringRef getDescription() const override {
+    return "give every tile kernel its target";
+  }
+  void runOnOperation() override { getOperation().setTarget(StringRef(chip)); }
+
+  std::string chip;
+};
+} // namespace
 
 void mlir::moe::buildNVVMSelectPipeline(OpPassManager &passes,
                                         const MoeToNVVMOptions &options) {
@@ -30,11 +49,16 @@ void mlir::moe::buildNVVMSelectPipeline(OpPassManager &passes,
 
 void mlir::moe::buildNVVMTilePipeline(OpPassManager &passes,
                                       const MoeToNVVMOptions &options) {
-  MoeToTileOptions tile;
-  tile.routing = "op";
-  tile.tokens = options.tokens;
-  tile.pdl = options.pdl;
-  passes.addPass(createMoeToTile(tile));
+  MoeToTileOptions lower;
+  lower.routing = "op";
+  lower.tokens = options.tokens;
+  const tile::ExplicitTarget *chip = tile::findExplicitTarget(options.chip);
+  bool hopper = !chip || chip->hopper;
+  lower.pdl = options.pdl && hopper;
+  passes.addPass(createMoeToTile(lower));
+  if (!hopper)
+    passes.addNestedPass<tile::KernelOp>(
+        std::make_unique<NameChipPass>(options.chip));
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
   TileToExplicitOptions form;
@@ -52,7 +76,11 @@ void mlir::moe::buildTileToNVVMPipeline(OpPassManager &passes,
 
 void mlir::moe::buildMoeToNVVMPipeline(OpPassManager &passes,
                                        const MoeToNVVMOptions &options) {
-  buildFusePipeline(passes, options.tokens);
+  // As NvidiaBackend: sums of scaled products beside decoded weights are made
+  // by warpgroups.
+  const tile::ExplicitTarget *chip = tile::findExplicitTarget(options.chip);
+  buildFusePipeline(passes,
+                    !chip || chip->hopper ? int64_t(options.tokens) : 0);
   buildNVVMSelectPipeline(passes, options);
   buildNVVMTilePipeline(passes, options);
   buildTileToNVVMPipeline(passes, options);

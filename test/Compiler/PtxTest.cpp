@@ -78,7 +78,7 @@ TEST_F(PtxTest, EveryChipHasItsHeader) {
   struct {
     const char *chip, *target, *version;
   } cases[] = {{"sm_80", ".target sm_80\n", ".version 8.0"},
-               {"sm_89", ".target sm_89\n", ".version 8.0"},
+               {"sm_89", ".target sm_89\n", ".version 8.4"},
                {"sm_90a", ".target sm_90a\n", ".version 8.6"},
                {"sm_100a", ".target sm_100a\n", ".version 8.6"},
                {"sm_120", ".target sm_120\n", ".version 8.7"}};

@@ -122,6 +122,16 @@ rankHopperPackedConfigs(const RuleTarget &target, const GemmProblem &problem,
                         int64_t blockM, size_t limit,
                         std::vector<RuleVerdict> &rejected);
 
+/// Whether the shapes of sm_80, sm_89 and sm_120 apply: 16-bit operands without
+/// scales.
+bool usesAmpereRule(const RuleTarget &target, const GemmProblem &problem);
+
+/// `rankConfigs` of those problems.
+std::vector<RuleConfig> rankAmpereConfigs(const RuleTarget &target,
+                                          const GemmProblem &problem,
+                                          int64_t blockM, size_t limit,
+                                          std::vector<RuleVerdict> &rejected);
+
 /// `pickBlockM` of a layer with such problems.
 int64_t pickPackedBlockM(double rowsPerExpert);
 

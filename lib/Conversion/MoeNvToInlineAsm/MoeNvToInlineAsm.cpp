@@ -97,6 +97,25 @@ static void lower(nv::WgmmaWaitOp op, OpBuilder &b) {
   }
 }
 
+static void lower(nv::MmaF8Op op, OpBuilder &b) {
+  auto name = [](Type element) {
+    return isa<Float8E5M2Type>(element) ? "e5m2" : "e4m3";
+  };
+  std::string text = ("mma.sync.aligned.m16n8k32.row.col.f32." +
+                      Twine(name(op.getAType())) + "." + name(op.getBType()) +
+                      ".f32 {$0, $1, $2, $3}, {$4, $5, $6, $7}, {$8, $9}, "
+                      "{$10, $11, $12, $13};")
+                         .str();
+  SmallVector<Value> operands(op.getA());
+  llvm::append_range(operands, op.getB());
+  llvm::append_range(operands, op.getC());
+  // All lanes take part: with a side effect it stays where they are together.
+  Value result = emitAsm(b, op.getLoc(), op.getResult().getType(), operands,
+                         text, "=f,=f,=f,=f,r,r,r,r,r,r,f,f,f,f")
+                     .getResult(0);
+  op.getResult().replaceAllUsesWith(result);
+}
+
 static void lower(nv::WgmmaRegistersOp op, OpBuilder &b) {
   Location loc = op.getLoc();
   auto type = cast<LLVM::LLVMStructType>(op.getAccumulator().getType());
@@ -256,15 +275,15 @@ struct ConvertMoeNvToInlineAsmPass
   void runOnOperation() override {
     getOperation()->walk([&](Operation *op) {
       OpBuilder b(op);
-      bool known =
-          llvm::TypeSwitch<Operation *, bool>(op)
-              .Case<nv::WgmmaWaitOp, nv::WgmmaRegistersOp, nv::LoadNcOp,
-                    nv::RedAddOp, nv::BulkReduceAddOp, nv::WaitParityOp,
-                    nv::SignalOp, nv::AwaitOp>([&](auto each) {
-                lower(each, b);
-                return true;
-              })
-              .Default(false);
+      bool known = llvm::TypeSwitch<Operation *, bool>(op)
+                       .Case<nv::WgmmaWaitOp, nv::WgmmaRegistersOp, nv::MmaF8Op,
+                             nv::LoadNcOp, nv::RedAddOp, nv::BulkReduceAddOp,
+                             nv::WaitParityOp, nv::SignalOp, nv::AwaitOp>(
+                           [&](auto each) {
+                             lower(each, b);
+                             return true;
+                           })
+                       .Default(false);
       if (known) {
         op->erase();
         ++numOps;

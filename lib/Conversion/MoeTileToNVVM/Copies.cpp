@@ -9,7 +9,9 @@
 // `desc`: the tensor copy engine, one thread starts it; the map is a parameter
 // by value. `gather`: 16 bytes by each thread, rows by number; rows that do not
 // exist are filled with zeros by copies of size 0, which touch no memory.
-// `bulk`: runs of memory as they lie, one thread starts them.
+// `bulk`: runs of memory as they lie, one thread starts them. `vector`: 16
+// bytes by each thread, consecutive rows; those outside of the memory are zeros
+// too.
 //
 // A buffer whose row is longer than its swizzle lies in panels: the first 128
 // bytes of all rows, then the next.
@@ -66,6 +68,9 @@ LogicalResult KernelEmitter::emitCopy(tile::CopyOp op) {
     return op.emitOpError("reads memory that is no kernel argument");
   if (op.getHow() == tile::How::Bulk)
     return emitBulkCopy(op);
+  if (op.getHow() == tile::How::Vector &&
+      !op.getBuffer().getType().getSwizzle())
+    return emitRunCopy(op);
   if (holdsFactors(op.getBuffer().getType()) && op.getHow() != tile::How::Desc)
     return emitFactorCopy(op);
   if (op.getGranule())
@@ -85,8 +90,10 @@ LogicalResult KernelEmitter::emitCopy(tile::CopyOp op) {
   }
   case tile::How::Gather:
     return emitGatherCopy(op);
+  case tile::How::Vector:
+    return emitVectorCopy(op);
   default:
-    return op.emitOpError("copies are made by desc or gather on this target");
+    return op.emitOpError("copies are made by desc, gather or vector");
   }
 }
 
@@ -284,9 +291,7 @@ LogicalResult KernelEmitter::emitGatherCopy(tile::CopyOp op) {
   int64_t rowsPerPass = team.threads / chunks;
   Value row = arith::DivUIOp::create(b, loc, team.thread, c32(chunks));
   Value chunk = arith::RemUIOp::create(b, loc, team.thread, c32(chunks));
-  // The XOR pattern of the swizzle: 16-byte pieces by the row's last bits.
-  int64_t period = buffer.getSwizzle() / 16;
-  Value pattern = arith::AndIOp::create(b, loc, row, c32(period - 1));
+  Value pattern = swizzlePattern(b, loc, row, rowBytes);
   Value place =
       add(mul(row, c32(rowBytes)),
           mul(arith::XOrIOp::create(b, loc, chunk, pattern), c32(kChunk)));
@@ -345,6 +350,121 @@ LogicalResult KernelEmitter::emitGatherCopy(tile::CopyOp op) {
 }
 
 //===----------------------------------------------------------------------===//
+// Consecutive rows by threads
+//===----------------------------------------------------------------------===//
+
+LogicalResult KernelEmitter::emitVectorCopy(tile::CopyOp op) {
+  const Memory &memory = memories[op.getMemory()];
+  tile::BufType buffer = op.getBuffer().getType();
+  auto access = cast<tile::TileAccess>(op.getOperation());
+  if (failed(checkGather(op, team.threads)))
+    return failure();
+  int64_t rank = memory.type.getRank();
+  int64_t rowDim = access.getMemoryDim(0), colDim = access.getMemoryDim(1);
+  if (colDim != rank - 1 || rowDim < 0 || access.getRowsPosition() >= 0 ||
+      (op.getBoxes() && op.getBoxDim() != 0))
+    return op.emitOpError("a copy by threads takes consecutive rows whose "
+                          "columns are the innermost dimension, got ")
+           << memory.type;
+  int64_t size = bytesOf(memory.type.getElementType());
+  int64_t cols = memory.type.getDimSize(colDim);
+  if (ShapedType::isDynamic(cols) || cols * size % kChunk)
+    return op.emitOpError("a copy by threads moves 16 bytes at a time, rows "
+                          "of ")
+           << memory.type << " do not stay aligned";
+  int64_t rowBytes = buffer.getSwizzle();
+  int64_t chunks = rowBytes / kChunk, panelCols = rowBytes / size;
+  int64_t panels = buffer.getCols() / panelCols;
+  int64_t rowsPerPass = team.threads / chunks;
+  SmallVector<int64_t> boxes(op.getBoxes().value_or(ArrayRef<int64_t>()));
+  if (boxes.empty())
+    boxes.push_back(0);
+  int64_t boxRows = buffer.getRows() / int64_t(boxes.size());
+  if (boxRows % 8)
+    return op.emitOpError("boxes of a copy by threads have whole groups of 8 "
+                          "rows, got ")
+           << boxRows;
+
+  Value row = arith::DivUIOp::create(b, loc, team.thread, c32(chunks));
+  Value chunk = arith::RemUIOp::create(b, loc, team.thread, c32(chunks));
+  Value pattern = swizzlePattern(b, loc, row, rowBytes);
+  Value place =
+      add(mul(row, c32(rowBytes)),
+          mul(arith::XOrIOp::create(b, loc, chunk, pattern), c32(kChunk)));
+  Value target = parts[op.getBuffer()][0];
+  Value k = scalar(op.getIndices()[colDim]);
+  Value position = add(scalar(op.getIndices()[rowDim]), row);
+  // Elements from the memory's start to the thread's first piece.
+  Value flat;
+  for (int64_t d = 0; d < rank; ++d) {
+    Value at = d == rowDim ? position : scalar(op.getIndices()[d]);
+    if (d == colDim)
+      at = add(at, mul(chunk, c32(kChunk / size)));
+    if (flat)
+      flat = mul(flat, memory.type.isDynamicDim(d)
+                           ? wide(extent(memory, d))
+                           : c64(memory.type.getDimSize(d)));
+    flat = flat ? add(flat, wide(at)) : wide(at);
+  }
+  // Elements from one row to the next.
+  int64_t pitch = 1;
+  for (int64_t d = rowDim + 1; d < rank; ++d) {
+    if (memory.type.isDynamicDim(d))
+      return op.emitOpError("a copy by threads takes rows at static distances, "
+                            "got ")
+             << memory.type;
+    pitch *= memory.type.getDimSize(d);
+  }
+  // Tiles start at multiples of their boxes.
+  int64_t shift = *llvm::max_element(boxes);
+  int64_t rows = memory.type.getDimSize(rowDim);
+  bool mayLeave = ShapedType::isDynamic(rows) || rows < shift ||
+                  (rows - shift) % boxRows != 0;
+  bool tail = cols % buffer.getCols();
+  Type ptr = LLVM::LLVMPointerType::get(b.getContext(), 1);
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    Value inTail;
+    if (tail)
+      inTail = cmp(
+          arith::CmpIPredicate::slt,
+          add(add(k, c32(panel * panelCols)), mul(chunk, c32(kChunk / size))),
+          c32(cols));
+    for (size_t box = 0; box < boxes.size(); ++box)
+      for (int64_t r = 0; r < boxRows; r += rowsPerPass) {
+        int64_t first = boxes[box];
+        Value active;
+        if (r + rowsPerPass > boxRows)
+          active = cmp(arith::CmpIPredicate::ult, row, c32(boxRows - r));
+        ifThen(active, [&] {
+          Value present = inTail;
+          if (mayLeave)
+            present = both(present, cmp(arith::CmpIPredicate::slt,
+                                        add(position, c32(first + r)),
+                                        extent(memory, rowDim)));
+          Value at = flat;
+          if (int64_t more = (first + r) * pitch + panel * panelCols)
+            at = add(at, c64(more));
+          Value bytes;
+          if (present) {
+            bytes =
+                arith::SelectOp::create(b, loc, present, c32(kChunk), c32(0));
+            at = arith::SelectOp::create(b, loc, present, at, c64(0));
+          }
+          Value from = LLVM::GEPOp::create(
+              b, loc, ptr, b.getI8Type(), memory.pointer,
+              ArrayRef<LLVM::GEPArg>{size == 1 ? at : mul(at, c64(size))});
+          int64_t to = (panel * buffer.getRows() + int64_t(box) * boxRows + r) *
+                       rowBytes;
+          NVVM::CpAsyncOp::create(b, loc, sharedAt(target, add(place, c32(to))),
+                                  from, uint32_t(kChunk),
+                                  NVVM::LoadCacheModifierKind::CG, bytes);
+        });
+      }
+  }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // Runs
 //===----------------------------------------------------------------------===//
 
@@ -357,18 +477,77 @@ static bool boxesAreWhole(tile::CopyOp op, int64_t tileColumns) {
   return rows % op.getBuffer().getType().getRows() == 0;
 }
 
-LogicalResult KernelEmitter::emitBulkCopy(tile::CopyOp op) {
-  const Memory &memory = memories[op.getMemory()];
+/// Runs are whole rows of one expert.
+static LogicalResult checkRuns(tile::CopyOp op) {
+  MemRefType memory = op.getMemory().getType();
   tile::BufType buffer = op.getBuffer().getType();
   auto access = cast<tile::TileAccess>(op.getOperation());
-  if (memory.type.getRank() != 3 || access.getMemoryDim(0) != 1 ||
+  if (memory.getRank() != 3 || access.getMemoryDim(0) != 1 ||
       access.getMemoryDim(1) != 2 || access.getGranuleOf(1) != 1 ||
       buffer.getSwizzle() || buffer.getPad() ||
-      buffer.getCols() != memory.type.getDimSize(2) ||
+      buffer.getCols() != memory.getDimSize(2) ||
       (op.getBoxes() && op.getBoxDim() != 0))
     return op.emitOpError("a copy of runs takes whole rows of a memory of rank "
                           "3, got ")
-           << memory.type << " for " << buffer;
+           << memory << " for " << buffer;
+  return success();
+}
+
+LogicalResult KernelEmitter::emitRunCopy(tile::CopyOp op) {
+  if (failed(checkRuns(op)))
+    return failure();
+  const Memory &memory = memories[op.getMemory()];
+  tile::BufType buffer = op.getBuffer().getType();
+  int64_t pitch = buffer.getCols() * bytesOf(buffer.getElementType());
+  ArrayRef<int64_t> boxes = op.getBoxes().value_or(ArrayRef<int64_t>());
+  int64_t count = std::max<int64_t>(1, int64_t(boxes.size()));
+  int64_t bytes = buffer.getRows() / count * pitch;
+  int64_t rows = memory.type.getDimSize(1);
+  if (bytes % kChunk)
+    return op.emitOpError("a copy of runs by threads moves 16 bytes at a time, "
+                          "a run has ")
+           << bytes;
+  Value first = mul(wide(scalar(op.getIndices()[0])), c64(rows));
+  Value byte = mul(team.thread, c32(kChunk));
+  Value target = parts[op.getBuffer()][0];
+  Type ptr = LLVM::LLVMPointerType::get(b.getContext(), 1);
+  for (int64_t i = 0; i < count; ++i) {
+    Value row = scalar(op.getIndices()[1]);
+    if (!boxes.empty() && boxes[i])
+      row = add(row, c32(boxes[i]));
+    Value start = mul(add(first, wide(row)), c64(pitch));
+    // What lies beyond the last row is zeros.
+    Value left = mul(sub(c32(rows), row), c32(pitch));
+    for (int64_t at = 0; at < bytes; at += team.threads * kChunk) {
+      Value place = at ? add(byte, c32(at)) : byte;
+      Value active;
+      if (at + team.threads * kChunk > bytes)
+        active = cmp(arith::CmpIPredicate::ult, place, c32(bytes));
+      ifThen(active, [&] {
+        Value size = arith::MaxSIOp::create(
+            b, loc,
+            arith::MinSIOp::create(b, loc, sub(left, place), c32(kChunk)),
+            c32(0));
+        Value any = cmp(arith::CmpIPredicate::sgt, size, c32(0));
+        Value offset = arith::SelectOp::create(b, loc, any,
+                                               add(start, wide(place)), c64(0));
+        Value from =
+            LLVM::GEPOp::create(b, loc, ptr, b.getI8Type(), memory.pointer,
+                                ArrayRef<LLVM::GEPArg>{offset});
+        NVVM::CpAsyncOp::create(
+            b, loc, sharedAt(target, add(place, c32(i * bytes))), from,
+            uint32_t(kChunk), NVVM::LoadCacheModifierKind::CG, size);
+      });
+    }
+  }
+  return success();
+}
+
+LogicalResult KernelEmitter::emitBulkCopy(tile::CopyOp op) {
+  if (failed(checkRuns(op)))
+    return failure();
+  const Memory &memory = memories[op.getMemory()];
+  tile::BufType buffer = op.getBuffer().getType();
   auto acquire = op.getBuffer().getDefiningOp<tile::AcquireOp>();
   if (!acquire)
     return op.emitOpError("copies of runs go to the slot of a ring");

@@ -476,6 +476,13 @@ Value nvvm::swizzlePattern(OpBuilder &b, Location loc, Value row,
   return arith::AndIOp::create(b, loc, row, c32(swizzle / 16 - 1));
 }
 
+/// Whether registers of even number and the next hold neighbours in a row.
+static bool hasPairs(tile::DigitsAttr layout) {
+  ArrayRef<tile::Digit> digits = layout.getDigits();
+  return !digits.empty() &&
+         digits[0] == tile::Digit{tile::Level::Reg, tile::Dim::N, 2, 1};
+}
+
 LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
   tile::BufType buffer = op.getBuffer().getType();
   Type element = buffer.getElementType();
@@ -493,7 +500,8 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
   auto type = dyn_cast<tile::FragType>(op.getValues()[0].getType());
   if (!type || failed(needLayout(op, type)))
     return op.emitOpError("the NVVM lowering deposits fragments");
-  if (!isMatrixLayout(type.getLayout()))
+  bool matrices = warpgroups && hopper && isMatrixLayout(type.getLayout());
+  if (!matrices && (warpgroups || !hasPairs(type.getLayout())))
     return op.emitOpError("the NVVM lowering deposits fragments in the layout "
                           "of a wgmma result, got ")
            << type.getLayout();
@@ -501,9 +509,9 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
   if (it == buffers.end())
     return op.emitOpError("fragments are staged in a buf_alloc");
   SmallVector<Value> values = parts[op.getValues()[0]];
-  if (size == 1 && swizzled)
+  if (size == 1 && swizzled && matrices)
     return depositBytes(op);
-  if (size != 2) {
+  if (size != 2 || !matrices) {
     // A thread's two neighbours in a row stay inside of 16 bytes.
     SmallVector<Value> pairs;
     if (size == 1) {
@@ -525,6 +533,8 @@ LogicalResult KernelEmitter::emitDeposit(tile::DepositOp op) {
       Value v;
       if (size == 1) {
         v = pairs[i / 2];
+      } else if (size == 2) {
+        v = packPair(b, loc, values[i], values[i + 1]);
       } else {
         v = LLVM::PoisonOp::create(b, loc, VectorType::get({2}, element));
         v = LLVM::InsertElementOp::create(b, loc, v, values[i], c32(0));

@@ -13,15 +13,17 @@ using namespace mlir;
 using namespace mlir::moe;
 using namespace mlir::moe::nvvm;
 
-static rows::WaveFacts hopperFacts() {
+static rows::WaveFacts hopperFacts(bool clusters, int64_t sharedBytes) {
   rows::WaveFacts facts;
   facts.name = "NVVM";
-  facts.cluster = 8;
+  facts.cluster = clusters ? 8 : 1;
+  facts.sharedBytes = sharedBytes;
   facts.writers = 128;
   return facts;
 }
 
-HopperTarget::HopperTarget() : WaveTarget(hopperFacts()) {}
+HopperTarget::HopperTarget(bool clusters, int64_t sharedBytes)
+    : WaveTarget(hopperFacts(clusters, sharedBytes)) {}
 
 //===----------------------------------------------------------------------===//
 // Threads

@@ -15,10 +15,12 @@
 
 namespace mlir::moe::nvvm {
 
-/// Hopper GPUs: clusters, shuffles and reductions of warps, early launches.
+/// NVIDIA GPUs: shuffles and reductions of warps; from Hopper on also clusters
+/// and early launches, which only kernels ask for that are made for it.
 class HopperTarget final : public rows::WaveTarget {
 public:
-  HopperTarget();
+  /// `clusters`: the chip has them; `sharedBytes`: of one block.
+  explicit HopperTarget(bool clusters = true, int64_t sharedBytes = 232448);
 
   Value thread(OpBuilder &b, Location loc) const override;
   Value block(OpBuilder &b, Location loc) const override;

@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "moec/Dialect/Moe/IR/MoeDialect.h"
+#include "moec/Dialect/MoeTile/Transforms/ExplicitTarget.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -248,6 +249,7 @@ LogicalResult KernelEmitter::placeOnChip() {
     for (Operation &op : *publish->getBlock())
       if (auto copy = dyn_cast<tile::CopyOp>(op)) {
         bool threads = copy.getHow() == tile::How::Gather ||
+                       copy.getHow() == tile::How::Vector ||
                        copy.getHow() == tile::How::Element;
         (threads ? ring.gathers : ring.descriptors) = true;
       }
@@ -319,7 +321,9 @@ void KernelEmitter::initBarriers() {
                                      c32(consumers), Value());
       }
     }
-    NVVM::FenceMbarrierInitOp::create(b, loc);
+    // Only the copy engine and other blocks look past the block's barrier.
+    if (hopper)
+      NVVM::FenceMbarrierInitOp::create(b, loc);
   });
   NVVM::BarrierOp::create(b, loc);
 }
@@ -337,6 +341,9 @@ LogicalResult KernelEmitter::emitRole(tile::RoleOp role, int64_t firstThread,
   team.threads = role.getThreads();
   // All threads start with an equal share of the registers.
   int64_t share = 65536 / kernel.getExecAttr().getThreads();
+  if (role.getRegs() && !hopper)
+    return role.emitOpError("registers by role need sm_90, the kernel is for ")
+           << *kernel.getTarget();
   if (std::optional<int64_t> regs = role.getRegs())
     NVVM::SetMaxRegisterOp::create(b, loc, uint32_t(*regs),
                                    *regs <= share
@@ -358,7 +365,9 @@ LogicalResult KernelEmitter::emitRole(tile::RoleOp role, int64_t firstThread,
   bool starts = false, all = false;
   role.walk([&](Operation *op) {
     if (auto copy = dyn_cast<tile::CopyOp>(op))
-      (copy.getHow() == tile::How::Gather ? all : starts) = true;
+      (copy.getHow() == tile::How::Gather || copy.getHow() == tile::How::Vector
+           ? all
+           : starts) = true;
     else if (isa<tile::MmaOp, tile::StoreOp, tile::LoadOp, tile::WaitOp,
                  tile::FetchOp, tile::DepositOp>(op))
       all = true;
@@ -485,6 +494,8 @@ static tile::ReleaseOp laggingRelease(scf::ForOp op) {
     return {};
   // With large tiles the products of the other team fill the gap, and a late
   // release costs more than it brings (1 % of the time, measured).
+  if (!usesWarpgroups(op->getParentOfType<tile::KernelOp>()))
+    return {};
   for (tile::MmaOp product : op.getBody()->getOps<tile::MmaOp>())
     if (product.getResult().getType().getNumElements() > 64 * 128)
       return {};
@@ -742,6 +753,8 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
       .Case([&](tile::GroupSyncOp op) { return emitGroupSync(op); })
       .Case([&](tile::StoreWaitOp op) { return emitStoreWait(op); })
       .Case([&](tile::MmaWaitOp op) {
+        if (!warpgroups) // Products of a warp are done when they return.
+          return success();
         int64_t pending = op.getPending();
         if (auto release = dyn_cast_or_null<tile::ReleaseOp>(op->getNextNode()))
           if (int64_t lag = releaseLag(release)) {
@@ -835,9 +848,46 @@ void KernelEmitter::setLaunch() {
                   b.getDenseI32ArrayAttr({int32_t(exec.getCluster()), 1, 1}));
 }
 
+/// Operations that came with sm_90 would end in code that an older chip does
+/// not take.
+LogicalResult KernelEmitter::checkChip() {
+  if (hopper)
+    return success();
+  auto refuse = [&](Operation *op, const Twine &what) {
+    op->emitOpError() << what << " needs sm_90, the kernel is for "
+                      << *kernel.getTarget();
+    return WalkResult::interrupt();
+  };
+  auto result = kernel.walk([&](Operation *op) -> WalkResult {
+    if (auto copy = dyn_cast<tile::CopyOp>(op))
+      if (copy.getHow() == tile::How::Desc || copy.getHow() == tile::How::Bulk)
+        return refuse(op, "a copy by the copy engine");
+    if (auto store = dyn_cast<tile::StoreOp>(op))
+      if (store.getHow() == tile::How::Desc ||
+          store.getHow() == tile::How::Bulk)
+        return refuse(op, "a store by the copy engine");
+    if (isa<tile::AwaitLaunchOp>(op))
+      return refuse(op, "a launch before the one before has ended");
+    if (isa<tile::MmaOp>(op) && warpgroups)
+      return refuse(op, "wgmma");
+    return WalkResult::advance();
+  });
+  if (kernel.getExecAttr().getCluster() > 1)
+    return kernel.emitOpError("a cluster of ")
+           << kernel.getExecAttr().getCluster()
+           << " blocks needs sm_90, the kernel is for " << *kernel.getTarget();
+  return failure(result.wasInterrupted());
+}
+
 LogicalResult KernelEmitter::emit() {
   if (!kernel.getExecAttr())
     return kernel.emitOpError("has no exec, which the NVVM lowering needs");
+  if (std::optional<StringRef> target = kernel.getTarget())
+    if (const tile::ExplicitTarget *chip = tile::findExplicitTarget(*target))
+      hopper = chip->hopper;
+  warpgroups = usesWarpgroups(kernel);
+  if (failed(checkChip()))
+    return failure();
   Block *entry = new Block;
   func.getBody().push_back(entry);
   b.setInsertionPointToStart(entry);

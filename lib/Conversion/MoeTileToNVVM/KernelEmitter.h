@@ -123,6 +123,7 @@ private:
   Value scalar(Value v) { return parts.find(v)->second.front(); }
   bool known(Value v) { return parts.count(v); }
   Type scalarType(Type type);
+  LogicalResult checkChip();
   LogicalResult addArguments();
   Value addParameter(Type type, DictionaryAttr how);
   Value dimension(BlockArgument memory, int64_t dim);
@@ -174,6 +175,8 @@ private:
   LogicalResult emitDescCopy(tile::CopyOp op);
   LogicalResult emitGatherCopy(tile::CopyOp op);
   LogicalResult emitBulkCopy(tile::CopyOp op);
+  LogicalResult emitVectorCopy(tile::CopyOp op);
+  LogicalResult emitRunCopy(tile::CopyOp op);
   LogicalResult prepareGathers(Value rows);
   void prepareStores(Value rows);
   Value tensorMap(Value memory, int64_t swizzle, ArrayRef<int64_t> box);
@@ -211,6 +214,38 @@ private:
   LogicalResult emitMma(tile::MmaOp op);
   LogicalResult emitAccRead(tile::AccReadOp op);
   Value matrixDescriptor(Value buffer, tile::BufType type, Value rowOffset);
+
+  // MmaSync.cpp
+  /// What the addresses of an operand of a warp are made of.
+  struct MatrixOperand {
+    Value base;  ///< of the lane's row in the warp's first matrix
+    Value piece; ///< byte of the lane's 16 ones in that row, for the first step
+    Value
+        upper; ///< 1 in lanes whose matrix is of the second eight rows, else 0
+    int64_t rowBytes = 0;
+  };
+  /// The position of a warp's part, the same in all lanes.
+  std::pair<Value, Value> warpPosition(tile::DigitsAttr layout);
+  /// `rowsFirst`: the matrices are rows 0-7 and 8-15 of eight columns, then of
+  /// the next eight; else two times eight columns of the first rows, then of
+  /// the second.
+  MatrixOperand matrixOperand(Value buffer, tile::BufType type, Value firstRow,
+                              bool rowsFirst);
+  /// Four matrices of step `step` along k; their rows start `first` and
+  /// `second` behind the warp's.
+  SmallVector<Value> loadMatrices(const MatrixOperand &operand, int64_t step,
+                                  int64_t first, int64_t second);
+  /// Adds a product of 16 x 8 to the four registers of `sum`; the types are
+  /// those of the instruction's operands.
+  void multiplyWarp(Type firstType, Type secondType, ArrayRef<Value> first,
+                    ArrayRef<Value> second, MutableArrayRef<Value> sum);
+  LogicalResult multiplyParts(tile::MmaOp op, tile::DigitsAttr layout,
+                              bool swap);
+  /// Scales four products and adds them to the registers from `at` on.
+  void addPart(tile::PromoteOp op, OpenSum &sum, size_t at,
+               ArrayRef<Value> part);
+  LogicalResult emitPackedMmaSync(tile::MmaOp op, tile::DequantOp weights);
+  LogicalResult emitMmaSync(tile::MmaOp op, tile::AtomAttr atom);
 
   // EarlyCopies.cpp
   bool isSettled(Value memory);
@@ -314,12 +349,19 @@ private:
   Value firstTile;    ///< i1, the current tile is the block's first
   Value copiedEarly;  ///< i1, the current step's copies are among them
   bool pdl = false;
+  /// The chip has what came with sm_90, see ExplicitTarget.
+  bool hopper = true;
+  /// Warpgroups multiply, asynchronously; else single warps do.
+  bool warpgroups = true;
   /// Columns of the widest tile of the lists.
   int64_t tileColumns = 1;
 };
 
 /// The one promotion that a product is made for, or null.
 tile::PromoteOp promotionOf(tile::MmaOp op);
+
+/// Whether products are of warpgroups (wgmma), not of warps (mma.sync).
+bool usesWarpgroups(tile::KernelOp kernel);
 
 /// Whether sums of scaled products leave a team no register for what is only
 /// needed behind them.

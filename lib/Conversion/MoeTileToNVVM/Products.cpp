@@ -53,8 +53,11 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
   tile::AtomAttr atom = op.getResult().getType().getAtom();
   if (!atom)
     atom = op.getAtomAttr();
+  if (atom && atom.getFamily().getValue() == "mma_sync")
+    return emitMmaSync(op, atom);
   if (!atom || atom.getFamily().getValue() != "wgmma")
-    return op.emitOpError("the NVVM lowering takes products with a wgmma atom");
+    return op.emitOpError("the NVVM lowering takes products with a wgmma or "
+                          "mma_sync atom");
   if (auto weights = op.getB().getDefiningOp<tile::DequantOp>())
     return emitRegisterMma(op, weights);
   auto aType = dyn_cast<tile::BufType>(op.getA().getType());
@@ -171,6 +174,14 @@ LogicalResult KernelEmitter::emitAccRead(tile::AccReadOp op) {
   if (!layout)
     return op.emitOpError("the NVVM lowering needs a layout on ")
            << op.getResult().getType();
+  if (!warpgroups) {
+    if (int64_t(acc.size()) != layout.getLevelSize(tile::Level::Reg))
+      return op.emitOpError("the layout has ")
+             << layout.getLevelSize(tile::Level::Reg)
+             << " registers, the accumulator " << acc.size();
+    parts[op.getResult()] = acc;
+    return success();
+  }
   // The wait takes and gives the registers, so that no read moves above it.
   auto wait = nv::WgmmaWaitOp::create(b, loc, /*pending=*/0, ValueRange(acc));
   SmallVector<Value> values;

@@ -45,6 +45,20 @@ Value KernelEmitter::barrierAt(int64_t first, Value slot) {
 }
 
 void KernelEmitter::waitParity(Value barrier, Value parity) {
+  if (!hopper) {
+    auto loop = scf::WhileOp::create(b, loc, TypeRange(), ValueRange());
+    OpBuilder::InsertionGuard guard(b);
+    b.createBlock(&loop.getBefore());
+    Value done = NVVM::MBarrierTestWaitOp::create(
+        b, loc, b.getI1Type(), barrier, parity, NVVM::MemScopeKind::CTA,
+        /*relaxed=*/false);
+    Value again = arith::XOrIOp::create(
+        b, loc, done, arith::ConstantOp::create(b, loc, b.getBoolAttr(true)));
+    scf::ConditionOp::create(b, loc, again, ValueRange());
+    b.createBlock(&loop.getAfter());
+    scf::YieldOp::create(b, loc);
+    return;
+  }
   // The hint bounds one hardware wait; the op retries until the phase is over.
   NVVM::MBarrierTryWaitParityOp::create(b, loc, barrier, parity, c32(10000000));
 }
@@ -130,8 +144,8 @@ LogicalResult KernelEmitter::emitWait(tile::WaitOp op) {
   ArrayRef<Value> cursor = parts[op.getCursor()];
   Value slot = cursor[0], parity = cursor[1];
   waitParity(barrierAt(ring.fullBarriers, slot), parity);
-  // What threads have written becomes visible to matrix instructions.
-  if (ring.gathers)
+  // What threads have written becomes visible to asynchronous instructions.
+  if (ring.gathers && warpgroups)
     NVVM::FenceProxyOp::create(
         b, loc, NVVM::ProxyKind::async_shared,
         NVVM::SharedSpaceAttr::get(b.getContext(),
@@ -152,7 +166,10 @@ void KernelEmitter::giveBack(const RingPlace &ring, Value slot) {
   Value empty = barrierAt(ring.emptyBarriers, slot);
   Value lane = arith::AndIOp::create(b, loc, team.thread, c32(31));
   Value first = cmp(arith::CmpIPredicate::eq, lane, c32(0));
-  if (!sums.empty()) {
+  if (!warpgroups)
+    // The other lanes have read the slot.
+    NVVM::SyncWarpOp::create(b, loc, c32(-1));
+  if (!sums.empty() && hopper) {
     // Without a branch, behind which all that waits to be added would be moved.
     NVVM::MBarrierArriveExpectTxOp::create(b, loc, Type(), empty, c32(0),
                                            NVVM::MemScopeKind::CTA,

@@ -102,10 +102,22 @@ LogicalResult KernelEmitter::emitRowReduce(tile::RowReduceOp op) {
     }
   }
   if (warpCount > 1) {
-    int64_t warps = team.threads / 32;
-    if (warpCount != warps || exchange < 0)
+    if (exchange < 0)
       return op.emitOpError("columns of a row are spread over ")
-             << warpCount << " of " << warps << " warps";
+             << warpCount << " warps, which have nowhere to meet";
+    // The number of the warp among those that share its rows.
+    Value among = c32(0);
+    int64_t radix = 1, step = 1;
+    for (const tile::Digit &digit : layout.getDigits()) {
+      if (digit.level != tile::Level::Warp)
+        continue;
+      if (digit.dim == tile::Dim::N && digit.stride != 0) {
+        among = add(among, mul(digitOf(b, loc, team.warp, radix, digit.extent),
+                               c32(step)));
+        step *= digit.extent;
+      }
+      radix *= digit.extent;
+    }
     Value m = threadPosition(layout.slice(tile::Dim::N)).first;
     int64_t extent = source.getRows();
     Value base = shared(exchange);
@@ -121,13 +133,13 @@ LogicalResult KernelEmitter::emitRowReduce(tile::RowReduceOp op) {
     Value writes = ownsElement(tile::DigitsAttr::get(b.getContext(), digits));
     ifThen(writes, [&] {
       for (auto &row : rows)
-        LLVM::StoreOp::create(b, loc, row.second, place(team.warp, row.first),
+        LLVM::StoreOp::create(b, loc, row.second, place(among, row.first),
                               /*alignment=*/4);
     });
     teamBarrier();
     for (auto &row : rows) {
       Value all;
-      for (int64_t w = 0; w < warps; ++w) {
+      for (int64_t w = 0; w < warpCount; ++w) {
         Value v = LLVM::LoadOp::create(b, loc, b.getF32Type(),
                                        place(c32(w), row.first),
                                        /*alignment=*/4);

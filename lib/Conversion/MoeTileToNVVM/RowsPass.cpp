@@ -8,6 +8,8 @@
 
 #include "HopperTarget.h"
 #include "moec/Conversion/Passes.h"
+#include "moec/Dialect/MoeTile/IR/MoeTile.h"
+#include "moec/Dialect/MoeTile/Transforms/ExplicitTarget.h"
 
 namespace mlir::moe {
 #define GEN_PASS_DEF_CONVERTMOETILEROWSTONVVM
@@ -24,8 +26,17 @@ struct ConvertMoeTileRowsToNVVMPass
 
   void runOnOperation() override {
     int64_t converted = 0;
-    if (failed(rows::convertPlainKernels(getOperation(), nvvm::HopperTarget(),
-                                         converted)))
+    // Kernels that name no chip are for one that has everything.
+    bool clusters = true;
+    int64_t shared = 232448;
+    for (auto kernel : getOperation().getOps<tile::KernelOp>())
+      if (std::optional<StringRef> name = kernel.getTarget())
+        if (auto *chip = tile::findExplicitTarget(*name)) {
+          clusters &= chip->hopper;
+          shared = std::min(shared, chip->smemLimit);
+        }
+    if (failed(rows::convertPlainKernels(
+            getOperation(), nvvm::HopperTarget(clusters, shared), converted)))
       return signalPassFailure();
     numKernels += converted;
   }

@@ -19,6 +19,8 @@ using namespace mlir::moe::nvvm;
 
 bool KernelEmitter::isStagedByWarps(tile::BufType buffer) {
   // The layout of a wgmma result gives every warp 16 rows of its own.
+  if (!warpgroups)
+    return false;
   int64_t chunks = buffer.getCols() *
                    buffer.getElementType().getIntOrFloatBitWidth() / 8 / 16;
   return chunks && 32 % chunks == 0 &&

@@ -52,7 +52,7 @@ CASES = [
      "%W: memref<16x512x2048xbf16>", "%W: memref<16x2048x512xbf16>"),
     ("a descriptor needs strides that are multiples of 16 bytes, dimension 1 has 4100",
      "16x512x2048xbf16", "16x512x2050xbf16"),
-    ("copies are made by desc or gather on this target", "boxes [0, 256] how(desc)", "boxes [0, 256] how(element)"),
+    ("copies are made by desc, gather or vector", "boxes [0, 256] how(desc)", "boxes [0, 256] how(element)"),
     ("copies with granules have no lowering to NVVM", "boxes [0, 256] how(desc)", "granule [1, 2, 1] boxes [0, 256] how(desc)"),
     ("boxes of a descriptor copy are along the rows", "boxes [0, 256] how(desc)", "boxes [0, 256] on 1 how(desc)"),
     ("a row of 128 bytes must equal the swizzle of 64 bytes", "swizzle = 128", "swizzle = 64"),
@@ -71,7 +71,8 @@ CASES = [
     ("", "role @load threads(128)", "role @load threads(64)", "threads = 384", "threads = 320"),
 
     # Products.
-    ("'moe_tile.mma' op the NVVM lowering takes products with a wgmma atom", "atom<wgmma 64x256x16>", "atom<mma_sync 16x8x16>"),
+    ("'moe_tile.mma' op the NVVM lowering takes products with a wgmma or mma_sync atom", "atom<wgmma 64x256x16>",
+     "atom<mfma 16x16x16>"),
     ("a team's tile of 64x256 is not whole atoms of 64x96", "atom<wgmma 64x256x16>", "atom<wgmma 64x96x16>"),
     ("", "atom<wgmma 64x256x16>", "atom<wgmma 64x128x16>"),
 

@@ -94,3 +94,21 @@ llvm.func @element(%c: !llvm.struct<(f32, f32, f32, f32)>, %a: i32, %d: i64) {
   %r = moe_nv.wgmma_registers %c, [%a, %a, %a, %a], %d of f32 : !llvm.struct<(f32, f32, f32, f32)>
   llvm.return
 }
+
+// -----
+
+// mma_f8_c1
+llvm.func @few_registers(%a: i32, %c: f32) {
+  // expected-error @+1 {{mma_f8_c1: takes 4 registers of a, 2 of b and 4 accumulators, gives 4 f32 fields; got 3, 2, 4 and '!llvm.struct<(f32, f32, f32, f32)>'}}
+  %r = moe_nv.mma_f8 [%a, %a, %a], [%a, %a], [%c, %c, %c, %c] of f8E4M3FN, f8E4M3FN : !llvm.struct<(f32, f32, f32, f32)>
+  llvm.return
+}
+
+// -----
+
+// mma_f8_c2
+llvm.func @not_f8(%a: i32, %c: f32) {
+  // expected-error @+1 {{mma_f8_c2: multiplies f8E4M3FN and f8E5M2, got 'bf16'}}
+  %r = moe_nv.mma_f8 [%a, %a, %a, %a], [%a, %a], [%c, %c, %c, %c] of f8E4M3FN, bf16 : !llvm.struct<(f32, f32, f32, f32)>
+  llvm.return
+}

@@ -8,6 +8,8 @@ llvm.func @all(%a: !llvm.struct<(f32, f32)>, %g: !llvm.ptr<1>, %s: !llvm.ptr<3>,
   %r:2 = moe_nv.wgmma_wait 1 (%a, %a : !llvm.struct<(f32, f32)>, !llvm.struct<(f32, f32)>)
   // CHECK: moe_nv.wgmma_wait 0{{$}}
   moe_nv.wgmma_wait 0
+  // CHECK: moe_nv.mma_f8[%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}], [%{{.*}}, %{{.*}}], [%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}] of f8E4M3FN, f8E5M2 : !llvm.struct<(f32, f32, f32, f32)>
+  %p = moe_nv.mma_f8 [%n, %n, %n, %n], [%n, %n], [%f, %f, %f, %f] of f8E4M3FN, f8E5M2 : !llvm.struct<(f32, f32, f32, f32)>
   // CHECK: moe_nv.load_nc %{{.*}} no_allocate : !llvm.ptr<1> -> vector<4xi32>
   %l = moe_nv.load_nc %g no_allocate : !llvm.ptr<1> -> vector<4xi32>
   // CHECK: moe_nv.load_nc %{{.*}} : !llvm.ptr<1> -> i32

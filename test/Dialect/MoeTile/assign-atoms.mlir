@@ -1,6 +1,6 @@
 // RUN: moe-opt %s -split-input-file -verify-diagnostics -pass-pipeline="builtin.module(moe_tile.kernel(moe-tile-assign-atoms))" | FileCheck %s
-// RUN: not moe-opt %s -pass-pipeline="builtin.module(moe_tile.kernel(moe-tile-assign-atoms{target=sm_80}))" 2>&1 | FileCheck %s --check-prefix=TARGET
-// TARGET: moe-tile-assign-atoms: no explicit form for target 'sm_80'
+// RUN: not moe-opt %s -pass-pipeline="builtin.module(moe_tile.kernel(moe-tile-assign-atoms{target=sm_100a}))" 2>&1 | FileCheck %s --check-prefix=TARGET
+// TARGET: moe-tile-assign-atoms: no explicit form for target 'sm_100a'
 
 // Two teams side by side in m; a row of operands that lie as the weight rows do
 // takes the accumulator's slice and is split with it.

@@ -1,8 +1,8 @@
-"""Compiles layers for sm_90a and runs them on the emulated device against the reference.
+"""Compiles layers for NVIDIA GPUs and runs them on the emulated device against the reference.
 
-usage: run_emulated.py FOLDER GROUP native
+usage: run_emulated.py FOLDER GROUP TARGET native
 
-The groups are `features`, all that a layer of 16-bit types or of packed weights
+The targets are sm_90a, sm_80, ... The groups are `features`, all that a layer of 16-bit types or of packed weights
 can have, and `some` of them. Token counts and expert ids are those of the CPU's execution tests up to
 33 tokens: none, one, all to one expert, ids of -1, experts without a token.
 """
@@ -36,12 +36,12 @@ def group_layers(group):
             yield layer
 
 
-def generate(folder, group):
+def generate(folder, group, target):
     shapes.TOKENS = (0, 1, 2, 7, 33)
     for layer in group_layers(group):
         path = batch.write(folder, layer.name, layers.layer_mlir(layer))
         ids = run_layers.write_ids(folder, layer)
-        yield f"{path} --emulate --target sm_90a --topk-ids {ids} --check"
+        yield f"{path} --emulate --target {target} --topk-ids {ids} --check"
 
 
 if __name__ == "__main__":

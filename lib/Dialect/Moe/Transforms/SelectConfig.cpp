@@ -190,6 +190,9 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
           describe(gemm, rows, double(count) * type.getTopk());
       if (usesHopperRule(rules, problem) && !canSwapWeights(problem))
         blockM = std::max<int64_t>(blockM, 64);
+      // Tiles of whole granules leave no room for two slots of more rows.
+      if (usesAmpereRule(rules, problem) && problem.outGranule)
+        blockM = std::min<int64_t>(blockM, 64);
     }
   }
 

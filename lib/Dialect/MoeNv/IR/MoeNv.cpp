@@ -70,6 +70,24 @@ LogicalResult WgmmaRegistersOp::verify() {
   return success();
 }
 
+LogicalResult MmaF8Op::verify() {
+  // mma_f8_c1
+  auto type = cast<LLVM::LLVMStructType>(getResult().getType());
+  if (getA().size() != 4 || getB().size() != 2 || getC().size() != 4 ||
+      type.isOpaque() || type.getBody().size() != 4 ||
+      !llvm::all_of(type.getBody(), [](Type t) { return t.isF32(); }))
+    return emitOpError("mma_f8_c1: takes 4 registers of a, 2 of b and 4 "
+                       "accumulators, gives 4 f32 fields; got ")
+           << getA().size() << ", " << getB().size() << ", " << getC().size()
+           << " and " << type;
+  // mma_f8_c2
+  for (Type element : {getAType(), getBType()})
+    if (!isa<Float8E4M3FNType, Float8E5M2Type>(element))
+      return emitOpError("mma_f8_c2: multiplies f8E4M3FN and f8E5M2, got ")
+             << element;
+  return success();
+}
+
 LogicalResult WgmmaWaitOp::verify() {
   for (Value accumulator : getAccumulators()) {
     auto type = cast<LLVM::LLVMStructType>(accumulator.getType());

@@ -311,6 +311,28 @@ static LogicalResult checkRegisters(const TileGemm &gemm,
          << " more in each of " << threads << " threads, which have " << limit;
 }
 
+/// What the configuration asks for and the chip does not have.
+static LogicalResult checkChip(const TileGemm &gemm,
+                               const ExplicitTarget &chip) {
+  KernelOp kernel = gemm.kernel;
+  if (gemm.elementBytes == 1 && !chip.floats8)
+    return kernel.emitOpError("no matrix instruction of ")
+           << chip.name
+           << " multiplies 8-bit floats; sm_89 and sm_90a have one";
+  if (chip.hopper)
+    return success();
+  for (StringRef field : {"load_regs", "compute_regs"})
+    if (gemm.config.getInt(field) != 0)
+      return kernel.emitOpError()
+             << field << " of the configuration: " << chip.name
+             << " gives all threads of a block the same registers";
+  if (gemm.isBulk() || gemm.isDescribed())
+    return kernel.emitOpError("store = \"")
+           << gemm.config.getString("store") << "\" needs the copy engine, "
+           << chip.name << " has none; use \"staged\" or \"vector\"";
+  return success();
+}
+
 namespace {
 struct AssignAtomsPass
     : public mlir::moe::tile::impl::MoeTileAssignAtomsBase<AssignAtomsPass> {
@@ -353,7 +375,10 @@ struct AssignAtomsPass
     if (kernel.getTarget() && *kernel.getTarget() != target)
       return kernel.emitOpError("moe-tile-assign-atoms: target is '")
              << target << "', the kernel's is '" << *kernel.getTarget() << "'";
-    if (gemm.getComputeThreads() != 128)
+    kernel.setTarget(StringRef(target));
+    if (failed(checkChip(gemm, *description)))
+      return failure();
+    if (!gemm.isByWarps() && gemm.getComputeThreads() != 128)
       return kernel.emitOpError("a team that runs wgmma has 128 threads, the "
                                 "configuration says ")
              << gemm.getComputeThreads();
@@ -361,12 +386,21 @@ struct AssignAtomsPass
       return failure();
     AtomAttr atom = gemm.mma.getAtomAttr();
     if (!atom) {
-      FailureOr<AtomAttr> chosen = chooseAtom(gemm);
+      FailureOr<AtomAttr> chosen =
+          gemm.isByWarps() ? chooseMmaSyncAtom(gemm) : chooseAtom(gemm);
       if (failed(chosen))
         return failure();
       atom = *chosen;
     }
     DigitsAttr layout;
+    if (!gemm.dequant) {
+      FailureOr<DigitsAttr> chosen =
+          gemm.isByWarps() ? mmaSyncLayout(gemm, atom)
+                           : FailureOr<DigitsAttr>(layoutOf(gemm, atom));
+      if (failed(chosen))
+        return failure();
+      layout = *chosen;
+    }
     if (gemm.dequant) {
       FailureOr<DecodedLayouts> layouts = decodedLayouts(gemm, atom);
       if (failed(layouts))
@@ -376,8 +410,6 @@ struct AssignAtomsPass
       gemm.dequant.getResult().setType(
           FragType::get(type.getContext(), type.getRows(), type.getCols(),
                         type.getElementType(), layouts->weights));
-    } else {
-      layout = layoutOf(gemm, atom);
     }
     // Columns that share a factor are whole registers of a thread.
     if (gemm.promote && gemm.promote.getCol()) {
@@ -390,7 +422,6 @@ struct AssignAtomsPass
                << gemm.cols / cols << " columns each end inside of a part of "
                << atom;
     }
-    kernel.setTarget(StringRef(target));
     assignAccumulators(gemm, atom);
     LayoutAssigner assigner(gemm, layout);
     if (failed(assigner.run()))

@@ -83,7 +83,8 @@ static void readByFirstRow(LoadOp load, RowIotaOp iota) {
 
 /// Chooses the mechanism of one operand of the product; `wanted` is the field
 /// of the configuration.
-static LogicalResult assignOperand(LoadOp load, StringRef wanted) {
+static LogicalResult assignOperand(LoadOp load, StringRef wanted,
+                                   const ExplicitTarget &target) {
   int64_t at = cast<TileAccess>(load.getOperation()).getRowsPosition();
   Value rows = at < 0 ? Value() : Value(load.getIndices()[at]);
   auto iota = rows ? rows.getDefiningOp<RowIotaOp>() : RowIotaOp();
@@ -93,12 +94,19 @@ static LogicalResult assignOperand(LoadOp load, StringRef wanted) {
       how = How::Desc;
     else if (wanted == "gather")
       how = How::Gather;
-    else if (wanted == "direct")
+    else if (wanted == "vector" && !target.hopper)
+      how = rows ? How::Gather : How::Vector;
+    else if (wanted == "direct" && target.hopper)
       how = rows && !iota ? How::Gather : How::Desc;
+    else if (wanted == "direct")
+      how = rows ? How::Gather : How::Vector;
     else
       return load.emitOpError("the configuration wants \"")
              << wanted << "\", rings are filled by desc or gather";
   }
+  if (*how == How::Desc && !target.hopper)
+    return load.emitOpError("how(desc) needs the copy engine, ")
+           << target.name << " has none; use gather or vector";
   if (*how == How::Desc) {
     if (rows && !iota)
       return load.emitOpError("how(desc) reads consecutive rows, these are "
@@ -111,6 +119,12 @@ static LogicalResult assignOperand(LoadOp load, StringRef wanted) {
     if (!rows)
       return load.emitOpError("how(gather) needs a row list");
     if (failed(checkPitches(load, "gather")))
+      return failure();
+  } else if (*how == How::Vector && !target.hopper) {
+    if (rows)
+      return load.emitOpError("how(vector) reads consecutive rows, these are "
+                              "of a row list");
+    if (failed(checkPitches(load, "vector")))
       return failure();
   } else {
     return load.emitOpError("how(")
@@ -137,7 +151,7 @@ static LogicalResult assignFactor(LoadOp load) {
 
 /// Factors of a tile's weight rows: a run of memory per box, copied once for
 /// all of K.
-static LogicalResult assignFactors(LoadOp load) {
+static LogicalResult assignFactors(LoadOp load, const ExplicitTarget &target) {
   MemRefType memory = load.getMemory().getType();
   auto access = cast<TileAccess>(load.getOperation());
   if (memory.getRank() != 3 || !memory.getLayout().isIdentity() ||
@@ -145,9 +159,10 @@ static LogicalResult assignFactors(LoadOp load) {
       ShapedType::isDynamic(memory.getDimSize(1)) ||
       access.getMemoryDim(0) != 1 || access.getRowsPosition() >= 0 ||
       access.getGranuleOf(1) != 1)
-    return load.emitOpError("how(bulk) reads factors of weight rows from "
-                            "memory of experts x rows x granules, one row "
-                            "each, got ")
+    return load.emitOpError(
+               "one copy for all of K reads factors of weight rows from "
+               "memory of experts x rows x granules, one row "
+               "each, got ")
            << memory;
   int64_t bytes = memory.getElementTypeBitWidth() / 8;
   int64_t pitch = memory.getDimSize(2) * bytes;
@@ -158,10 +173,10 @@ static LogicalResult assignFactors(LoadOp load) {
   for (int64_t box : load.getBoxes().value_or(ArrayRef<int64_t>()))
     unit = std::gcd(unit, box);
   if (unit * pitch % pitchBytes != 0)
-    return load.emitOpError("how(bulk) copies runs of whole ")
+    return load.emitOpError("one copy for all of K brings runs of whole ")
            << pitchBytes << " bytes, " << unit << " rows of " << memory
            << " have " << unit * pitch;
-  load.setHow(How::Bulk);
+  load.setHow(target.hopper ? How::Bulk : How::Vector);
   load.setPlace(Place::Resident);
   return success();
 }
@@ -183,13 +198,14 @@ struct AssignCopiesPass
     TileGemm &gemm = **matched;
     if (const AmdChip *chip = amdChipOf(gemm.kernel))
       return assignAmdCopies(gemm, *chip);
-    if (failed(targetOf(gemm)) ||
-        failed(assignOperand(gemm.a, gemm.config.getString("a"))) ||
-        failed(assignOperand(gemm.b, gemm.config.getString("b"))) ||
+    FailureOr<const ExplicitTarget *> chip = targetOf(gemm);
+    if (failed(chip) ||
+        failed(assignOperand(gemm.a, gemm.config.getString("a"), **chip)) ||
+        failed(assignOperand(gemm.b, gemm.config.getString("b"), **chip)) ||
         failed(assignFactor(gemm.aScale)) || failed(assignFactor(gemm.bScale)))
       return failure();
     for (LoadOp load : gemm.getFactors())
-      if (failed(assignFactors(load)))
+      if (failed(assignFactors(load, **chip)))
         return failure();
     for (LoadOp load : {gemm.a, gemm.b})
       ++(*load.getHow() == How::Desc ? numDesc : numGather);

@@ -36,7 +36,18 @@ FailureOr<DecodedLayouts> moe::tile::decodedLayouts(const TileGemm &gemm,
         .emitOpError("teams that decode weights share a tile by n, use "
                      "compute_split = \"n\"");
   int64_t share = gemm.cols / teams;
-  int64_t repeatN = share / atom.getN(), repeatM = gemm.rows / atom.getM();
+  // Instructions of a warp lie side by side in registers, those of a warpgroup
+  // are one of 64 rows.
+  int64_t warps = gemm.getComputeThreads() / 32;
+  int64_t unit = 16 * warps;
+  int64_t tokens = gemm.isByWarps() ? gemm.rows : atom.getM();
+  int64_t repeatN = share / unit, repeatM = gemm.rows / tokens;
+  if (repeatN * unit != share || repeatM * tokens != gemm.rows)
+    return DequantOp(gemm.dequant)
+               .emitOpError("the weight rows of one team "
+                            "must be a multiple of ")
+           << unit << " and the tokens one of " << tokens << ", got " << share
+           << " and " << gemm.rows;
   // Who holds which weight rows, below and above the digit of the thread's two
   // rows; without a split that digit stands as in the instruction.
   struct Place {
@@ -44,7 +55,7 @@ FailureOr<DecodedLayouts> moe::tile::decodedLayouts(const TileGemm &gemm,
     int64_t extent, stride;
   };
   SmallVector<Place> order{{Level::Lane, 8, 0},
-                           {Level::Warp, 4, 0},
+                           {Level::Warp, warps, 0},
                            {Level::Reg, repeatN, 0},
                            {Level::Group, teams, 0}};
   int64_t block = splitBlockOf(gemm);
@@ -72,17 +83,17 @@ FailureOr<DecodedLayouts> moe::tile::decodedLayouts(const TileGemm &gemm,
   auto digits = [&](bool operand) {
     // Dimensions of the accumulator, or of the operand: rows, then k.
     Dim weights = operand ? M : N, other = operand ? N : M;
-    int64_t inner = operand ? gemm.step : atom.getM();
+    int64_t inner = operand ? gemm.step : tokens;
     SmallVector<Digit> list{{Level::Reg, other, 2, 1},
                             {Level::Reg, weights, 2, pairStride},
                             {Level::Reg, other, inner / 8, 8}};
     if (!operand && repeatM > 1)
-      list.push_back({Level::Reg, other, repeatM, atom.getM()});
+      list.push_back({Level::Reg, other, repeatM, tokens});
     if (repeatN > 1)
       list.push_back({Level::Reg, weights, repeatN, order[2].stride});
     list.push_back({Level::Lane, other, 4, 2});
     list.push_back({Level::Lane, weights, 8, order[0].stride});
-    list.push_back({Level::Warp, weights, 4, order[1].stride});
+    list.push_back({Level::Warp, weights, warps, order[1].stride});
     if (teams > 1)
       list.push_back({Level::Group, weights, teams, order[3].stride});
     return DigitsAttr::get(atom.getContext(), list);

@@ -45,9 +45,10 @@ static FailureOr<BufType> slotBuffer(LoadOp load, bool panels) {
 static int64_t getExchangeBytes(const TileGemm &gemm) {
   ForTilesOp tiles = gemm.tiles;
   bool reduces = !tiles.getBody().getOps<RowReduceOp>().empty();
-  return reduces && gemm.isSwapped() ? gemm.getComputeThreads() / 32 *
-                                           gemm.rows * int64_t(sizeof(float))
-                                     : 0;
+  bool shares = gemm.isSwapped() || gemm.isByWarps();
+  return reduces && shares ? gemm.getComputeThreads() / 32 * gemm.rows *
+                                 int64_t(sizeof(float))
+                           : 0;
 }
 
 /// Factors stand without swizzle behind the operands.

@@ -431,6 +431,8 @@ static void eraseDead(RoleOp role) {
 
 LogicalResult Specializer::run() {
   KernelOp kernel = gemm.kernel;
+  // Of the tiles, which will be gone.
+  int64_t threads = gemm.getThreads();
   hoist();
   MLIRContext *context = kernel.getContext();
   SmallVector<StringAttr> names;
@@ -488,8 +490,8 @@ LogicalResult Specializer::run() {
            << " blocks have no explicit form yet";
   Grid grid =
       gemm.config.getString("grid") == "tiles" ? Grid::Tiles : Grid::Persistent;
-  kernel.setExecAttr(ExecAttr::get(context, gemm.getThreads(), /*cluster=*/1,
-                                   grid, /*resident=*/false));
+  kernel.setExecAttr(
+      ExecAttr::get(context, threads, /*cluster=*/1, grid, /*resident=*/false));
   kernel.setForm(Form::Explicit);
   return success();
 }

@@ -20,17 +20,6 @@ using namespace mlir::moe::tile;
 // Targets
 //===----------------------------------------------------------------------===//
 
-static const ExplicitTarget explicitTargets[] = {
-    {"sm_90a", 232448, 1024, 65536, 255},
-};
-
-const ExplicitTarget *moe::tile::findExplicitTarget(StringRef name) {
-  for (const ExplicitTarget &target : explicitTargets)
-    if (target.name == name)
-      return &target;
-  return nullptr;
-}
-
 FailureOr<const ExplicitTarget *> moe::tile::targetOf(const TileGemm &gemm) {
   KernelOp kernel = gemm.kernel;
   std::optional<StringRef> name = kernel.getTarget();
@@ -46,17 +35,18 @@ FailureOr<const ExplicitTarget *> moe::tile::targetOf(const TileGemm &gemm) {
 // Shape of the kernel
 //===----------------------------------------------------------------------===//
 
-/// A team of wgmma is one warpgroup, and so is what loads for it.
-static constexpr int64_t warpgroup = 128;
-
 int64_t TileGemm::getComputeThreads() const {
   int64_t threads = config.getInt("compute_threads");
-  return threads ? threads : warpgroup;
+  if (threads)
+    return threads;
+  return isByWarps() ? 32 * warpsThatShare(*this) : 128;
 }
 
 int64_t TileGemm::getLoadThreads() const {
   int64_t threads = config.getInt("load_threads");
-  return threads ? threads : warpgroup;
+  if (threads)
+    return threads;
+  return getTarget() ? getTarget()->loadThreads : 128;
 }
 
 /// The product of a k loop that carries an accumulator: `second` is its second

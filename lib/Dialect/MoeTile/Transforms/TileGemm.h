@@ -16,25 +16,12 @@
 
 #include "moec/Dialect/Moe/IR/MoeDialect.h"
 #include "moec/Dialect/MoeTile/IR/MoeTile.h"
+#include "moec/Dialect/MoeTile/Transforms/ExplicitTarget.h"
 
 namespace mlir::moe::tile {
 
 /// Attribute of a kernel: the configuration that it was built by.
 inline constexpr llvm::StringLiteral kConfigAttr("moe.config");
-
-/// Limits of a target that has an explicit form. Sizes in bytes.
-struct ExplicitTarget {
-  StringRef name;
-  /// Largest on-chip memory of one block.
-  int64_t smemLimit;
-  /// Kept free for the barriers of rings.
-  int64_t barrierBytes;
-  /// Registers of a block and the most that one thread may have.
-  int64_t registers, threadRegisters;
-};
-
-/// The target called `name`, or null.
-const ExplicitTarget *findExplicitTarget(StringRef name);
 
 /// A kernel of form `seq` that multiplies: one loop over tiles with one k loop,
 /// whose product is of two plain loads, or of one and of packed values that are
@@ -64,6 +51,15 @@ struct TileGemm {
   /// Bytes of an element of a and b.
   int64_t elementBytes = 0;
 
+  /// What is known of the kernel's target, null before it has one.
+  const ExplicitTarget *getTarget() const {
+    std::optional<StringRef> name = KernelOp(kernel).getTarget();
+    return name ? findExplicitTarget(*name) : nullptr;
+  }
+  /// Warps multiply each for themselves, not warpgroups.
+  bool isByWarps() const {
+    return getTarget() && getTarget()->atom == "mma_sync";
+  }
   bool isSwapped() const { return config.getBool("swap"); }
   /// Teams of the compute role, threads of one, and of the load role.
   int64_t getTeams() const { return config.getInt("compute_groups"); }
@@ -115,6 +111,16 @@ DigitsAttr colFactorLayout(DigitsAttr full, FragType factor);
 /// Registers of a thread that hold products before they are added to a sum: a
 /// part of the tile at a time, so that sum and parts fit.
 inline constexpr int64_t kPartRegisters = 64;
+
+/// The instruction of one warp for the product, and the layout of the whole
+/// accumulator: the warps of a team form the grid that reads least and keeps
+/// gate and up columns in one thread. Fail, with the numbers, if there is none.
+FailureOr<AtomAttr> chooseMmaSyncAtom(const TileGemm &gemm);
+FailureOr<DigitsAttr> mmaSyncLayout(const TileGemm &gemm, AtomAttr atom);
+
+/// Warps of a team if the configuration names none: as many as its target wants
+/// or, of a tile too small for that, half, a quarter, ... of them.
+int64_t warpsThatShare(const TileGemm &gemm);
 
 /// The target of a kernel that an earlier pass has set, or an error.
 FailureOr<const ExplicitTarget *> targetOf(const TileGemm &gemm);

@@ -82,6 +82,27 @@ def MoeNv_WgmmaRegistersOp : MoeNv_Op<"wgmma_registers"> {
   let hasVerifier = 1;
 }
 
+def MoeNv_MmaF8Op : MoeNv_Op<"mma_f8", [Pure, AttrSizedOperandSegments]> {
+  let summary = "matrix product of a warp of 8-bit floats";
+  let description = [{
+    d = c + A * B^T for 16 rows of A and 8 rows of B with 32 columns, f32 sums:
+    `mma.sync.aligned.m16n8k32`, which came with sm_89. Register i of A in lane
+    4 g + t holds columns 4 t + 16 (i div 2) and the three next ones of row
+    g + 8 (i mod 2); register i of B columns 4 t + 16 i of row g; accumulators
+    are (g, 2 t), (g, 2 t + 1), (g + 8, 2 t), (g + 8, 2 t + 1).
+
+    Constraints: `mma_f8_c1`: four registers of A, two of B, four accumulators,
+    which are the fields of the result; `mma_f8_c2`: the types are f8E4M3FN or
+    f8E5M2.
+  }];
+  let arguments = (ins Variadic<I32>:$a, Variadic<I32>:$b, Variadic<F32>:$c, TypeAttr:$a_type, TypeAttr:$b_type);
+  let results = (outs LLVM_AnyStruct:$result);
+  let assemblyFormat = [{
+    `[` $a `]` `,` `[` $b `]` `,` `[` $c `]` `of` $a_type `,` $b_type attr-dict `:` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
 //===----------------------------------------------------------------------===//
 // Global memory
 //===----------------------------------------------------------------------===//

@@ -1,0 +1,114 @@
+//===- AmpereRuleTest.cpp - Tests of tile sizes for mma.sync --------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "moec/CostModel/SimpleRule.h"
+
+#include <gtest/gtest.h>
+
+using namespace mlir::moe;
+
+/// The up-projection of Qwen3-30B-A3B.
+static GemmProblem upProjection() {
+  GemmProblem problem;
+  problem.n = 1536;
+  problem.k = 2048;
+  problem.gather = true;
+  problem.gateRun = 768;
+  problem.gateHalves = true;
+  return problem;
+}
+
+static std::vector<RuleConfig> rank(const char *target,
+                                    const GemmProblem &problem, int64_t blockM,
+                                    std::string *lastRule = nullptr) {
+  std::vector<RuleVerdict> rejected;
+  auto ranked =
+      rankConfigs(*findRuleTarget(target), problem, blockM, 10, rejected);
+  if (lastRule)
+    *lastRule = rejected.empty() ? "" : rejected.back().rule;
+  return ranked;
+}
+
+TEST(AmpereRule, WideTilesComeFirstWhileThreeSlotsFit) {
+  auto large = rank("sm_80", upProjection(), 128);
+  ASSERT_FALSE(large.empty());
+  EXPECT_EQ(large[0].blockN, 128);
+  EXPECT_EQ(large[0].blockK, 64);
+  EXPECT_EQ(large[0].stages, 3);
+  EXPECT_EQ(large[0].a, "gather");
+  EXPECT_EQ(large[0].b, "vector");
+  EXPECT_FALSE(large[0].swap);
+  // Two slots of 48 KiB are all that sm_89 holds, three of 32 KiB fit.
+  auto small = rank("sm_89", upProjection(), 128);
+  ASSERT_EQ(small.size(), 2u);
+  EXPECT_EQ(small[0].blockN, 64);
+  EXPECT_EQ(small[0].stages, 3);
+  EXPECT_EQ(small[1].blockN, 128);
+  EXPECT_EQ(small[1].stages, 2);
+}
+
+TEST(AmpereRule, AWarpKeepsGateAndUpTogether) {
+  GemmProblem narrow = upProjection();
+  narrow.n = 64;
+  narrow.gateRun = 32;
+  std::string rule;
+  auto ranked = rank("sm_80", narrow, 16, &rule);
+  ASSERT_EQ(ranked.size(), 1u);
+  EXPECT_EQ(ranked[0].blockN, 64);
+  EXPECT_EQ(rule, "split");
+  narrow.gateRun = 0;
+  ranked = rank("sm_80", narrow, 16);
+  ASSERT_EQ(ranked.size(), 1u);
+  EXPECT_EQ(ranked[0].blockN, 64);
+}
+
+TEST(AmpereRule, PackedWeightsTakeTheRowSide) {
+  GemmProblem packed = upProjection();
+  packed.bBits = 4;
+  packed.bGranule = 128;
+  for (const RuleConfig &config : rank("sm_80", packed, 16)) {
+    EXPECT_TRUE(config.swap);
+    EXPECT_EQ(config.bPlace, "compute");
+    EXPECT_EQ(config.blockN % 64, 0);
+    EXPECT_GE(config.stages, 2);
+  }
+  EXPECT_EQ(rank("sm_80", packed, 16).size(), 4u);
+  packed.gateHalves = false;
+  std::string rule;
+  EXPECT_TRUE(rank("sm_80", packed, 16, &rule).empty());
+  EXPECT_EQ(rule, "packed_split");
+  packed = upProjection();
+  packed.bBits = 4;
+  packed.bGranule = 24;
+  EXPECT_TRUE(rank("sm_80", packed, 16, &rule).empty());
+  EXPECT_EQ(rule, "scale_group");
+}
+
+TEST(AmpereRule, EightBitTilesAreOneGranuleWide) {
+  GemmProblem floats = upProjection();
+  floats.aBits = floats.bBits = 8;
+  floats.aGranule = floats.bGranule = 128;
+  floats.outGranule = 128;
+  auto ranked = rank("sm_89", floats, 64);
+  ASSERT_EQ(ranked.size(), 1u);
+  EXPECT_EQ(ranked[0].blockN, 128);
+  EXPECT_EQ(ranked[0].blockK, 128);
+}
+
+TEST(AmpereRule, WhatDoesNotFitHasARule) {
+  std::string rule;
+  GemmProblem odd = upProjection();
+  odd.k = 2044;
+  EXPECT_TRUE(rank("sm_80", odd, 16, &rule).empty());
+  EXPECT_EQ(rule, "pitch");
+  EXPECT_TRUE(rank("sm_80", upProjection(), 24, &rule).empty());
+  EXPECT_EQ(rule, "block");
+  // More than 128 accumulators in a thread.
+  for (const RuleConfig &config : rank("sm_80", upProjection(), 256))
+    EXPECT_LE(config.blockN, 64);
+}
