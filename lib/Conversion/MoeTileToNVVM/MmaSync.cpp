@@ -56,6 +56,37 @@ bool nvvm::usesWarpgroups(tile::KernelOp kernel) {
   return groups;
 }
 
+/// Operations that came with sm_90 would end in code that an older chip does
+/// not take.
+LogicalResult KernelEmitter::checkChip() {
+  if (hopper)
+    return success();
+  auto refuse = [&](Operation *op, const Twine &what) {
+    op->emitOpError() << what << " needs sm_90, the kernel is for "
+                      << *kernel.getTarget();
+    return WalkResult::interrupt();
+  };
+  auto result = kernel.walk([&](Operation *op) -> WalkResult {
+    if (auto copy = dyn_cast<tile::CopyOp>(op))
+      if (copy.getHow() == tile::How::Desc || copy.getHow() == tile::How::Bulk)
+        return refuse(op, "a copy by the copy engine");
+    if (auto store = dyn_cast<tile::StoreOp>(op))
+      if (store.getHow() == tile::How::Desc ||
+          store.getHow() == tile::How::Bulk)
+        return refuse(op, "a store by the copy engine");
+    if (isa<tile::AwaitLaunchOp>(op))
+      return refuse(op, "a launch before the one before has ended");
+    if (isa<tile::MmaOp>(op) && warpgroups)
+      return refuse(op, "wgmma");
+    return WalkResult::advance();
+  });
+  if (kernel.getExecAttr().getCluster() > 1)
+    return kernel.emitOpError("a cluster of ")
+           << kernel.getExecAttr().getCluster()
+           << " blocks needs sm_90, the kernel is for " << *kernel.getTarget();
+  return failure(result.wasInterrupted());
+}
+
 /// The layout in which the accumulators of the kernel are read.
 static tile::DigitsAttr accumulatorLayout(tile::KernelOp kernel) {
   tile::DigitsAttr layout;

@@ -13,7 +13,8 @@ using namespace mlir::moe::tile;
 static const ExplicitTarget explicitTargets[] = {
     // One warpgroup loads for each, and is a team.
     {"sm_90a", 232448, 1024, 65536, 255, "wgmma", 128, 128, true, true},
-    // Four warps copy for eight that multiply: with one less on a quarter of the
+    // Four warps copy for eight that multiply: with one less on a quarter of
+    // the
     // multiprocessor the others would have no more registers.
     {"sm_80", 166912, 1024, 65536, 255, "mma_sync", 256, 128, false, false},
     {"sm_89", 101376, 1024, 65536, 255, "mma_sync", 256, 128, true, false},
