@@ -110,8 +110,10 @@ public:
   //===--- The launch --------------------------------------------------------//
   /// Whether a launch can begin before the end of the one before it.
   virtual bool startsEarly() const { return false; }
-  /// Lets the next launch begin and waits for the end of the earlier ones; only
-  /// asked of a target that starts early.
+  /// Lets the next launch begin, as soon as all blocks have come so far, and
+  /// waits for the end of the earlier ones; only asked of a target that starts
+  /// early.
+  virtual void letNextLaunchBegin(OpBuilder &b, Location loc) const {}
   virtual void awaitEarlierLaunches(OpBuilder &b, Location loc) const {}
   /// Makes a function a kernel for blocks of `threads` in clusters of `cluster`
   /// blocks, with `sharedBytes` of shared memory. Returns how many bytes of it

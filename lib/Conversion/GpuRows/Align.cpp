@@ -420,7 +420,15 @@ void AlignEmitter::writeTable() {
 void AlignEmitter::emit() {
   setUp();
   clearCounters();
-  k.awaitEarlierLaunches();
+  // The plan says by the place of the wait whether anything here is made by the
+  // launch before.
+  bool beside = false;
+  for (Operation *at = op->getNextNode(); at; at = at->getNextNode())
+    beside |= isa<tile::AwaitLaunchOp>(at);
+  if (beside)
+    k.beginBesideEarlierLaunches();
+  else
+    k.awaitEarlierLaunches();
   if (Value real = op.getDeviceTokens()) {
     // Without a count, which is a null pointer, all tokens exist.
     Value all = k.div(slots, k.c32(topk)), count = k.pointer(real);
@@ -439,6 +447,8 @@ void AlignEmitter::emit() {
   writeTable();
   if (cluster > 1)
     k.target.clusterWait(k.b, k.loc);
+  if (beside)
+    k.endAfterEarlierLaunches();
 }
 
 bool rows::isAlignKernel(tile::KernelOp kernel) {

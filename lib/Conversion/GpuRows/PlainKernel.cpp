@@ -158,6 +158,22 @@ Value PlainKernel::shared(int64_t bytes) {
 //===----------------------------------------------------------------------===//
 
 void PlainKernel::awaitEarlierLaunches() {
+  if (!early)
+    return;
+  bool holds = kernel->hasAttr("moe_tile.holds_next");
+  if (!holds)
+    target.letNextLaunchBegin(b, loc);
+  target.awaitEarlierLaunches(b, loc);
+  if (holds)
+    target.letNextLaunchBegin(b, loc);
+}
+
+void PlainKernel::beginBesideEarlierLaunches() {
+  if (early)
+    target.letNextLaunchBegin(b, loc);
+}
+
+void PlainKernel::endAfterEarlierLaunches() {
   if (early)
     target.awaitEarlierLaunches(b, loc);
 }

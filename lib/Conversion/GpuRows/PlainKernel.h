@@ -114,6 +114,10 @@ public:
   /// Lets the next launch begin and waits for the end of the earlier ones, if
   /// the kernel is launched early.
   void awaitEarlierLaunches();
+  /// The same for a kernel that runs beside the launch before: at its begin and
+  /// at its end.
+  void beginBesideEarlierLaunches();
+  void endAfterEarlierLaunches();
 
   //===--- End ---------------------------------------------------------------//
   /// How many blocks: constant, or ceil(extent * mul / div) of dimension `dim`

@@ -129,9 +129,12 @@ Value HopperTarget::inCluster(OpBuilder &b, Location loc, Value pointer,
 // The launch
 //===----------------------------------------------------------------------===//
 
-void HopperTarget::awaitEarlierLaunches(OpBuilder &b, Location loc) const {
+void HopperTarget::letNextLaunchBegin(OpBuilder &b, Location loc) const {
   NVVM::GriddepcontrolOp::create(b, loc,
                                  NVVM::GridDepActionKind::launch_dependents);
+}
+
+void HopperTarget::awaitEarlierLaunches(OpBuilder &b, Location loc) const {
   NVVM::GriddepcontrolOp::create(b, loc, NVVM::GridDepActionKind::wait);
 }
 

@@ -48,6 +48,7 @@ public:
   Value extendSmallFloat(OpBuilder &b, Location loc, Value v,
                          Type type) const override;
   bool startsEarly() const override { return true; }
+  void letNextLaunchBegin(OpBuilder &b, Location loc) const override;
   void awaitEarlierLaunches(OpBuilder &b, Location loc) const override;
   int64_t finish(LLVM::LLVMFuncOp func, int64_t threads, int64_t cluster,
                  int64_t sharedBytes) const override;

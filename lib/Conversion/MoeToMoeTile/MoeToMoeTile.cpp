@@ -256,6 +256,23 @@ void PlanBuilder::markSettled(KernelBuilder &kernel) {
   lastOperands = kernel.planOperands;
 }
 
+/// Whether the sort can run beside the launch before it: the plan's first one,
+/// which shares nothing with it that either writes. That one then lets nothing
+/// begin before all that was launched earlier has ended.
+bool PlanBuilder::runsBeside(KernelBuilder &kernel) {
+  if (launches != 1 || kernel.kernel.getBody().getOps<tile::AlignOp>().empty())
+    return false;
+  bool tiles = false;
+  lastKernel.walk([&](tile::ForTilesOp) { tiles = true; });
+  for (auto [i, operand] : llvm::enumerate(kernel.planOperands))
+    for (auto [j, other] : llvm::enumerate(lastOperands))
+      if (isa<MemRefType>(operand.getType()) && operand == other &&
+          (mayWrite(kernel.kernel.getBody().getArgument(i)) ||
+           mayWrite(lastKernel.getBody().getArgument(j))))
+        return false;
+  return !tiles;
+}
+
 void PlanBuilder::launch(KernelBuilder &kernel) {
   // Argument attributes need the final number of arguments.
   if (kernel.claimCounter)
@@ -266,8 +283,13 @@ void PlanBuilder::launch(KernelBuilder &kernel) {
   if (pdl) {
     OpBuilder first(b.getContext());
     first.setInsertionPointToStart(&body);
+    if (runsBeside(kernel)) {
+      first.setInsertionPoint(body.getTerminator());
+      lastKernel->setAttr("moe_tile.holds_next", b.getUnitAttr());
+    }
     tile::AwaitLaunchOp::create(first, loc);
     markSettled(kernel);
+    ++launches;
   }
   tile::LaunchOp::create(b, loc, tile::TokenType::get(b.getContext()),
                          kernel.kernel.getSymName(), kernel.planOperands,

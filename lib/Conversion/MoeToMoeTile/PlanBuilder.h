@@ -115,6 +115,7 @@ private:
   /// Marks memories that no launch which may still run at the kernel's start
   /// writes: a launch starts after all but the last one have ended.
   void markSettled(KernelBuilder &kernel);
+  bool runsBeside(KernelBuilder &kernel);
 
   func::FuncOp func;
   SymbolTable &symbols;
@@ -128,6 +129,7 @@ private:
       routings;
   int64_t kernelCount = 0;
   tile::KernelOp lastKernel; ///< of the last launch, null before the first
+  int64_t launches = 0;      ///< so far
   SmallVector<Value> lastOperands;
 };
 
