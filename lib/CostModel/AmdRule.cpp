@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moec/CostModel/SimpleRule.h"
+#include "moec/Target/AmdChip.h"
 
 #include <algorithm>
 
@@ -27,6 +28,10 @@ mlir::moe::rankAmdConfigs(const RuleTarget &target, const GemmProblem &problem,
   std::vector<RuleConfig> ranked;
   // Operands stand in LDS as they are multiplied.
   int64_t step = rowBytes * 8 / std::max<int64_t>(problem.aBits, 8);
+  // 8-bit floats that are multiplied as f16 fill twice the registers.
+  const AmdChip *chip = findAmdChip(target.name);
+  if (problem.aBits == 8 && chip && chip->fp8 == AmdFp8::None)
+    step /= 2;
   for (int64_t rows : weightRows) {
     if (ranked.size() >= limit)
       break;
@@ -46,7 +51,19 @@ mlir::moe::rankAmdConfigs(const RuleTarget &target, const GemmProblem &problem,
     config.b = "vector";
     config.order = "expert_major";
     config.a = problem.gather ? "gather" : "vector";
-    RuleVerdict verdict = checkConfig(target, problem, config);
+    GemmProblem checked = problem;
+    if (problem.bBits < 8) {
+      // Packed weights are decoded on the way to the instruction, where a step
+      // may have several scales.
+      config.bPlace = "compute";
+      // Operands that both halves of a wave hold leave no registers for the
+      // addresses of a second stage.
+      if (chip && chip->major == 11)
+        config.stages = 1;
+      if (problem.bGranule && step % problem.bGranule == 0)
+        checked.bGranule = 0;
+    }
+    RuleVerdict verdict = checkConfig(target, checked, config);
     if (verdict.ok())
       ranked.push_back(config);
     else

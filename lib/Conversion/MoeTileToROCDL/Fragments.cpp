@@ -189,6 +189,9 @@ LogicalResult KernelEmitter::emitLoad(tile::LoadOp op) {
   const Memory &memory = memories[op.getMemory()];
   auto [m, n] = lanePosition(type.getLayout());
   Type element = memory.type.getElementType();
+  // Powers of two are read as the bytes that they are.
+  if (isa<Float8E8M0FNUType>(element))
+    element = b.getI8Type();
   if (isa<FloatType>(element) && element.getIntOrFloatBitWidth() == 8)
     return refuse(op) << "8-bit floats have no lowering as operands of an "
                          "epilogue";

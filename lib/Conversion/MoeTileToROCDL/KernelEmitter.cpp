@@ -432,6 +432,7 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
       .Case([&](tile::DepositOp op) { return depositStaged(op); })
       .Case([&](tile::GroupSyncOp op) { return emitGroupSync(op); })
       .Case([&](tile::MmaOp op) { return emitMma(op); })
+      .Case([&](tile::DequantOp op) { return emitDequant(op); })
       .Case([&](tile::AccZeroOp op) { return emitAccZero(op); })
       .Case([&](tile::AccReadOp op) { return emitAccRead(op); })
       .Case([&](tile::PromoteOp op) { return emitPromote(op); })

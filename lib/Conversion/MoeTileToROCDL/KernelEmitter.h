@@ -143,6 +143,9 @@ private:
   std::pair<SmallVector<int64_t>, SmallVector<int64_t>> partOffsets();
   SmallVector<Value> loadOperand(Value buffer, bool weights, int64_t block,
                                  int64_t row, const AmdMatrixOp &op);
+  SmallVector<Value> splitPieces(ArrayRef<Value> read, const AmdMatrixOp &op,
+                                 int64_t bytes);
+  Value laneRow(bool weights);
   Value multiply(const AmdMatrixOp &op, Value weights, Value tokens, Value sum);
   Value laneAddress(int64_t rowBytes, bool weights, int64_t chunk);
   /// Reads and multiplies both operands, and calls `use` with the number of an
@@ -155,6 +158,18 @@ private:
   LogicalResult emitAccRead(tile::AccReadOp op);
   LogicalResult emitPromote(tile::PromoteOp op);
   tile::DigitsAttr accumulatorLayout();
+
+  // Dequantize.cpp
+  LogicalResult emitDequant(tile::DequantOp op);
+  Value packedAddress(int64_t rowBytes, int64_t piece);
+  Value widenFloats(Value words, Type element);
+  Value factorValue(Value v);
+  SmallVector<Value> decodeWord(tile::DequantOp op, Value word, Value scale,
+                                Value shift);
+  Value packOperand(ArrayRef<Value> values, Type element, bool exact);
+  SmallVector<Value> decodeOperand(tile::DequantOp op, int64_t block,
+                                   int64_t part, int64_t row,
+                                   const AmdMatrixOp &instruction);
 
   // RowReduce.cpp
   int64_t exchangeBytes();
@@ -196,6 +211,8 @@ private:
   /// Byte offsets of a lane's pieces of an operand by row bytes, operand and
   /// piece; made at the entry.
   std::map<std::tuple<int64_t, bool, int64_t>, Value> laneAddresses;
+  /// The same of words of packed weights, by row bytes and piece.
+  std::map<std::pair<int64_t, int64_t>, Value> packedAddresses;
   /// Positions of lanes by layout, made at the entry.
   DenseMap<Attribute, std::pair<Value, Value>> positions;
   /// Places of fetches by memory and indices other than that of the reduction.

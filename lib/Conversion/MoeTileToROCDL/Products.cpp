@@ -28,6 +28,8 @@ static constexpr int64_t kPiece = 16;
 static constexpr int64_t kSide = 16;
 /// Steps along k of a stage whose order is left to the assembler.
 static constexpr int64_t kFreeBlocks = 2;
+/// Which part of the registers an operand may fill that is read once.
+static constexpr int64_t kHeldShare = 4;
 /// Registers of a lane for addresses and the like.
 static constexpr int64_t kOtherRegisters = 80;
 
@@ -44,6 +46,9 @@ const AmdMatrixOp *KernelEmitter::instructionOf(Type element) {
   if (element.isBF16())
     return chip.findMatrixOp(AmdOperand::BF16);
   if (element.isF16())
+    return chip.findMatrixOp(AmdOperand::F16);
+  // Without an instruction 8-bit floats are multiplied as what holds them all.
+  if (chip.fp8 == AmdFp8::None && element.getIntOrFloatBitWidth() == 8)
     return chip.findMatrixOp(AmdOperand::F16);
   if (isa<Float8E4M3FNType>(element))
     return chip.findMatrixOp(AmdOperand::F8);
@@ -74,6 +79,24 @@ KernelEmitter::partOffsets() {
   return {tokens, weights};
 }
 
+/// The row of the wave's first part that the lane has in its operands.
+Value KernelEmitter::laneRow(bool weights) {
+  Value row = rest(lane, kSide), left = warp;
+  // Lane halves of RDNA3 hold even and odd rows of the result: row 2 i + h is
+  // the column 8 h + i.
+  if (weights && chip.major == 11)
+    row = add(mul(rest(row, 2), c32(8)), quotient(row, 2));
+  tile::Dim dim = weights ? tile::Dim::N : tile::Dim::M;
+  for (const tile::Digit &digit : accumulatorLayout().getDigits()) {
+    if (digit.level != tile::Level::Warp)
+      continue;
+    if (digit.dim == dim)
+      row = add(row, mul(rest(left, digit.extent), c32(digit.stride)));
+    left = quotient(left, digit.extent);
+  }
+  return row;
+}
+
 /// Byte in a buffer of the piece with number `piece` along k, of the row that
 /// the lane has of the wave's first part.
 Value KernelEmitter::laneAddress(int64_t rowBytes, bool weights,
@@ -81,23 +104,8 @@ Value KernelEmitter::laneAddress(int64_t rowBytes, bool weights,
   Value &known = laneAddresses[{rowBytes, weights, piece}];
   if (known)
     return known;
-  tile::DigitsAttr layout = accumulatorLayout();
   return known = atEntry([&]() -> Value {
-           Value side = rest(lane, kSide);
-           if (weights && chip.major == 11) {
-             // Lane halves hold even and odd rows of the result: row 2 i + h is
-             // the column 8 h + i.
-             side = add(mul(rest(side, 2), c32(8)), quotient(side, 2));
-           }
-           tile::Dim dim = weights ? tile::Dim::N : tile::Dim::M;
-           Value row = side, left = warp;
-           for (const tile::Digit &digit : layout.getDigits()) {
-             if (digit.level != tile::Level::Warp)
-               continue;
-             if (digit.dim == dim)
-               row = add(row, mul(rest(left, digit.extent), c32(digit.stride)));
-             left = quotient(left, digit.extent);
-           }
+           Value row = laneRow(weights);
            // Lanes of one row hold neighbouring pieces, or the same.
            Value number = c32(piece);
            if (chip.major != 11)
@@ -120,8 +128,10 @@ SmallVector<Value> KernelEmitter::loadOperand(Value buffer, bool weights,
   int64_t groups = op.k / op.valuesPerLane;
   int64_t pieces = std::max<int64_t>(1, laneBytes / kPiece);
   int64_t base = buffers.lookup(buffer) + row * rowBytes;
-  Type word = bytes == 1 ? b.getI64Type() : element;
-  auto pieceType = VectorType::get({kPiece / (bytes == 1 ? 8 : bytes)}, word);
+  bool widens = bytes == 1 && chip.fp8 == AmdFp8::None;
+  Type word = widens ? b.getI32Type() : bytes == 1 ? b.getI64Type() : element;
+  auto pieceType = VectorType::get(
+      {kPiece * 8 / int64_t(word.getIntOrFloatBitWidth())}, word);
   SmallVector<Value> read;
   for (int64_t p = 0; p < pieces; ++p) {
     Value at = laneAddress(rowBytes, weights, block * pieces * groups + p);
@@ -129,6 +139,8 @@ SmallVector<Value> KernelEmitter::loadOperand(Value buffer, bool weights,
       at = add(at, c32(base));
     read.push_back(LLVM::LoadOp::create(b, loc, pieceType, lds(at), kPiece));
   }
+  if (widens)
+    return {widenFloats(read[0], element)};
   if (bytes == 1) {
     // Eight bytes for each instruction, in the chip's own flavour.
     bool fnuz = chip.fp8 == AmdFp8::Fnuz;
@@ -147,9 +159,17 @@ SmallVector<Value> KernelEmitter::loadOperand(Value buffer, bool weights,
     }
     return operands;
   }
+  return splitPieces(read, op, bytes);
+}
+
+/// Pieces of 16 bytes as operands: a part of one, one, or two together.
+SmallVector<Value> KernelEmitter::splitPieces(ArrayRef<Value> read,
+                                              const AmdMatrixOp &op,
+                                              int64_t bytes) {
+  int64_t laneBytes = op.valuesPerLane * bytes;
   int32_t perPiece = kPiece / bytes;
   if (laneBytes == kPiece)
-    return read;
+    return llvm::to_vector(read);
   auto range = [](int32_t first, int32_t count) {
     return llvm::to_vector(llvm::seq<int32_t>(first, first + count));
   };
@@ -190,19 +210,23 @@ LogicalResult
 KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
                            function_ref<void(size_t, Value)> use) {
   auto aType = dyn_cast<tile::BufType>(op.getA().getType());
-  auto bType = dyn_cast<tile::BufType>(op.getB().getType());
+  auto decoded = op.getB().getDefiningOp<tile::DequantOp>();
+  auto bType = dyn_cast<tile::BufType>(decoded ? decoded.getSource().getType()
+                                               : op.getB().getType());
   if (!aType || !bType || !accumulatorLayout() || !buffers.count(op.getA()) ||
-      !buffers.count(op.getB()))
+      (!decoded && !buffers.count(op.getB())))
     return refuse(op) << "the ROCDL lowering takes operands in buf_alloc and a "
                          "layout on the result";
   Type element = aType.getElementType();
   const AmdMatrixOp *instruction = instructionOf(element);
-  if (!instruction || element != bType.getElementType())
+  Type other = tile::getTileElementType(op.getB().getType());
+  if (!instruction || element != other)
     return refuse(op) << "rule matrix_operand: no matrix instruction for "
-                      << element << " by " << bType.getElementType();
+                      << element << " by " << other;
   int64_t bytes = element.getIntOrFloatBitWidth() / 8;
   for (tile::BufType type : {aType, bType})
-    if (type.getSwizzle() != type.getCols() * bytes)
+    if (type.getSwizzle() !=
+        type.getCols() * type.getElementType().getIntOrFloatBitWidth() / 8)
       return refuse(op) << "operands stand with the swizzle of their row, got "
                         << type;
   int64_t laneBytes = std::max(kPiece, instruction->valuesPerLane * bytes);
@@ -212,33 +236,48 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
   if (rowBytes % blockBytes != 0)
     return refuse(op) << "rule k_step: a row of " << rowBytes
                       << " bytes is not whole steps of " << blockBytes;
-  auto [tokens, weights] = partOffsets();
+  SmallVector<int64_t> tokens, weights;
+  std::tie(tokens, weights) = partOffsets();
   int64_t blocks = rowBytes / blockBytes;
   using Operands = SmallVector<SmallVector<Value>>;
   auto readAll = [&](Value buffer, bool ofWeights, int64_t block,
                      ArrayRef<int64_t> offsets) {
     Operands list;
-    for (int64_t row : offsets)
-      list.push_back(loadOperand(buffer, ofWeights, block, row, *instruction));
+    for (int64_t row : offsets) {
+      int64_t part = llvm::find(weights, row) - weights.begin();
+      list.push_back(
+          ofWeights && decoded
+              ? decodeOperand(decoded, block, part, row, *instruction)
+              : loadOperand(buffer, ofWeights, block, row, *instruction));
+    }
     return list;
   };
   if (byParts) {
     // One part of the result after the other, so that few wait to be scaled.
+    // The other operand is read once, if it fits the registers.
+    int64_t values =
+        instruction->valuesPerLane *
+        std::max<int64_t>(1, kPiece / (instruction->valuesPerLane * bytes));
+    bool widens = bytes == 1 && chip.fp8 == AmdFp8::None;
+    int64_t held = tokens.size() * blocks * values * (widens ? 2 : bytes) / 4;
+    bool holds = held <= chip.maxVgprs / kHeldShare;
     SmallVector<Operands> columns;
-    for (int64_t block = 0; block < blocks; ++block)
+    for (int64_t block = 0; holds && block < blocks; ++block)
       columns.push_back(readAll(op.getA(), false, block, tokens));
     for (size_t j = 0; j < weights.size(); ++j) {
-      SmallVector<Operands> rows;
-      for (int64_t block = 0; block < blocks; ++block)
-        rows.push_back(readAll(op.getB(), true, block, weights[j]));
-      for (size_t i = 0; i < tokens.size(); ++i) {
-        Value sum = acc[i + j * tokens.size()];
-        for (int64_t block = 0; block < blocks; ++block)
-          for (size_t s = 0; s < rows[block][0].size(); ++s)
-            sum = multiply(*instruction, rows[block][0][s],
-                           columns[block][i][s], sum);
-        use(i + j * tokens.size(), sum);
+      SmallVector<Value> sums(acc.slice(j * tokens.size(), tokens.size()));
+      for (int64_t block = 0; block < blocks; ++block) {
+        Operands rows = readAll(op.getB(), true, block, weights[j]);
+        Operands other =
+            holds ? columns[block] : readAll(op.getA(), false, block, tokens);
+        for (size_t s = 0; s < rows[0].size(); ++s)
+          for (size_t i = 0; i < tokens.size(); ++i)
+            sums[i] = multiply(*instruction, rows[0][s], other[i][s], sums[i]);
+        if (!holds || widens)
+          ROCDL::SchedBarrier::create(b, loc, 0);
       }
+      for (auto [i, sum] : llvm::enumerate(sums))
+        use(i + j * tokens.size(), sum);
     }
     return success();
   }

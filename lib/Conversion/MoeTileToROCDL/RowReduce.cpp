@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "AmdTarget.h"
 #include "KernelEmitter.h"
 
 #include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
@@ -175,10 +176,15 @@ FailureOr<Value> KernelEmitter::packBytes(Operation *op,
                          << "bytes that are stored are f32 rounded to f8E4M3FN "
                             "or f8E5M2, got "
                          << element);
-  if (chip.fp8 == AmdFp8::None)
-    return LogicalResult(refuse(op)
-                         << "rule fp8: " << chip.family
-                         << " has no instruction that rounds to " << element);
+  if (chip.fp8 == AmdFp8::None) {
+    if (sources.size() == 1)
+      return AmdTarget(chip).truncateToSmallFloat(b, loc, sources[0], element);
+    Value all = LLVM::PoisonOp::create(
+        b, loc, VectorType::get({int64_t(sources.size())}, b.getF32Type()));
+    for (auto [i, v] : llvm::enumerate(sources))
+      all = LLVM::InsertElementOp::create(b, loc, all, v, c32(i));
+    return AmdTarget(chip).truncateToSmallFloat(b, loc, all, element);
+  }
   // With the other bias, half of a number has the bits of the number.
   if (chip.fp8 == AmdFp8::Fnuz) {
     Value half = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0.5));

@@ -42,6 +42,9 @@ def main():
         ("gfx942", Layer("weight_at_input", plain, plain, extra="weight_place = input", topk=1, inner=64,
                          activation="relu2", gate_up="")),
         ("gfx942", Layer("counter_becomes_stride", staged(32, 32) | {"claim": "counter"}, plain, inner=64)),
+        # Products that are scaled into a sum, results that are quantised again; scales come one step ahead.
+        *[(chip, Layer(f"fp8_{chip}", None, t, tokens=t, hidden=h, inner=i, weights="f8E4M3FN"))
+          for chip, t, h, i in (("gfx942", 40, 384, 128), ("gfx1100", 7, 256, 256), ("gfx1201", 9, 128, 128))],
         # What moe-select-config chooses.
         *[(chip, Layer(f"{chip}_{t}", None, t, tokens=t, hidden=136, inner=96, bias=True))
           for chip, t in (("gfx942", 4), ("gfx950", 40), ("gfx1100", 9), ("gfx1151", 60), ("gfx1201", 130))],

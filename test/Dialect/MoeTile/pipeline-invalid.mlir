@@ -3,8 +3,8 @@
 
 // -----
 
-// expected-error @below {{gfx1100: rule matrix_operand: RDNA3, RX 7900 XTX has no matrix instruction for 'f8E4M3FN' by 'f8E4M3FN'}}
-moe_tile.kernel @fp8(%A: memref<?x128xf8E4M3FN>, %B: memref<4x64x128xf8E4M3FN>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+// expected-error @below {{gfx1100: rule matrix_operand: RDNA3, RX 7900 XTX has no matrix instruction for 'f8E4M3FN' by 'f8E5M2'}}
+moe_tile.kernel @fp8(%A: memref<?x128xf8E4M3FN>, %B: memref<4x64x128xf8E5M2>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
     attributes {moe.config = #moe.config<block = [64, 64, 128], stages = 1>} {
   %c0 = arith.constant 0 : index
   %ck = arith.constant 128 : index
@@ -14,10 +14,10 @@ moe_tile.kernel @fp8(%A: memref<?x128xf8E4M3FN>, %B: memref<4x64x128xf8E4M3FN>, 
     %acc = moe_tile.k_loop %c0 to %ck step 128 init(%z : !moe_tile.acc<64x64xf32>)
       load(%k: index) {
         %a = moe_tile.load %A[%c0, %k] : memref<?x128xf8E4M3FN> -> !moe_tile.buf<64x128xf8E4M3FN>
-        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x128xf8E4M3FN> -> !moe_tile.buf<64x128xf8E4M3FN>
-        moe_tile.yield %a, %b : !moe_tile.buf<64x128xf8E4M3FN>, !moe_tile.buf<64x128xf8E4M3FN>
-      } compute(%k: index, %a: !moe_tile.buf<64x128xf8E4M3FN>, %b: !moe_tile.buf<64x128xf8E4M3FN>, %c: !moe_tile.acc<64x64xf32>) {
-        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<64x128xf8E4M3FN>, !moe_tile.buf<64x128xf8E4M3FN>, !moe_tile.acc<64x64xf32>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x128xf8E5M2> -> !moe_tile.buf<64x128xf8E5M2>
+        moe_tile.yield %a, %b : !moe_tile.buf<64x128xf8E4M3FN>, !moe_tile.buf<64x128xf8E5M2>
+      } compute(%k: index, %a: !moe_tile.buf<64x128xf8E4M3FN>, %b: !moe_tile.buf<64x128xf8E5M2>, %c: !moe_tile.acc<64x64xf32>) {
+        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<64x128xf8E4M3FN>, !moe_tile.buf<64x128xf8E5M2>, !moe_tile.acc<64x64xf32>
         moe_tile.yield %d : !moe_tile.acc<64x64xf32>
       }
     %f = moe_tile.acc_read %acc : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>

@@ -53,6 +53,61 @@ static DigitsAttr instructionLayout(AtomAttr atom) {
                                              {Level::Lane, Dim::N, 2, 8}});
 }
 
+DigitsAttr moe::tile::decodedFactorLayout(const TileGemm &gemm,
+                                          int64_t columns) {
+  AccReadOp read = gemm.read;
+  MmaOp mma = gemm.mma;
+  auto accumulator = cast<FragType>(read.getResult().getType()).getLayout();
+  if (!accumulator)
+    return {};
+  SmallVector<Digit> digits;
+  if (columns > 1)
+    digits.push_back({Level::Reg, Dim::N, columns, 1});
+  int64_t lanes = accumulator.getLevelSize(Level::Lane);
+  // Registers beyond one instruction are further rows.
+  for (const Digit &digit : accumulator.getDigits())
+    if (digit.level == Level::Reg && digit.dim == Dim::N &&
+        digit.stride >= kSide)
+      digits.push_back({Level::Reg, Dim::M, digit.extent, digit.stride});
+  // Lane l has row l % 16, or of RDNA3 the one in the order of the operand.
+  if (mma.getAtom()->getFamily() == "wmma") {
+    digits.push_back({Level::Lane, Dim::M, 2, 8});
+    digits.push_back({Level::Lane, Dim::M, 8, 1});
+  } else {
+    digits.push_back({Level::Lane, Dim::M, kSide, 1});
+  }
+  digits.push_back({Level::Lane, Dim::M, lanes / kSide, 0});
+  for (const Digit &digit : accumulator.getDigits())
+    if (digit.level == Level::Warp)
+      digits.push_back({Level::Warp, Dim::M, digit.extent,
+                        digit.dim == Dim::N ? digit.stride : 0});
+  return DigitsAttr::get(accumulator.getContext(), digits);
+}
+
+/// What decoding in registers can do.
+static LogicalResult checkDecoding(const TileGemm &gemm, const AmdChip &chip,
+                                   int64_t unit) {
+  DequantOp dequant = gemm.dequant;
+  if (!dequant)
+    return success();
+  if (dequant.getFormat() != DequantFormat::LowEven &&
+      dequant.getFormat() != DequantFormat::Mx)
+    return dequant.emitOpError()
+           << chip.name << ": rule packing: weights of 4 bits stand two in a "
+           << "byte, low nibble first, got format "
+           << stringifyDequantFormat(dequant.getFormat());
+  for (LoadOp load : gemm.getFactors()) {
+    auto [rows, cols] = getTileShape(load.getType());
+    if (rows != gemm.cols || gemm.step % cols != 0 ||
+        (gemm.step / cols) % unit != 0)
+      return dequant.emitOpError()
+             << chip.name << ": rule scale_group: scales are one for each "
+             << "weight row and multiple of " << unit << " columns, got "
+             << rows << "x" << cols << " for " << gemm.cols << "x" << gemm.step;
+  }
+  return success();
+}
+
 /// Waves along m and n, the rest of the tile in registers. Waves stand next to
 /// each other, so that columns far apart (gate and up) meet in one lane.
 static DigitsAttr shareTile(const TileGemm &gemm, AtomAttr atom, int64_t wavesM,
@@ -109,6 +164,9 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
   std::optional<AmdOperand> operand = operandOf(elements[0]);
   const AmdMatrixOp *instruction =
       operand ? chip.findMatrixOp(*operand) : nullptr;
+  // Without 8-bit products, those of f16, which holds all the values.
+  if (operand && !instruction && chip.fp8 == AmdFp8::None)
+    instruction = chip.findMatrixOp(AmdOperand::F16);
   if (!instruction || elements[0] != elements[1])
     return kernel.emitOpError()
            << chip.name << ": rule matrix_operand: " << chip.family
@@ -198,7 +256,9 @@ static LogicalResult checkVectors(LoadOp load, const AmdChip &chip) {
 
 LogicalResult moe::tile::assignAmdCopies(const TileGemm &gemm,
                                          const AmdChip &chip) {
-  for (LoadOp load : slotLoads(gemm)) {
+  SmallVector<LoadOp> loads = slotLoads(gemm);
+  llvm::append_range(loads, gemm.getFactors());
+  for (LoadOp load : loads) {
     bool operand = load == gemm.a || load == gemm.b;
     How how = operand ? How::Vector : How::Element;
     if (operand && failed(checkVectors(load, chip)))

@@ -359,13 +359,17 @@ struct AssignAtomsPass
 
   LogicalResult run() {
     KernelOp kernel = getOperation();
+    const AmdChip *chip = findAmdChip(target);
+    // The shape of a kernel depends on the target.
+    if (chip && !kernel.getTarget() && kernel->hasAttr(kConfigAttr))
+      kernel.setTarget(StringRef(target));
     auto matched = matchTileGemm(kernel);
     if (failed(matched))
       return failure();
     if (!*matched)
       return success();
     TileGemm &gemm = **matched;
-    if (const AmdChip *chip = findAmdChip(target))
+    if (chip)
       return assignAmd(gemm, *chip);
     const ExplicitTarget *description = findExplicitTarget(target);
     if (!description)

@@ -6,13 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "TileGemm.h"
+#include "AmdForm.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/IRMapping.h"
 #include "moec/Dialect/MoeTile/Transforms/Passes.h"
-#include "moec/Target/AmdChip.h"
 
 namespace mlir::moe::tile {
 #define GEN_PASS_DEF_MOETILEPIPELINE
@@ -33,9 +32,24 @@ public:
   void run();
 
 private:
-  /// One step's operands on their way through registers.
+  /// One step's operands on their way through registers. Factors (scales, zero
+  /// points) stay there.
   struct Staged {
     Value a, b;
+    SmallVector<Value> factors;
+  };
+  /// What one step hands to the next: the sum and the factors of that step.
+  struct Carried {
+    Value sum;
+    SmallVector<Value> factors;
+    SmallVector<Value> all() const {
+      SmallVector<Value> values{sum};
+      llvm::append_range(values, factors);
+      return values;
+    }
+    static Carried from(ValueRange values) {
+      return {values.front(), llvm::to_vector(values.drop_front())};
+    }
   };
   /// The buffers of one stage.
   struct Stage {
@@ -49,11 +63,12 @@ private:
   Staged fetch(Value k);
   void deposit(Staged data, Stage stage);
   void sync() { GroupSyncOp::create(b, loc, Scope::Block, /*proxy=*/false); }
-  /// The product of the step at `k`, added to `sum`.
-  Value multiply(Stage stage, Value k, Value sum);
-  Value factor(LoadOp load, bool row, Value k);
+  /// The product of a step, added to the sum.
+  Value multiply(Stage stage, const Carried &carried);
+  Value factor(LoadOp load, DigitsAttr layout, IRMapping &map);
+  SmallVector<Value> fetchFactors(IRMapping &map);
   /// Fetches the step behind `k`, multiplies that at `k`, deposits.
-  Value advance(Stage now, Stage next, Value k, Value sum);
+  Carried advance(Stage now, Stage next, Value k, const Carried &carried);
   Value mainLoop(Value sum);
 
   TileGemm &gemm;
@@ -88,7 +103,7 @@ Pipeliner::Staged Pipeliner::fetch(Value k) {
         source.getGranuleAttr(), source.getBoxesAttr(), source.getBoxDimAttr(),
         source.getHowAttr(), PlaceAttr(), source.getWidthAttr());
   }
-  return {staged[0], staged[1]};
+  return {staged[0], staged[1], fetchFactors(map)};
 }
 
 void Pipeliner::deposit(Staged data, Stage stage) {
@@ -97,55 +112,84 @@ void Pipeliner::deposit(Staged data, Stage stage) {
 }
 
 /// Factors of a step go straight to the registers of the lanes that use them.
-Value Pipeliner::factor(LoadOp load, bool row, Value k) {
-  if (!load)
-    return {};
-  IRMapping map;
-  cloneAddresses(k, map);
+Value Pipeliner::factor(LoadOp load, DigitsAttr layout, IRMapping &map) {
   SmallVector<Value> indices;
   for (Value v : load.getIndices())
     indices.push_back(map.lookupOrDefault(v));
   auto [rows, cols] = getTileShape(load.getType());
-  DigitsAttr full = gemm.promote.getType().getLayout();
-  auto plain =
-      FragType::get(b.getContext(), rows, cols, b.getF32Type(), DigitsAttr());
-  DigitsAttr layout;
-  if (full)
-    layout = row ? rowFactorLayout(full, plain) : colFactorLayout(full, plain);
-  auto type = FragType::get(b.getContext(), rows, cols, b.getF32Type(), layout);
+  auto type = FragType::get(b.getContext(), rows, cols,
+                            getTileElementType(load.getType()), layout);
   return LoadOp::create(b, loc, type, load.getMemory(), indices,
                         load.getDimsAttr(), load.getGranuleAttr(),
                         load.getBoxesAttr(), load.getBoxDimAttr(),
                         load.getHowAttr(), PlaceAttr(), load.getWidthAttr());
 }
 
-Value Pipeliner::multiply(Stage stage, Value k, Value sum) {
+/// All factors of a step: of the promotion, or of decoded weights.
+SmallVector<Value> Pipeliner::fetchFactors(IRMapping &map) {
+  SmallVector<Value> factors;
+  for (LoadOp load : gemm.getFactors())
+    factors.push_back(factor(
+        load, decodedFactorLayout(gemm, getTileShape(load.getType()).second),
+        map));
+  for (auto [load, row] :
+       {std::pair{gemm.aScale, true}, {gemm.bScale, false}}) {
+    if (!load)
+      continue;
+    DigitsAttr full = gemm.promote.getType().getLayout();
+    auto [rows, cols] = getTileShape(load.getType());
+    auto plain =
+        FragType::get(b.getContext(), rows, cols, b.getF32Type(), DigitsAttr());
+    DigitsAttr layout;
+    if (full)
+      layout =
+          row ? rowFactorLayout(full, plain) : colFactorLayout(full, plain);
+    factors.push_back(factor(load, layout, map));
+  }
+  return factors;
+}
+
+Value Pipeliner::multiply(Stage stage, const Carried &carried) {
   AccType acc = gemm.mma.getType();
+  Value weights = stage.b;
+  size_t next = 0;
+  auto take = [&](LoadOp load) {
+    return load ? carried.factors[next++] : Value();
+  };
+  if (DequantOp dequant = gemm.dequant) {
+    Value scale = take(gemm.scale), zero = take(gemm.zero);
+    std::optional<int64_t> zeroValue;
+    if (dequant.getZeroValue())
+      zeroValue = *dequant.getZeroValue();
+    weights = DequantOp::create(
+        b, loc, dequant.getType(), weights, scale, zero, dequant.getFormat(),
+        zeroValue, dequant.getGranule().value_or(ArrayRef<int64_t>()), Value());
+  }
   if (!gemm.promote) {
-    Value product = MmaOp::create(b, loc, acc, stage.a, stage.b, sum,
+    Value product = MmaOp::create(b, loc, acc, stage.a, weights, carried.sum,
                                   gemm.mma.getAtomAttr());
     MmaWaitOp::create(b, loc, 0);
     return product;
   }
-  Value row = factor(gemm.aScale, /*row=*/true, k);
-  Value col = factor(gemm.bScale, /*row=*/false, k);
-  Value product = MmaOp::create(b, loc, acc, stage.a, stage.b, Value(),
+  Value row = take(gemm.aScale), col = take(gemm.bScale);
+  Value product = MmaOp::create(b, loc, acc, stage.a, weights, Value(),
                                 gemm.mma.getAtomAttr());
   Value part =
       AccReadOp::create(b, loc, gemm.read.getResult().getType(), product);
-  return PromoteOp::create(b, loc, part, sum, row, col);
+  return PromoteOp::create(b, loc, part, carried.sum, row, col);
 }
 
-Value Pipeliner::advance(Stage now, Stage next, Value k, Value sum) {
+Pipeliner::Carried Pipeliner::advance(Stage now, Stage next, Value k,
+                                      const Carried &carried) {
   Value behind = arith::AddIOp::create(b, loc, k, index(gemm.step));
   Staged data = fetch(behind);
-  sum = multiply(now, k, sum);
+  Value sum = multiply(now, carried);
   // One stage: all have read it before it is written.
   if (stages.size() == 1)
     sync();
   deposit(data, next);
   sync();
-  return sum;
+  return {sum, data.factors};
 }
 
 Value Pipeliner::mainLoop(Value sum) {
@@ -156,27 +200,29 @@ Value Pipeliner::mainLoop(Value sum) {
   sync();
   deposit(data, first);
   sync();
+  Carried carried{sum, data.factors};
   // The last step has no successor to fetch.
   int64_t turns = (steps - 1) / int64_t(stages.size());
   int64_t rest = (steps - 1) % int64_t(stages.size());
   int64_t stride = gemm.step * int64_t(stages.size());
   if (turns > 0) {
     auto loop = scf::ForOp::create(b, loc, index(0), index(turns * stride),
-                                   index(stride), ValueRange{sum});
+                                   index(stride), carried.all());
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(loop.getBody());
-    Value next = loop.getRegionIterArg(0), k = loop.getInductionVar();
+    Value k = loop.getInductionVar();
+    Carried next = Carried::from(loop.getRegionIterArgs());
     next = advance(first, second, k, next);
     if (stages.size() == 2) {
       k = arith::AddIOp::create(b, loc, k, index(gemm.step));
       next = advance(second, first, k, next);
     }
-    scf::YieldOp::create(b, loc, next);
-    sum = loop.getResult(0);
+    scf::YieldOp::create(b, loc, next.all());
+    carried = Carried::from(loop.getResults());
   }
   if (rest)
-    sum = advance(first, second, index(turns * stride), sum);
-  return multiply(rest ? second : first, index((steps - 1) * gemm.step), sum);
+    carried = advance(first, second, index(turns * stride), carried);
+  return multiply(rest ? second : first, carried);
 }
 
 void Pipeliner::run() {

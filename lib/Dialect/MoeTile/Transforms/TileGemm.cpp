@@ -10,6 +10,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "moec/Target/AmdChip.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -174,7 +175,8 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
                isa<Float8E4M3FNType, Float8E5M2Type>(elementB);
   if ((!halves && !bytes) || !acc.getElementType().isF32())
     return refuse(gemm.mma, "no matrix instruction multiplies these types");
-  if (gemm.dequant && (!halves || !gemm.isSwapped()))
+  bool amd = findAmdChip(kernel.getTarget().value_or("").str());
+  if (gemm.dequant && (!halves || (!amd && !gemm.isSwapped())))
     return refuse(gemm.dequant, "weights in registers are 16-bit values of the "
                                 "instruction's first operand, which swap makes "
                                 "them");

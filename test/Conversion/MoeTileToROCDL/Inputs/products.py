@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Prints a grouped product of gathered rows for the emulator: `products.py chip=gfx942 [m= n= k= ...]`.
 
-The tile kernel goes through moe-opt; a small kernel before it writes the table of row blocks.
+The tile kernel goes through moe-opt; small kernels before it write the table of row blocks and, of weights of four
+bits (type=w4 or mx), what they stand for.
 """
 
 import re
@@ -9,15 +10,36 @@ import subprocess
 import sys
 
 
+def packed(kind):
+    """Type of the scales, columns that share one, and the format of codes."""
+    return {"w4": ("bf16", 64, "zero_value 8 format(low_even)"), "mx": ("f8E8M0FNU", 32, "format(mx)")}.get(kind)
+
+
 def kernel(element, m, n, k, bm, bn, bk, stages, out):
+    quant = packed(element)
+    if quant:
+        scale, group, how = quant
+        element, columns = "bf16", -(-bk // group)
     buf = f"!moe_tile.buf<{bm}x{bk}x{element}>", f"!moe_tile.buf<{bn}x{bk}x{element}>"
     acc, frag, result = (f"!moe_tile.{kind}<{bm}x{bn}x{of}>" for kind, of in (("acc", "f32"), ("frag", "f32"), ("frag", out)))
     blocks = -(-m // bm)
+    weights, more, loads, operand, codes, scales = f"memref<1x{n}x{k}x{element}>", "", "", buf[1], buf[1], ""
+    yields = types = ""
+    if quant:
+        codes, weights = f"!moe_tile.buf<{bn}x{bk // 2}xi8>", f"memref<1x{n}x{k // 2}xi8>"
+        scales, memory = f"!moe_tile.buf<{bn}x{columns}x{scale}>", f"memref<1x{n}x{-(-k // group)}x{scale}>"
+        more = f", %S: {memory}"
+        dims = " dims [1, -1]" if columns == 1 else ""
+        loads = f"""%half = arith.divui %k, %c2 : index
+        %s = moe_tile.load %S[%e, %n0, %k]{dims} granule [1, 1, {group}] : {memory} -> {scales}"""
+        yields, types = ", %s", f", {scales}"
+        operand = f"!moe_tile.frag<{bn}x{bk}x{element}>"
     body = "arith.truncf %v : f32 to " + out if out != "f32" else "arith.mulf %v, %one : f32"
     return f"""
-moe_tile.kernel @product(%X: memref<?x{k}x{element}>, %W: memref<1x{n}x{k}x{element}>, %slots: memref<?xi32>, %table: memref<?x4xi32>, %Y: memref<?x{n}x{out}>)
+moe_tile.kernel @product(%X: memref<?x{k}x{element}>, %W: {weights}{more}, %slots: memref<?xi32>, %table: memref<?x4xi32>, %Y: memref<?x{n}x{out}>)
     attributes {{moe.config = #moe.config<block = [{bm}, {bn}, {bk}], stages = {stages}, a = "gather", b = "vector", store = "vector">}} {{
   %c0 = arith.constant 0 : index
+  %c2 = arith.constant 2 : index
   %blocks = arith.constant {blocks} : index
   %ck = arith.constant {k} : index
   %one = arith.constant 1.0 : f32
@@ -29,10 +51,12 @@ moe_tile.kernel @product(%X: memref<?x{k}x{element}>, %W: memref<1x{n}x{k}x{elem
     %acc = moe_tile.k_loop %c0 to %ck step {bk} init(%z : {acc})
       load(%k: index) {{
         %a = moe_tile.load %X[%idx : !moe_tile.rows<{bm}>, %k] : memref<?x{k}x{element}> -> {buf[0]}
-        %b = moe_tile.load %W[%e, %n0, %k] : memref<1x{n}x{k}x{element}> -> {buf[1]}
-        moe_tile.yield %a, %b : {buf[0]}, {buf[1]}
-      }} compute(%k: index, %a: {buf[0]}, %b: {buf[1]}, %c: {acc}) {{
-        %d = moe_tile.mma %a, %b, %c : {buf[0]}, {buf[1]}, {acc}
+        {loads}
+        %b = moe_tile.load %W[%e, %n0, {"%half" if quant else "%k"}] : {weights} -> {codes}
+        moe_tile.yield %a, %b{yields} : {buf[0]}, {codes}{types}
+      }} compute(%k: index, %a: {buf[0]}, %b: {codes}{", %s: " + scales if quant else ""}, %c: {acc}) {{
+        {f"%w = moe_tile.dequant %b scale(%s : {scales}) {how} : {codes} -> {operand}" if quant else ""}
+        %d = moe_tile.mma %a, {"%w" if quant else "%b"}, %c : {buf[0]}, {operand}, {acc}
         moe_tile.yield %d : {acc}
       }}
     %f = moe_tile.acc_read %acc : {acc} -> {frag}
@@ -45,6 +69,70 @@ moe_tile.kernel @product(%X: memref<?x{k}x{element}>, %W: memref<1x{n}x{k}x{elem
   }}
   moe_tile.return
 }}
+"""
+
+
+def decode(kind, n, k):
+    """A kernel of one wave that writes the weights as bf16, by the definition of the codes."""
+    scale, group, _ = packed(kind)
+    if kind == "w4":
+        value = """%i = arith.subi %code, %c8 : i32
+      %v = arith.sitofp %i : i32 to f32
+"""
+        factor = "%s = llvm.load %sp : !llvm.ptr<1> -> bf16\n      %sf = arith.extf %s : bf16 to f32\n"
+    else:
+        # e1m1 with bias 1: (2 + m) * 2^e / 4, below the first exponent m / 2.
+        value = """%m = arith.andi %code, %c1 : i32
+      %half = arith.shrui %code, %c1 : i32
+      %e = arith.andi %half, %c3 : i32
+      %one = arith.addi %m, %c2 : i32
+      %big = arith.shli %one, %e : i32
+      %first = arith.cmpi eq, %e, %c0 : i32
+      %twice = arith.shli %m, %c1 : i32
+      %size = arith.select %first, %twice, %big : i32
+      %minus = arith.cmpi uge, %code, %c8 : i32
+      %less = arith.subi %c0, %size : i32
+      %i = arith.select %minus, %less, %size : i32
+      %w = arith.sitofp %i : i32 to f32
+      %v = arith.mulf %w, %quarter : f32
+"""
+        factor = """%s = llvm.load %sp : !llvm.ptr<1> -> i8
+      %wide = arith.extui %s : i8 to i32
+      %bits = arith.shli %wide, %c23 : i32
+      %sf = arith.bitcast %bits : i32 to f32
+"""
+    constants = "".join(f"    %c{c} = arith.constant {c} : i32\n" for c in (0, 1, 2, 3, 4, 8, 15, 23, 64))
+    return f"""  llvm.func @decode(%P: !llvm.ptr<1>, %S: !llvm.ptr<1>, %W: !llvm.ptr<1>) attributes {{rocdl.kernel}} {{
+    %t = rocdl.workitem.id.x : i32
+{constants}    %quarter = arith.constant 0.25 : f32
+    %count = arith.constant {n * k} : i32
+    %group = arith.constant {group} : i32
+    %row = arith.constant {k} : i32
+    %groups = arith.constant {-(-k // group)} : i32
+    scf.for %at = %t to %count step %c64 : i32 {{
+      %byte = arith.shrui %at, %c1 : i32
+      %p = llvm.getelementptr %P[%byte] : (!llvm.ptr<1>, i32) -> !llvm.ptr<1>, i8
+      %both = llvm.load %p : !llvm.ptr<1> -> i8
+      %word = arith.extui %both : i8 to i32
+      %odd = arith.andi %at, %c1 : i32
+      %by = arith.muli %odd, %c4 : i32
+      %shifted = arith.shrui %word, %by : i32
+      %code = arith.andi %shifted, %c15 : i32
+      {value}
+      %r = arith.divui %at, %row : i32
+      %c = arith.remui %at, %row : i32
+      %g = arith.divui %c, %group : i32
+      %first_g = arith.muli %r, %groups : i32
+      %sat = arith.addi %first_g, %g : i32
+      %sp = llvm.getelementptr %S[%sat] : (!llvm.ptr<1>, i32) -> !llvm.ptr<1>, {"bf16" if scale == "bf16" else "i8"}
+      {factor}
+      %x = arith.mulf %v, %sf : f32
+      %rounded = arith.truncf %x : f32 to bf16
+      %wp = llvm.getelementptr %W[%at] : (!llvm.ptr<1>, i32) -> !llvm.ptr<1>, bf16
+      llvm.store %rounded, %wp : bf16, !llvm.ptr<1>
+    }}
+    llvm.return
+  }}
 """
 
 
@@ -84,17 +172,33 @@ def main():
     def buffer(name, kind, size, init):
         return f'{{name = "{name}", type = "{kind}", size = {size}, {init}}}'
     random = 'init = "random"'
-    buffers = [buffer("X", o["type"], o["source"] * o["k"], random), buffer("W", o["type"], o["n"] * o["k"], random),
+    quant = packed(o["type"])
+    element = "bf16" if quant else o["type"]
+    # Every code of 8-bit floats but NaN, negative zero among them.
+    if element == "f8E4M3FN":
+        random = f"values = {[c for c in range(256) if c & 127 != 127 and c & 127 < 90]}"
+    buffers = [buffer("X", element, o["source"] * o["k"], random),
+               buffer("W", element, o["n"] * o["k"], 'init = "none"' if quant else random),
                buffer("slots", "i32", o["m"], f'init = "random", modulo = {o["source"]}'),
                buffer("table", "i32", 4 * blocks, 'init = "none"'), buffer("Y", o["out"], o["m"] * o["n"], 'init = "none"')]
 
     def launch(name, grid, block, *args):
         named = ", ".join(f'{{buffer = "{arg}"}}' for arg in args)
         return f'{{kernel = "{name}", grid = [{grid}, 1, 1], block = [{block}, 1, 1], args = [{named}]}}'
-    launches = [launch("fill", 1, 64, "table"), launch("product", o["grid"], threads, "X", "W", "slots", "table", "Y")]
+    launches = [launch("fill", 1, 64, "table")]
+    before = fill(o["m"], o["bm"])
+    weights = ["W"]
+    if quant:
+        buffers += [buffer("P", "i8", o["n"] * o["k"] // 2, 'init = "random", low = -128, modulo = 256'),
+                    buffer("S", "bf16" if o["type"] == "w4" else "i8", o["n"] * -(-o["k"] // quant[1]),
+                           'init = "random"' if o["type"] == "w4" else 'init = "random", low = 123, modulo = 5')]
+        launches.append(launch("decode", 1, 64, "P", "S", "W"))
+        before += decode(o["type"], o["n"], o["k"])
+        weights = ["P", "S"]
+    launches.append(launch("product", o["grid"], threads, "X", *weights, "slots", "table", "Y"))
     check = f'{{op = "gemm", a = "X", b = "W", c = "Y", m = {o["m"]}, n = {o["n"]}, k = {o["k"]}, rows = "slots"}}'
     print(f"module attributes {{\n  emu.buffers = [{', '.join(buffers)}],\n  emu.launches = [{', '.join(launches)}],\n"
-          f"  emu.checks = [{check}]\n}} {{\n{fill(o['m'], o['bm'])}{body}\n}}")
+          f"  emu.checks = [{check}]\n}} {{\n{before}{body}\n}}")
 
 
 main()

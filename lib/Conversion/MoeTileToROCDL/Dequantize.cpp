@@ -1,0 +1,242 @@
+//===- Dequantize.cpp - Weights of four bits to operands ------------------===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Weights stand packed in LDS. A lane reads the eight codes that belong to a
+// piece of 16 bytes of the other operand as one word, and decodes them in its
+// registers: integers by conversions of bytes, floats by their bits.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelEmitter.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace mlir::moe;
+using namespace mlir::moe::rocdl;
+
+/// Codes of one word.
+static constexpr int64_t kCodes = 8;
+static constexpr int64_t kSide = 16;
+
+LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
+  auto source = dyn_cast<tile::BufType>(op.getSource().getType());
+  bool known = op.getFormat() == tile::DequantFormat::LowEven ||
+               op.getFormat() == tile::DequantFormat::Mx;
+  if (!source || !buffers.count(op.getSource()) || !known ||
+      !isa<tile::FragType>(op.getType()) || op.getAt())
+    return refuse(op) << "weights of 4 bits, two in a byte, are decoded from a "
+                         "buf_alloc to registers";
+  for (Value factor : {op.getScale(), op.getZero()})
+    if (factor && !parts.count(factor))
+      return refuse(op) << "scales and zero points stand in registers";
+  // The product that takes it decodes piece by piece.
+  return success();
+}
+
+/// Byte in a buffer of packed weights of the word that belongs to piece `piece`
+/// along k of the other operand.
+Value KernelEmitter::packedAddress(int64_t rowBytes, int64_t piece) {
+  Value &known = packedAddresses[{rowBytes, piece}];
+  if (known)
+    return known;
+  return known = atEntry([&]() -> Value {
+           Value row = laneRow(/*weights=*/true);
+           Value number = c32(piece);
+           if (chip.major != 11)
+             number = add(number, quotient(lane, kSide));
+           Value chunk = arith::XOrIOp::create(b, loc, quotient(number, 4),
+                                               swizzlePattern(row, rowBytes));
+           return add(add(mul(row, c32(rowBytes)), mul(chunk, c32(16))),
+                      mul(rest(number, 4), c32(4)));
+         });
+}
+
+/// Sixteen 8-bit floats, four words, as f16: exactly, but that codes of no
+/// number become some.
+Value KernelEmitter::widenFloats(Value words, Type element) {
+  auto count = cast<VectorType>(words.getType()).getNumElements();
+  Type i32 = b.getI32Type(), f16 = b.getF16Type();
+  auto pair = VectorType::get({2}, f16);
+  bool third = isa<Float8E4M3FNType>(element);
+  Value all = LLVM::PoisonOp::create(b, loc, VectorType::get({2 * count}, i32));
+  // The exponents' bias of f8E4M3FN is 8 too small.
+  Value scale = arith::ConstantOp::create(
+      b, loc, DenseElementsAttr::get(pair, b.getF16FloatAttr(256.0)));
+  auto mask = [&](Value x, uint32_t bits) -> Value {
+    return arith::AndIOp::create(b, loc, x, c32(int32_t(bits)));
+  };
+  auto shl = [&](Value x, int64_t by) -> Value {
+    return arith::ShLIOp::create(b, loc, x, c32(by));
+  };
+  for (int64_t i = 0; i < 2 * count; ++i) {
+    Value word = LLVM::ExtractElementOp::create(b, loc, words, c32(i / 2));
+    if (i % 2)
+      word = arith::ShRUIOp::create(b, loc, word, c32(16));
+    // A byte in the upper half of 16 bits each.
+    Value bits = arith::OrIOp::create(b, loc, shl(mask(word, 0xFF), 8),
+                                      shl(mask(word, 0xFF00), 16));
+    if (third) {
+      Value size =
+          arith::ShRUIOp::create(b, loc, mask(bits, 0x7F007F00), c32(1));
+      bits = arith::OrIOp::create(b, loc, mask(bits, 0x80008000), size);
+      Value v = LLVM::BitcastOp::create(b, loc, pair, bits);
+      v = arith::MulFOp::create(b, loc, v, scale);
+      bits = LLVM::BitcastOp::create(b, loc, i32, v);
+    }
+    all = LLVM::InsertElementOp::create(b, loc, all, bits, c32(i));
+  }
+  return LLVM::BitcastOp::create(b, loc, VectorType::get({4 * count}, f16),
+                                 all);
+}
+
+/// A factor in f32: powers of two are exponents alone.
+Value KernelEmitter::factorValue(Value v) {
+  Type f32 = b.getF32Type();
+  if (isa<FloatType>(v.getType()))
+    return v.getType() == f32 ? v
+                              : Value(arith::ExtFOp::create(b, loc, f32, v));
+  Value bits = arith::ExtUIOp::create(b, loc, b.getI32Type(), v);
+  bits = arith::ShLIOp::create(b, loc, bits, c32(23));
+  return arith::BitcastOp::create(b, loc, f32, bits);
+}
+
+/// The eight values of a word, f32. `scale` and `shift` (minus zero point times
+/// scale) may be null.
+SmallVector<Value> KernelEmitter::decodeWord(tile::DequantOp op, Value word,
+                                             Value scale, Value shift) {
+  Type f32 = b.getF32Type();
+  auto shr = [&](Value x, int64_t bits) -> Value {
+    return bits ? Value(arith::ShRUIOp::create(b, loc, x, c32(bits))) : x;
+  };
+  auto mask = [&](Value x, int64_t bits) -> Value {
+    return arith::AndIOp::create(b, loc, x, c32(int32_t(bits)));
+  };
+  auto constant = [&](double v) -> Value {
+    return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(v)));
+  };
+  SmallVector<Value> values;
+  if (op.getFormat() == tile::DequantFormat::Mx) {
+    // Exponent and fraction stand at their place, the exponent's bias is 126
+    // too small; 0.5 is a number without leading bit, as in f32.
+    Value bias = constant(0x1p126);
+    for (int64_t i = 0; i < kCodes; ++i) {
+      Value code = shr(word, 4 * i);
+      Value magnitude = arith::ShLIOp::create(b, loc, mask(code, 7), c32(22));
+      Value sign = arith::ShLIOp::create(b, loc, mask(code, 8), c32(28));
+      Value v = arith::BitcastOp::create(
+          b, loc, f32, arith::OrIOp::create(b, loc, magnitude, sign));
+      v = arith::MulFOp::create(b, loc, v, bias);
+      values.push_back(scale ? Value(arith::MulFOp::create(b, loc, v, scale))
+                             : v);
+    }
+    return values;
+  }
+  Value nibbles[2] = {mask(word, 0x0F0F0F0F), mask(shr(word, 4), 0x0F0F0F0F)};
+  for (int64_t i = 0; i < kCodes; ++i) {
+    Value byte = mask(shr(nibbles[i % 2], i / 2 * 8), 0xFF);
+    Value v = arith::UIToFPOp::create(b, loc, f32, byte);
+    if (scale && shift)
+      v = math::FmaOp::create(b, loc, v, scale, shift);
+    else if (scale)
+      v = arith::MulFOp::create(b, loc, v, scale);
+    else if (shift)
+      v = arith::AddFOp::create(b, loc, v, shift);
+    values.push_back(v);
+  }
+  return values;
+}
+
+/// Values of f32 as eight of the operand's type. `exact`: they need no
+/// rounding.
+Value KernelEmitter::packOperand(ArrayRef<Value> values, Type element,
+                                 bool exact) {
+  Type i32 = b.getI32Type();
+  auto words = VectorType::get({kCodes / 2}, i32);
+  Value all = LLVM::PoisonOp::create(b, loc, words);
+  for (int64_t i = 0; i < kCodes / 2; ++i) {
+    Value word;
+    if (element.isBF16() && (exact || !chip.convertsBf16)) {
+      // The upper halves. Before, half of the last place is added, less one
+      // unless that place is odd: ties go to even. No code is NaN.
+      Value halves[2];
+      for (int64_t k : {0, 1}) {
+        Value bits = arith::BitcastOp::create(b, loc, i32, values[2 * i + k]);
+        if (!exact) {
+          Value upper = arith::ShRUIOp::create(b, loc, bits, c32(16));
+          Value odd = arith::AndIOp::create(b, loc, upper, c32(1));
+          bits = add(bits, add(odd, c32(0x7FFF)));
+        }
+        halves[k] = bits;
+      }
+      word = arith::OrIOp::create(
+          b, loc, arith::ShRUIOp::create(b, loc, halves[0], c32(16)),
+          arith::AndIOp::create(b, loc, halves[1], c32(int32_t(0xFFFF0000))));
+    } else {
+      auto pair = VectorType::get({2}, b.getF32Type());
+      Value v = LLVM::PoisonOp::create(b, loc, pair);
+      for (int64_t k : {0, 1})
+        v = LLVM::InsertElementOp::create(b, loc, v, values[2 * i + k], c32(k));
+      v = arith::TruncFOp::create(b, loc, VectorType::get({2}, element), v);
+      word = LLVM::BitcastOp::create(b, loc, i32, v);
+    }
+    all = LLVM::InsertElementOp::create(b, loc, all, word, c32(i));
+  }
+  return LLVM::BitcastOp::create(b, loc, VectorType::get({kCodes}, element),
+                                 all);
+}
+
+/// Operands of the instructions of one step along k, for part `part` of the
+/// wave, whose first weight row is `row`.
+SmallVector<Value>
+KernelEmitter::decodeOperand(tile::DequantOp op, int64_t block, int64_t part,
+                             int64_t row, const AmdMatrixOp &instruction) {
+  auto source = cast<tile::BufType>(op.getSource().getType());
+  auto result = cast<tile::FragType>(op.getType());
+  Type element = result.getElementType();
+  int64_t rowBytes = source.getCols();
+  int64_t pieces = std::max<int64_t>(1, instruction.valuesPerLane / kCodes);
+  int64_t groups = instruction.k / instruction.valuesPerLane;
+  int64_t base = buffers.lookup(op.getSource()) + row * rowBytes;
+  SmallVector<Value> read;
+  for (int64_t p = 0; p < pieces; ++p) {
+    int64_t piece = block * pieces * groups + p;
+    auto factor = [&](Value v) -> Value {
+      if (!v)
+        return v;
+      int64_t columns = cast<tile::FragType>(v.getType()).getCols();
+      int64_t column = piece * kCodes / (result.getCols() / columns);
+      return parts[v][part * columns + column];
+    };
+    Value scale = factor(op.getScale()), zero = factor(op.getZero()), shift;
+    bool power = !scale || scale.getType().isInteger(8);
+    if (scale)
+      scale = factorValue(scale);
+    if (zero) {
+      // Zero points of bytes are unsigned.
+      zero = zero.getType().isInteger(8)
+                 ? Value(arith::UIToFPOp::create(b, loc, b.getF32Type(), zero))
+                 : factorValue(zero);
+    } else if (std::optional<uint64_t> value = op.getZeroValue()) {
+      zero =
+          arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(*value)));
+    }
+    if (zero) {
+      shift = arith::NegFOp::create(b, loc, zero);
+      if (scale)
+        shift = arith::MulFOp::create(b, loc, shift, scale);
+    }
+    Value at = packedAddress(rowBytes, piece);
+    if (base)
+      at = add(at, c32(base));
+    Value word = LLVM::LoadOp::create(b, loc, b.getI32Type(), lds(at), 4);
+    read.push_back(packOperand(decodeWord(op, word, scale, shift), element,
+                               /*exact=*/power && (!zero || !op.getZero())));
+  }
+  return splitPieces(read, instruction, /*bytes=*/2);
+}
