@@ -56,7 +56,7 @@ struct GemmProblem {
   int64_t packedRun = 0;
   /// The scale plan promotes this side.
   bool aPromotes = false, bPromotes = false;
-  /// Rows of A are gathered by token.
+  /// Rows of A are found through the routing, by token or by slot.
   bool gather = false;
   /// Rows of B that are gate rows in a row before up rows follow; 0 without a
   /// gate. `gateHalves`: all gate rows stand before all up rows.
