@@ -30,7 +30,8 @@ mlir::moe::rankAmdConfigs(const RuleTarget &target, const GemmProblem &problem,
   int64_t step = rowBytes * 8 / std::max<int64_t>(problem.aBits, 8);
   // 8-bit floats that are multiplied as f16 fill twice the registers.
   const AmdChip *chip = findAmdChip(target.name);
-  if (problem.aBits == 8 && chip && chip->fp8 == AmdFp8::None)
+  bool widens = problem.aBits == 8 && chip && chip->fp8 == AmdFp8::None;
+  if (widens)
     step /= 2;
   for (int64_t rows : weightRows) {
     if (ranked.size() >= limit)
@@ -51,15 +52,15 @@ mlir::moe::rankAmdConfigs(const RuleTarget &target, const GemmProblem &problem,
     config.b = "vector";
     config.order = "expert_major";
     config.a = problem.gather ? "gather" : "vector";
+    // Operands that both halves of a wave hold, and that are made in registers,
+    // leave none for the addresses of a second stage.
+    if (chip && chip->repeatsOperands() && (widens || problem.bBits < 8))
+      config.stages = 1;
     GemmProblem checked = problem;
     if (problem.bBits < 8) {
       // Packed weights are decoded on the way to the instruction, where a step
       // may have several scales.
       config.bPlace = "compute";
-      // Operands that both halves of a wave hold leave no registers for the
-      // addresses of a second stage.
-      if (chip && chip->major == 11)
-        config.stages = 1;
       if (problem.bGranule && step % problem.bGranule == 0)
         checked.bGranule = 0;
     }

@@ -67,6 +67,13 @@ const AmdMatrixOp *AmdChip::findMatrixOp(AmdOperand operand,
   return nullptr;
 }
 
+bool AmdChip::repeatsOperands() const {
+  for (const AmdMatrixOp &op : matrixOps)
+    if (op.valuesPerLane * waveSize > op.m * op.k)
+      return true;
+  return false;
+}
+
 const AmdChip *mlir::moe::findAmdChip(const std::string &name) {
   for (const AmdChip &chip : chips)
     if (name == chip.name)

@@ -40,6 +40,7 @@ TEST(AmdChipTest, LanesHoldWholeOperands) {
       int64_t copies = chip->major == 11 ? 2 : 1;
       EXPECT_EQ(op.valuesPerLane * chip->waveSize, copies * op.m * op.k)
           << chip->name << " " << op.family << " " << op.k;
+      EXPECT_EQ(chip->repeatsOperands(), copies > 1) << chip->name;
     }
 }
 

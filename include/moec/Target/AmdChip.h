@@ -70,6 +70,9 @@ struct AmdChip {
   /// has none. `scaled`: one that takes scales.
   const AmdMatrixOp *findMatrixOp(AmdOperand operand,
                                   bool scaled = false) const;
+
+  /// Whether the lanes of a wave hold every value of an operand more than once.
+  bool repeatsOperands() const;
 };
 
 /// The chip called `name`, or null.
