@@ -13,6 +13,16 @@
 using namespace mlir::moe;
 using namespace mlir::moe::emu;
 
+/// All 32 lanes are there: otherwise false and `step` says what to do.
+static bool wholeWarp(Exec &x, const Instr &i, Step &step) {
+  if (x.warp.lanes == allLanes)
+    return converge(x, i, allLanes, step);
+  step = x.machine.report(x, i, -1, Kind::PartialWarp,
+                          format("needs all 32 lanes, the warp has lanes %s",
+                                 maskText(x.lanes, x.warp.lanes).c_str()));
+  return false;
+}
+
 /// Address of row r of 8x8 matrix m comes from lane 8m + r.
 static bool rowsOf(Exec &x, const Instr &i, const uint64_t *address,
                    unsigned matrices, bool write, uint8_t **rows) {
@@ -52,7 +62,7 @@ Step emu::execPermute(Exec &x, const Instr &i) {
 
 Step emu::execLdMatrix(Exec &x, const Instr &i) {
   Step step;
-  if (!converge(x, i, allLanes, step))
+  if (!wholeWarp(x, i, step))
     return step;
   uint8_t *rows[32];
   if (!rowsOf(x, i, x.at<uint64_t>(i.a), i.count, false, rows))
@@ -73,7 +83,7 @@ Step emu::execLdMatrix(Exec &x, const Instr &i) {
 
 Step emu::execStMatrix(Exec &x, const Instr &i) {
   Step step;
-  if (!converge(x, i, allLanes, step))
+  if (!wholeWarp(x, i, step))
     return step;
   uint8_t *rows[32];
   if (!rowsOf(x, i, x.at<uint64_t>(i.a), i.count, true, rows))
@@ -117,7 +127,7 @@ static float element(MatType type, uint32_t v, unsigned e) {
 
 Step emu::execMma(Exec &x, const Instr &i) {
   Step step;
-  if (!converge(x, i, allLanes, step))
+  if (!wholeWarp(x, i, step))
     return step;
   ++x.machine.statistics.matrixOps;
   // m16n8: with p elements per register, lane 4g + t holds in register r of A
