@@ -38,6 +38,8 @@ static std::optional<NVVM::MMATypes> mmaType(Type element) {
     return NVVM::MMATypes::bf16;
   if (element.isF16())
     return NVVM::MMATypes::f16;
+  if (element.isInteger(8))
+    return NVVM::MMATypes::s8;
   return std::nullopt;
 }
 
@@ -215,8 +217,10 @@ SmallVector<Value> KernelEmitter::loadMatrices(const MatrixOperand &operand,
 void KernelEmitter::multiplyWarp(Type firstType, Type secondType,
                                  ArrayRef<Value> first, ArrayRef<Value> second,
                                  MutableArrayRef<Value> sum) {
+  bool integers = firstType.isInteger(8);
+  Type sumType = integers ? Type(b.getI32Type()) : Type(b.getF32Type());
   auto type = LLVM::LLVMStructType::getLiteral(
-      b.getContext(), SmallVector<Type>(kAtomRegisters, b.getF32Type()));
+      b.getContext(), SmallVector<Type>(kAtomRegisters, sumType));
   if (isF8(firstType)) {
     Value product = nv::MmaF8Op::create(b, loc, type, first, second,
                                         ValueRange(sum), firstType, secondType);
@@ -234,7 +238,9 @@ void KernelEmitter::multiplyWarp(Type firstType, Type secondType,
   };
   Value product = NVVM::MmaOp::create(
       b, loc, type, pairs(firstType, first), pairs(secondType, second),
-      ValueRange(sum), ArrayRef<int64_t>{16, 8, 16}, std::nullopt, std::nullopt,
+      ValueRange(sum), ArrayRef<int64_t>{16, 8, integers ? 32 : 16},
+      std::nullopt,
+      integers ? std::optional(NVVM::MMAIntOverflow::wrapped) : std::nullopt,
       std::array<NVVM::MMATypes, 2>{*mmaType(firstType), *mmaType(secondType)},
       std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row,
                                      NVVM::MMALayout::col});
@@ -281,7 +287,8 @@ LogicalResult KernelEmitter::multiplyParts(tile::MmaOp op,
   Type firstType = (swap ? bType : aType).getElementType();
   Type secondType = (swap ? aType : bType).getElementType();
   int64_t steps = aType.getSwizzle() / (2 * kMatrixBytes);
-  Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+  Value zero = arith::ConstantOp::create(
+      b, loc, b.getZeroAttr(op.getResult().getType().getElementType()));
   if (tile::PromoteOp promote = promotionOf(op)) {
     if (promote.getScalar() || promote.getRowSum() || promote.getFactor())
       return op.emitOpError(
@@ -359,12 +366,14 @@ LogicalResult KernelEmitter::emitMmaSync(tile::MmaOp op, tile::AtomAttr atom) {
   if (!aType || !bType)
     return op.emitOpError("mma_sync takes operands in shared memory");
   Type element = aType.getElementType();
-  bool halves = mmaType(element) && element == bType.getElementType();
-  bool bytes = isF8(element) && isF8(bType.getElementType());
-  if (!halves && !bytes)
+  Type sumType = op.getResult().getType().getElementType();
+  bool equal = mmaType(element) && element == bType.getElementType();
+  bool floats = isF8(element) && isF8(bType.getElementType());
+  if ((!equal && !floats) || element.isInteger(8) != sumType.isInteger(32))
     return op.emitOpError("mma_sync takes two bf16, two f16 or two 8-bit float "
-                          "operands here, got ")
-           << element << " and " << bType.getElementType();
+                          "operands with sums in f32, or two i8 with sums in "
+                          "i32 here, got ")
+           << element << " and " << bType.getElementType() << " in " << sumType;
   int64_t size = element.getIntOrFloatBitWidth() / 8;
   for (tile::BufType type : {aType, bType})
     if (type.getSwizzle() != type.getCols() * size)

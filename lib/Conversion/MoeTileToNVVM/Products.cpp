@@ -46,6 +46,8 @@ static std::optional<NVVM::WGMMATypes> wgmmaType(Type element) {
     return NVVM::WGMMATypes::e4m3;
   if (isa<Float8E5M2Type>(element))
     return NVVM::WGMMATypes::e5m2;
+  if (element.isInteger(8))
+    return NVVM::WGMMATypes::s8;
   return std::nullopt;
 }
 
@@ -68,11 +70,16 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
   std::optional<NVVM::WGMMATypes> kindA = wgmmaType(element);
   std::optional<NVVM::WGMMATypes> kindB = wgmmaType(other);
   int64_t width = element.getIntOrFloatBitWidth();
-  if (!kindA || !kindB ||
-      (width == 16 ? element != other : other.getIntOrFloatBitWidth() != 8))
+  Type sumType = op.getResult().getType().getElementType();
+  bool integers = element.isInteger(8);
+  if (!kindA || !kindB || integers != sumType.isInteger(32) ||
+      (width == 16 || integers
+           ? element != other
+           : !isa<FloatType>(other) || other.getIntOrFloatBitWidth() != 8))
     return op.emitOpError("wgmma takes two bf16, two f16 or two 8-bit float "
-                          "operands here, got ")
-           << element << " and " << other;
+                          "operands with sums in f32, or two i8 with sums in "
+                          "i32 here, got ")
+           << element << " and " << other << " in " << sumType;
   for (tile::BufType type : {aType, bType})
     if (type.getSwizzle() != 128 || type.getCols() * width != 128 * 8)
       return op.emitOpError(
@@ -97,9 +104,8 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
   if (hardM != 64)
     return op.emitOpError("wgmma has 64 rows, the atom has ") << hardM;
 
-  Type f32 = b.getF32Type();
   Type accType = LLVM::LLVMStructType::getLiteral(
-      b.getContext(), SmallVector<Type>(hardN / 2, f32));
+      b.getContext(), SmallVector<Type>(hardN / 2, sumType));
   int64_t hardK = 256 / width;
   auto shape = NVVM::MMAShapeAttr::get(b.getContext(), 64, hardN, hardK);
   int64_t steps = aType.getCols() / hardK;
@@ -143,7 +149,8 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
       }
       d = NVVM::WgmmaMmaAsyncOp::create(
               b, loc, accType, d, first, second, shape, swap ? *kindB : *kindA,
-              swap ? *kindA : *kindB, NVVM::WGMMATypes::f32,
+              swap ? *kindA : *kindB,
+              integers ? NVVM::WGMMATypes::s32 : NVVM::WGMMATypes::f32,
               fromZero && s == 0 ? NVVM::WGMMAScaleOut::zero
                                  : NVVM::WGMMAScaleOut::one,
               NVVM::WGMMAScaleIn::one, NVVM::WGMMAScaleIn::one,
@@ -191,8 +198,11 @@ LogicalResult KernelEmitter::emitAccRead(tile::AccReadOp op) {
       values.push_back(LLVM::ExtractValueOp::create(b, loc, v, i));
     // What was not computed is never stored.
     if (trim && trim->now)
-      values.append(trim->rows / 2 - count,
-                    arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)));
+      values.append(
+          trim->rows / 2 - count,
+          arith::ConstantOp::create(
+              b, loc,
+              b.getZeroAttr(op.getResult().getType().getElementType())));
   }
   if (int64_t(values.size()) != layout.getLevelSize(tile::Level::Reg))
     return op.emitOpError("the layout has ")

@@ -90,9 +90,27 @@ LogicalResult GemmKernel::decideScales() {
       return other;
     return BFloat16Type::get(op.getContext());
   };
+  sumType = Float32Type::get(op.getContext());
+  if (multipliesBytes()) {
+    aMatrix = bMatrix = aq.getElem();
+    sumType = IntegerType::get(op.getContext(), 32);
+    return success();
+  }
   aMatrix = matrixType(op.getA(), aq, aPlace, Type());
   bMatrix = matrixType(op.getB(), bq, bPlace, aMatrix);
   return success();
+}
+
+/// Whether the operands are bytes of two's complement whose scales are applied
+/// to the sums: matrix units of GPUs add their products exactly, in i32.
+bool GemmKernel::multipliesBytes() {
+  auto suits = [](QuantAttr quant, ScalePlace place) {
+    return quant && quant.getElem().isInteger(8) &&
+           quant.getPacking() == Packing::Plain &&
+           quant.getZero() == ZeroPoint::None && place == ScalePlace::Epilogue;
+  };
+  return copied && suits(op.getAQuantAttr(), aPlace) &&
+         suits(op.getBQuantAttr(), bPlace);
 }
 
 /// One sum of A goes with one zero point of B: the step is its K granule, or
@@ -232,7 +250,7 @@ void GemmKernel::beginTile(const RoutingBuffers &routing) {
 LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
   OpBuilder &kb = kernel->b;
   Type f32 = kb.getF32Type();
-  Type accType = tile::AccType::get(blockM, tileRowsOfB, f32);
+  Type accType = tile::AccType::get(blockM, tileRowsOfB, sumType);
   Type fragType = tile::FragType::get(blockM, tileRowsOfB, f32);
   bool promotes =
       aPlace == ScalePlace::Promote || bPlace == ScalePlace::Promote;
@@ -313,6 +331,14 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
   Value result = loop.getResult(0);
   if (!promotes)
     result = tile::AccReadOp::create(kb, loc, result);
+  if (sumType.isInteger())
+    result =
+        tile::MapOp::create(kb, loc, TypeRange{fragType}, ValueRange{result},
+                            [&](OpBuilder &b, Location loc, ValueRange v) {
+                              return SmallVector<Value>{
+                                  arith::SIToFPOp::create(b, loc, f32, v[0])};
+                            })
+            .getResult(0);
   if (rowSums && !promotes)
     result = subtractRowSums(result);
   if (op.getGateUpAttr()) {

@@ -36,6 +36,7 @@ private:
   Value loadFactor(OpBuilder &b, bool isA, Value memory, Value k);
   std::pair<Value, Value> loadFactors(OpBuilder &b, bool isA, Value k);
   bool isDecoded(bool isA);
+  bool multipliesBytes();
   Value decode(OpBuilder &b, bool isA, Value loaded, Value scale, Value zero,
                bool fragment);
   Value dequantise(OpBuilder &b, bool isA, Value loaded, Value k);
@@ -70,8 +71,8 @@ private:
   bool rowSums = false;
   /// Rows are added to their token's in memory.
   bool adds = false;
-  /// What the matrix product multiplies.
-  Type aMatrix, bMatrix;
+  /// What the matrix product multiplies and sums up.
+  Type aMatrix, bMatrix, sumType;
 
   Value a, b, aScale, aSums, bScale, bZero;
   SmallVector<Value> rowOps, colOps, expertOps, eltOps;

@@ -27,10 +27,11 @@ using namespace mlir::moe::tile;
 /// Rows that one wgmma has on the hardware's M side.
 static constexpr int64_t hardwareRows = 64;
 
-/// Largest multiple of 8 up to `limit` that divides `extent`, or 0.
-static int64_t widestN(int64_t extent, int64_t limit) {
+/// Largest multiple of 8 up to `limit` that divides `extent`, or 0. Products of
+/// integers have 8 and 24 columns or a multiple of 16.
+static int64_t widestN(int64_t extent, int64_t limit, bool integers) {
   for (int64_t n = std::min<int64_t>(extent, limit) / 8 * 8; n >= 8; n -= 8)
-    if (extent % n == 0)
+    if (extent % n == 0 && (!integers || n == 8 || n == 24 || n % 16 == 0))
       return n;
   return 0;
 }
@@ -59,7 +60,8 @@ static FailureOr<AtomAttr> chooseAtom(const TileGemm &gemm) {
            << " of one team are the instruction's M and must be a multiple of "
            << hardwareRows << ", got " << hardwareM;
   // A product beside its sum stays narrow enough for both.
-  int64_t width = widestN(hardwareN, gemm.promote ? 2 * kPartRegisters : 256);
+  int64_t width = widestN(hardwareN, gemm.promote ? 2 * kPartRegisters : 256,
+                          gemm.multipliesIntegers());
   if (hardwareN % 8 != 0 || width == 0)
     return kernel.emitOpError()
            << (swap ? "the token rows" : "the weight rows")
@@ -315,7 +317,7 @@ static LogicalResult checkRegisters(const TileGemm &gemm,
 static LogicalResult checkChip(const TileGemm &gemm,
                                const ExplicitTarget &chip) {
   KernelOp kernel = gemm.kernel;
-  if (gemm.elementBytes == 1 && !chip.floats8)
+  if (gemm.elementBytes == 1 && !gemm.multipliesIntegers() && !chip.floats8)
     return kernel.emitOpError("no matrix instruction of ")
            << chip.name
            << " multiplies 8-bit floats; sm_89 and sm_90a have one";

@@ -173,9 +173,12 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
   bool halves = (elementA.isBF16() || elementA.isF16()) && elementA == elementB;
   bool bytes = isa<Float8E4M3FNType, Float8E5M2Type>(elementA) &&
                isa<Float8E4M3FNType, Float8E5M2Type>(elementB);
-  if ((!halves && !bytes) || !acc.getElementType().isF32())
-    return refuse(gemm.mma, "no matrix instruction multiplies these types");
   bool amd = findAmdChip(kernel.getTarget().value_or("").str());
+  bool floats = (halves || bytes) && acc.getElementType().isF32();
+  bool integers = !amd && elementA.isInteger(8) && elementB.isInteger(8) &&
+                  acc.getElementType().isInteger(32);
+  if (!floats && !integers)
+    return refuse(gemm.mma, "no matrix instruction multiplies these types");
   if (gemm.dequant && (!halves || (!amd && !gemm.isSwapped())))
     return refuse(gemm.dequant, "weights in registers are 16-bit values of the "
                                 "instruction's first operand, which swap makes "

@@ -60,6 +60,10 @@ struct TileGemm {
   bool isByWarps() const {
     return getTarget() && getTarget()->atom == "mma_sync";
   }
+  /// Bytes of two's complement whose products are added in i32.
+  bool multipliesIntegers() const {
+    return MmaOp(mma).getType().getElementType().isInteger(32);
+  }
   bool isSwapped() const { return config.getBool("swap"); }
   /// Teams of the compute role, threads of one, and of the load role.
   int64_t getTeams() const { return config.getInt("compute_groups"); }
