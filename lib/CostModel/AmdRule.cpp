@@ -57,7 +57,9 @@ mlir::moe::rankAmdConfigs(const RuleTarget &target, const GemmProblem &problem,
     if (chip && chip->repeatsOperands() && (widens || problem.bBits < 8))
       config.stages = 1;
     GemmProblem checked = problem;
-    if (problem.bBits < 8) {
+    if (problem.aScaled)
+      config.aPlace = "compute";
+    if (problem.bBits < 8 || problem.aScaled) {
       // Packed weights are decoded on the way to the instruction, where a step
       // may have several scales.
       config.bPlace = "compute";

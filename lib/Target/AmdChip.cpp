@@ -74,6 +74,13 @@ bool AmdChip::repeatsOperands() const {
   return false;
 }
 
+const AmdMatrixOp *AmdChip::findScaledOp(int64_t k) const {
+  for (const AmdMatrixOp &op : matrixOps)
+    if (op.scaled && op.k == k)
+      return &op;
+  return nullptr;
+}
+
 const AmdChip *mlir::moe::findAmdChip(const std::string &name) {
   for (const AmdChip &chip : chips)
     if (name == chip.name)

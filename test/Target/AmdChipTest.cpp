@@ -44,6 +44,17 @@ TEST(AmdChipTest, LanesHoldWholeOperands) {
     }
 }
 
+// The number of values of a row tells instructions with scales from others.
+TEST(AmdChipTest, ScalesByTheirStep) {
+  for (const AmdChip *chip : allChips())
+    for (const AmdMatrixOp &op : chip->matrixOps)
+      EXPECT_EQ(chip->findScaledOp(op.k) != nullptr, op.scaled)
+          << chip->name << " " << op.family << " " << op.k;
+  ASSERT_NE(findAmdChip("gfx950")->findScaledOp(128), nullptr);
+  EXPECT_EQ(findAmdChip("gfx950")->findScaledOp(128)->valuesPerLane, 32);
+  EXPECT_EQ(findAmdChip("gfx942")->findScaledOp(128), nullptr);
+}
+
 TEST(AmdChipTest, SixteenBitProductsEverywhere) {
   for (const AmdChip *chip : allChips())
     for (AmdOperand operand : {AmdOperand::BF16, AmdOperand::F16})

@@ -56,6 +56,8 @@ struct GemmProblem {
   int64_t packedRun = 0;
   /// The scale plan promotes this side.
   bool aPromotes = false, bPromotes = false;
+  /// The values of A are scaled before they are multiplied.
+  bool aScaled = false;
   /// Rows of A are found through the routing, by token or by slot.
   bool gather = false;
   /// Rows of B that are gate rows in a row before up rows follow; 0 without a
@@ -78,7 +80,7 @@ struct RuleConfig {
   bool swap = false;
   std::string a = "direct", b = "direct", store = "vector";
   /// Empty or 0: the field is left out.
-  std::string order, claim, partial, bPlace, computeSplit;
+  std::string order, claim, partial, aPlace, bPlace, computeSplit;
   int64_t loadRegs = 0, computeGroups = 0, computeRegs = 0;
 };
 

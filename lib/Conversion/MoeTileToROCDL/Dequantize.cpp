@@ -1,4 +1,4 @@
-//===- Dequantize.cpp - Weights of four bits to operands ------------------===//
+//===- Dequantize.cpp - Codes of four and eight bits to operands ----------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -8,7 +8,8 @@
 //
 // Weights stand packed in LDS. A lane reads the eight codes that belong to a
 // piece of 16 bytes of the other operand as one word, and decodes them in its
-// registers: integers by conversions of bytes, floats by their bits.
+// registers: integers by conversions of bytes, floats by their bits. Of 8-bit
+// floats with a scale, on both sides, these are two words.
 //
 //===----------------------------------------------------------------------===//
 
@@ -27,11 +28,13 @@ static constexpr int64_t kSide = 16;
 LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
   auto source = dyn_cast<tile::BufType>(op.getSource().getType());
   bool known = op.getFormat() == tile::DequantFormat::LowEven ||
-               op.getFormat() == tile::DequantFormat::Mx;
+               op.getFormat() == tile::DequantFormat::Mx ||
+               (op.getFormat() == tile::DequantFormat::Plain && source &&
+                isa<Float8E4M3FNType, Float8E5M2Type>(source.getElementType()));
   if (!source || !buffers.count(op.getSource()) || !known ||
       !isa<tile::FragType>(op.getType()) || op.getAt())
-    return refuse(op) << "weights of 4 bits, two in a byte, are decoded from a "
-                         "buf_alloc to registers";
+    return refuse(op) << "weights of 4 bits, two in a byte, and 8-bit floats "
+                         "are decoded from a buf_alloc to registers";
   for (Value factor : {op.getScale(), op.getZero()})
     if (factor && !parts.count(factor))
       return refuse(op) << "scales and zero points stand in registers";
@@ -39,21 +42,24 @@ LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
   return success();
 }
 
-/// Byte in a buffer of packed weights of the word that belongs to piece `piece`
-/// along k of the other operand.
-Value KernelEmitter::packedAddress(int64_t rowBytes, int64_t piece) {
-  Value &known = packedAddresses[{rowBytes, piece}];
+/// Byte in a buffer of the `bytes` bytes of codes that are piece `piece` of an
+/// operand along k.
+Value KernelEmitter::packedAddress(int64_t rowBytes, bool weights,
+                                   int64_t bytes, int64_t piece) {
+  Value &known = packedAddresses[{rowBytes, weights, bytes, piece}];
   if (known)
     return known;
   return known = atEntry([&]() -> Value {
-           Value row = laneRow(/*weights=*/true);
+           Value row = laneRow(weights);
            Value number = c32(piece);
+           int64_t perChunk = 16 / bytes;
            if (chip.major != 11)
              number = add(number, quotient(lane, kSide));
-           Value chunk = arith::XOrIOp::create(b, loc, quotient(number, 4),
-                                               swizzlePattern(row, rowBytes));
+           Value chunk =
+               arith::XOrIOp::create(b, loc, quotient(number, perChunk),
+                                     swizzlePattern(row, rowBytes));
            return add(add(mul(row, c32(rowBytes)), mul(chunk, c32(16))),
-                      mul(rest(number, 4), c32(4)));
+                      mul(rest(number, perChunk), c32(bytes)));
          });
 }
 
@@ -191,14 +197,50 @@ Value KernelEmitter::packOperand(ArrayRef<Value> values, Type element,
                                  all);
 }
 
+/// Eight 8-bit floats, two words, as f32 times `scale`, which may be null.
+/// Codes of no number become some, and on chips with the other bias all values
+/// are half as large.
+SmallVector<Value> KernelEmitter::decodeFloats(Value words, Type element,
+                                               Value scale) {
+  Type f32 = b.getF32Type();
+  SmallVector<Value> values;
+  if (chip.fp8 == AmdFp8::None) {
+    Value halves = widenFloats(words, element);
+    for (int64_t i = 0; i < kCodes; ++i) {
+      Value half = LLVM::ExtractElementOp::create(b, loc, halves, c32(i));
+      values.push_back(arith::ExtFOp::create(b, loc, f32, half));
+    }
+  } else {
+    auto pair = VectorType::get({2}, f32);
+    for (int64_t i = 0; i < kCodes / 2; ++i) {
+      Value word = LLVM::ExtractElementOp::create(b, loc, words, c32(i / 2));
+      bool upper = i % 2 != 0;
+      Value both =
+          isa<Float8E4M3FNType>(element)
+              ? ROCDL::CvtPkF32Fp8Op::create(b, loc, Type(pair), word, upper)
+                    .getRes()
+              : ROCDL::CvtPkF32Bf8Op::create(b, loc, Type(pair), word, upper)
+                    .getRes();
+      for (int64_t k : {0, 1})
+        values.push_back(LLVM::ExtractElementOp::create(b, loc, both, c32(k)));
+    }
+  }
+  if (scale)
+    for (Value &v : values)
+      v = arith::MulFOp::create(b, loc, v, scale);
+  return values;
+}
+
 /// Operands of the instructions of one step along k, for part `part` of the
-/// wave, whose first weight row is `row`.
+/// wave, whose first row is `row`.
 SmallVector<Value>
-KernelEmitter::decodeOperand(tile::DequantOp op, int64_t block, int64_t part,
-                             int64_t row, const AmdMatrixOp &instruction) {
+KernelEmitter::decodeOperand(tile::DequantOp op, bool weights, int64_t block,
+                             int64_t part, int64_t row,
+                             const AmdMatrixOp &instruction) {
   auto source = cast<tile::BufType>(op.getSource().getType());
   auto result = cast<tile::FragType>(op.getType());
   Type element = result.getElementType();
+  bool plain = op.getFormat() == tile::DequantFormat::Plain;
   int64_t rowBytes = source.getCols();
   int64_t pieces = std::max<int64_t>(1, instruction.valuesPerLane / kCodes);
   int64_t groups = instruction.k / instruction.valuesPerLane;
@@ -231,9 +273,17 @@ KernelEmitter::decodeOperand(tile::DequantOp op, int64_t block, int64_t part,
       if (scale)
         shift = arith::MulFOp::create(b, loc, shift, scale);
     }
-    Value at = packedAddress(rowBytes, piece);
+    Value at = packedAddress(rowBytes, weights, plain ? 8 : 4, piece);
     if (base)
       at = add(at, c32(base));
+    if (plain) {
+      Value words = LLVM::LoadOp::create(
+          b, loc, VectorType::get({2}, b.getI32Type()), lds(at), 8);
+      read.push_back(packOperand(
+          decodeFloats(words, source.getElementType(), scale), element,
+          /*exact=*/power));
+      continue;
+    }
     Value word = LLVM::LoadOp::create(b, loc, b.getI32Type(), lds(at), 4);
     read.push_back(packOperand(decodeWord(op, word, scale, shift), element,
                                /*exact=*/power && (!zero || !op.getZero())));

@@ -13,6 +13,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelEmitter.h"
+#include "moec/Conversion/WaveTarget.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -98,6 +99,25 @@ Value KernelEmitter::rowNumber(const RowList &rows, Value m, Value &valid) {
   valid = both(valid, exists);
   Value number = quotient(slot, rows.divisor);
   return wide(arith::SelectOp::create(b, loc, exists, number, c32(0)));
+}
+
+/// `rowNumber` of the row (or, not `byRow`, column) at `offset` of the lane's
+/// position in what `op` loads, made once for all steps of a tile: between two
+/// steps stands a barrier that the compiler moves no load over.
+std::pair<Value, Value> KernelEmitter::knownRow(tile::LoadOp op, Value list,
+                                                bool byRow, int64_t offset,
+                                                Value row) {
+  Attribute layout = cast<tile::FragType>(op.getResult().getType()).getLayout();
+  for (const KnownRow &known : knownRows)
+    if (known.list == list && known.layout == layout && known.byRow == byRow &&
+        known.offset == offset &&
+        known.region->isAncestor(op->getParentRegion()))
+      return {known.number, known.valid};
+  Value valid;
+  Value number = rowNumber(rowLists[list], row, valid);
+  knownRows.push_back(
+      {list, layout, byRow, offset, op->getParentRegion(), number, valid});
+  return {number, valid};
 }
 
 Value KernelEmitter::globalAt(const Memory &memory, Value elements) {
@@ -220,9 +240,11 @@ LogicalResult KernelEmitter::emitLoad(tile::LoadOp op) {
       if (list) {
         // The list follows the tile's rows, or its columns.
         bool byRow = access.getMemoryDim(0) == rowsAt;
-        auto &[number, valid] = numbers[byRow ? offset.first : offset.second];
+        int64_t at = byRow ? offset.first : offset.second;
+        auto &[number, valid] = numbers[at];
         if (!number)
-          number = rowNumber(*list, byRow ? r : c, valid);
+          std::tie(number, valid) =
+              knownRow(op, op.getIndices()[rowsAt], byRow, at, byRow ? r : c);
         row = number;
         inside = valid;
       }
@@ -350,6 +372,16 @@ LogicalResult KernelEmitter::emitBody(Block &block,
     }
     if (Value v = approximate(b, loc, op, operands)) {
       values[op.getResult(0)] = v;
+      continue;
+    }
+    // Powers of two are the bytes that they are stored as.
+    auto isPower = [](Type type) { return isa<Float8E8M0FNUType>(type); };
+    if (isa<arith::TruncFOp>(op) && isPower(op.getResult(0).getType())) {
+      values[op.getResult(0)] = rows::truncateToPower(b, loc, operands[0]);
+      continue;
+    }
+    if (isa<arith::ExtFOp>(op) && isPower(op.getOperand(0).getType())) {
+      values[op.getResult(0)] = rows::extendPower(b, loc, operands[0]);
       continue;
     }
     OperationState state(loc, op.getName(), operands, op.getResultTypes(),
@@ -490,7 +522,8 @@ LogicalResult KernelEmitter::storeRows(tile::StoreOp op, bool whole) {
     ArrayRef<tile::Digit> digits = type.getLayout().getDigits();
     int64_t size = type.getElementType().getIntOrFloatBitWidth() / 8;
     int64_t length = 1, pitch = memory.type.getDimSize(rank - 1);
-    bool bytes = isa<FloatType>(type.getElementType()) && size == 1;
+    bool bytes = isa<FloatType>(type.getElementType()) && size == 1 &&
+                 !isa<Float8E8M0FNUType>(type.getElementType());
     if (!adds && !slice && access.getMemoryDim(1) == rank - 1 &&
         access.getGranuleOf(rank - 1) == 1 && !digits.empty() &&
         digits[0].level == tile::Level::Reg && digits[0].dim == tile::Dim::N &&

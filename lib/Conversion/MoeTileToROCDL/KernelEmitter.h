@@ -147,13 +147,21 @@ private:
                                  int64_t bytes);
   Value laneRow(bool weights);
   Value multiply(const AmdMatrixOp &op, Value weights, Value tokens, Value sum);
-  Value laneAddress(int64_t rowBytes, bool weights, int64_t chunk);
+  Value laneAddress(int64_t rowBytes, bool weights, int64_t piece,
+                    int64_t perGroup = 1);
+  const AmdMatrixOp *scaledInstruction(tile::MmaOp op);
+  SmallVector<Value> loadScaled(tile::DequantOp op, bool weights, int64_t block,
+                                int64_t part, int64_t row,
+                                const AmdMatrixOp &instruction);
+  Value multiplyScaled(const AmdMatrixOp &op, tile::MmaOp product,
+                       ArrayRef<Value> weights, ArrayRef<Value> tokens,
+                       Value sum);
   /// Reads and multiplies both operands, and calls `use` with the number of an
   /// accumulator and its sum as soon as it is complete.
   LogicalResult emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
                             function_ref<void(size_t, Value)> use);
   LogicalResult emitMma(tile::MmaOp op);
-  bool isHalved();
+  double lostFactor();
   LogicalResult emitAccZero(tile::AccZeroOp op);
   LogicalResult emitAccRead(tile::AccReadOp op);
   LogicalResult emitPromote(tile::PromoteOp op);
@@ -161,14 +169,16 @@ private:
 
   // Dequantize.cpp
   LogicalResult emitDequant(tile::DequantOp op);
-  Value packedAddress(int64_t rowBytes, int64_t piece);
+  Value packedAddress(int64_t rowBytes, bool weights, int64_t bytes,
+                      int64_t piece);
   Value widenFloats(Value words, Type element);
+  SmallVector<Value> decodeFloats(Value words, Type element, Value scale);
   Value factorValue(Value v);
   SmallVector<Value> decodeWord(tile::DequantOp op, Value word, Value scale,
                                 Value shift);
   Value packOperand(ArrayRef<Value> values, Type element, bool exact);
-  SmallVector<Value> decodeOperand(tile::DequantOp op, int64_t block,
-                                   int64_t part, int64_t row,
+  SmallVector<Value> decodeOperand(tile::DequantOp op, bool weights,
+                                   int64_t block, int64_t part, int64_t row,
                                    const AmdMatrixOp &instruction);
 
   // RowReduce.cpp
@@ -183,6 +193,8 @@ private:
   Value rowNumber(const RowList &rows, Value m, Value &valid);
   Value elementOffset(tile::TileAccess access, Value row, Value r, Value c,
                       Value &inside);
+  std::pair<Value, Value> knownRow(tile::LoadOp op, Value list, bool byRow,
+                                   int64_t offset, Value row);
   Value globalAt(const Memory &memory, Value elements);
   LogicalResult emitLoad(tile::LoadOp op);
   LogicalResult emitMap(tile::MapOp op);
@@ -208,11 +220,11 @@ private:
   DenseMap<Value, SmallVector<Value>> tileCoords;
   DenseMap<std::pair<Value, int64_t>, Value> dimensions;
   std::map<std::pair<int64_t, int64_t>, Share> shares;
-  /// Byte offsets of a lane's pieces of an operand by row bytes, operand and
-  /// piece; made at the entry.
-  std::map<std::tuple<int64_t, bool, int64_t>, Value> laneAddresses;
-  /// The same of words of packed weights, by row bytes and piece.
-  std::map<std::pair<int64_t, int64_t>, Value> packedAddresses;
+  /// Byte offsets of a lane's pieces of an operand by row bytes, operand, piece
+  /// and pieces of a group of lanes; made at the entry.
+  std::map<std::tuple<int64_t, bool, int64_t, int64_t>, Value> laneAddresses;
+  /// The same of what is decoded, by row bytes, operand, bytes and piece.
+  std::map<std::tuple<int64_t, bool, int64_t, int64_t>, Value> packedAddresses;
   /// Positions of lanes by layout, made at the entry.
   DenseMap<Attribute, std::pair<Value, Value>> positions;
   /// Places of fetches by memory and indices other than that of the reduction.
@@ -223,6 +235,16 @@ private:
     FetchPlace place;
   };
   SmallVector<KnownPlace> places;
+  /// Row numbers of factors, by who has them.
+  struct KnownRow {
+    Value list;
+    Attribute layout;
+    bool byRow;
+    int64_t offset;
+    Region *region;
+    Value number, valid;
+  };
+  SmallVector<KnownRow> knownRows;
   SmallVector<Attribute> params;
   tile::DigitsAttr accLayout;
   LLVM::GlobalOp ldsGlobal;

@@ -99,9 +99,9 @@ Value KernelEmitter::laneRow(bool weights) {
 
 /// Byte in a buffer of the piece with number `piece` along k, of the row that
 /// the lane has of the wave's first part.
-Value KernelEmitter::laneAddress(int64_t rowBytes, bool weights,
-                                 int64_t piece) {
-  Value &known = laneAddresses[{rowBytes, weights, piece}];
+Value KernelEmitter::laneAddress(int64_t rowBytes, bool weights, int64_t piece,
+                                 int64_t perGroup) {
+  Value &known = laneAddresses[{rowBytes, weights, piece, perGroup}];
   if (known)
     return known;
   return known = atEntry([&]() -> Value {
@@ -109,7 +109,7 @@ Value KernelEmitter::laneAddress(int64_t rowBytes, bool weights,
            // Lanes of one row hold neighbouring pieces, or the same.
            Value number = c32(piece);
            if (chip.major != 11)
-             number = add(c32(piece), quotient(lane, kSide));
+             number = add(number, mul(quotient(lane, kSide), c32(perGroup)));
            Value swizzled = arith::XOrIOp::create(
                b, loc, number, swizzlePattern(row, rowBytes));
            return add(mul(row, c32(rowBytes)), mul(swizzled, c32(kPiece)));
@@ -196,6 +196,66 @@ LogicalResult KernelEmitter::emitAccZero(tile::AccZeroOp op) {
   return success();
 }
 
+//===----------------------------------------------------------------------===//
+// Instructions that scale their operands
+//===----------------------------------------------------------------------===//
+
+/// The instruction that scales both operands of `op`, if its atom is one.
+const AmdMatrixOp *KernelEmitter::scaledInstruction(tile::MmaOp op) {
+  std::optional<tile::AtomAttr> atom = op.getAtom();
+  return atom ? chip.findScaledOp(atom->getK()) : nullptr;
+}
+
+/// The codes of one step along k that a lane gives to an instruction with
+/// scales, and their scale: 32 neighbours of a row.
+SmallVector<Value> KernelEmitter::loadScaled(tile::DequantOp op, bool weights,
+                                             int64_t block, int64_t part,
+                                             int64_t row,
+                                             const AmdMatrixOp &instruction) {
+  auto source = cast<tile::BufType>(op.getSource().getType());
+  int64_t columns = tile::getTileShape(op.getType()).second;
+  int64_t rowBytes =
+      source.getCols() * source.getElementType().getIntOrFloatBitWidth() / 8;
+  int64_t pieces = rowBytes * instruction.valuesPerLane / columns / kPiece;
+  int64_t groups = instruction.k / instruction.valuesPerLane;
+  int64_t base = buffers.lookup(op.getSource()) + row * rowBytes;
+  auto type = VectorType::get({4}, b.getI32Type());
+  SmallVector<Value> read;
+  for (int64_t p = 0; p < pieces; ++p) {
+    Value at =
+        laneAddress(rowBytes, weights, block * groups * pieces + p, pieces);
+    if (base)
+      at = add(at, c32(base));
+    read.push_back(LLVM::LoadOp::create(b, loc, type, lds(at), kPiece));
+  }
+  Value codes = read[0];
+  if (pieces == 2)
+    codes = LLVM::ShuffleVectorOp::create(
+        b, loc, read[0], read[1], llvm::to_vector(llvm::seq<int32_t>(0, 8)));
+  ArrayRef<Value> scales = parts[op.getScale()];
+  Value scale = scales[part * (columns / instruction.k) + block];
+  return {codes, arith::ExtUIOp::create(b, loc, b.getI32Type(), scale)};
+}
+
+Value KernelEmitter::multiplyScaled(const AmdMatrixOp &op, tile::MmaOp product,
+                                    ArrayRef<Value> weights,
+                                    ArrayRef<Value> tokens, Value sum) {
+  // Codes of the instruction's formats.
+  auto format = [&](Value operand) {
+    auto decoded = operand.getDefiningOp<tile::DequantOp>();
+    Type stored = tile::getTileElementType(decoded.getSource().getType());
+    return c32(decoded.getFormat() == tile::DequantFormat::Mx ? 4
+               : isa<Float8E5M2Type>(stored)                  ? 1
+                                                              : 0);
+  };
+  // The scale stands in the lowest byte of its register.
+  Value first = c32(0);
+  return ROCDL::mfma_scale_f32_16x16x128_f8f6f4::create(
+      b, loc, sum.getType(),
+      ValueRange{weights[0], tokens[0], sum, format(product.getB()),
+                 format(product.getA()), first, weights[1], first, tokens[1]});
+}
+
 Value KernelEmitter::multiply(const AmdMatrixOp &op, Value weights,
                               Value tokens, Value sum) {
   uint32_t m = op.m, n = op.n, k = op.k;
@@ -209,21 +269,26 @@ Value KernelEmitter::multiply(const AmdMatrixOp &op, Value weights,
 LogicalResult
 KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
                            function_ref<void(size_t, Value)> use) {
-  auto aType = dyn_cast<tile::BufType>(op.getA().getType());
+  auto decodedA = op.getA().getDefiningOp<tile::DequantOp>();
   auto decoded = op.getB().getDefiningOp<tile::DequantOp>();
-  auto bType = dyn_cast<tile::BufType>(decoded ? decoded.getSource().getType()
-                                               : op.getB().getType());
-  if (!aType || !bType || !accumulatorLayout() || !buffers.count(op.getA()) ||
-      (!decoded && !buffers.count(op.getB())))
+  Value bufferA = decodedA ? decodedA.getSource() : op.getA();
+  Value bufferB = decoded ? decoded.getSource() : op.getB();
+  auto aType = dyn_cast<tile::BufType>(bufferA.getType());
+  auto bType = dyn_cast<tile::BufType>(bufferB.getType());
+  if (!aType || !bType || !accumulatorLayout() || !buffers.count(bufferA) ||
+      !buffers.count(bufferB))
     return refuse(op) << "the ROCDL lowering takes operands in buf_alloc and a "
                          "layout on the result";
-  Type element = aType.getElementType();
-  const AmdMatrixOp *instruction = instructionOf(element);
+  Type element = tile::getTileElementType(op.getA().getType());
+  const AmdMatrixOp *scaled = scaledInstruction(op);
+  if (scaled && (!decodedA || !decoded))
+    return refuse(op) << "an instruction that scales takes decoded operands";
+  const AmdMatrixOp *instruction = scaled ? scaled : instructionOf(element);
   Type other = tile::getTileElementType(op.getB().getType());
   if (!instruction || element != other)
     return refuse(op) << "rule matrix_operand: no matrix instruction for "
                       << element << " by " << other;
-  int64_t bytes = element.getIntOrFloatBitWidth() / 8;
+  int64_t bytes = scaled ? 1 : element.getIntOrFloatBitWidth() / 8;
   for (tile::BufType type : {aType, bType})
     if (type.getSwizzle() !=
         type.getCols() * type.getElementType().getIntOrFloatBitWidth() / 8)
@@ -232,7 +297,7 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
   int64_t laneBytes = std::max(kPiece, instruction->valuesPerLane * bytes);
   int64_t blockBytes =
       laneBytes * (instruction->k / instruction->valuesPerLane);
-  int64_t rowBytes = aType.getCols() * bytes;
+  int64_t rowBytes = op.getK() * bytes;
   if (rowBytes % blockBytes != 0)
     return refuse(op) << "rule k_step: a row of " << rowBytes
                       << " bytes is not whole steps of " << blockBytes;
@@ -244,11 +309,15 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
                      ArrayRef<int64_t> offsets) {
     Operands list;
     for (int64_t row : offsets) {
-      int64_t part = llvm::find(weights, row) - weights.begin();
+      int64_t part = llvm::find(offsets, row) - offsets.begin();
+      if (ofWeights)
+        part = llvm::find(weights, row) - weights.begin();
+      auto dequant = buffer.getDefiningOp<tile::DequantOp>();
       list.push_back(
-          ofWeights && decoded
-              ? decodeOperand(decoded, block, part, row, *instruction)
-              : loadOperand(buffer, ofWeights, block, row, *instruction));
+          scaled    ? loadScaled(dequant, ofWeights, block, part, row, *scaled)
+          : dequant ? decodeOperand(dequant, ofWeights, block, part, row,
+                                    *instruction)
+                    : loadOperand(buffer, ofWeights, block, row, *instruction));
     }
     return list;
   };
@@ -284,7 +353,8 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
   // While one step is multiplied the next one is read, if the registers suffice
   // beside sums and what is fetched, and no more.
   int64_t threads = kernel.getExecAttr().getThreads();
-  int64_t operands = (tokens.size() + weights.size()) * laneBytes / 4;
+  int64_t operands =
+      (tokens.size() + weights.size()) * (laneBytes / 4 + (scaled ? 1 : 0));
   int64_t fetched =
       (aType.getRows() + bType.getRows()) * rowBytes / 4 / threads;
   int64_t registers = tokens.size() * weights.size() * resultRegisters() +
@@ -303,11 +373,15 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
     now = std::move(next);
     if (ahead && block + 1 < blocks)
       next = read(block + 1);
-    for (size_t s = 0; s < now.rows[0].size(); ++s)
+    for (size_t s = 0, e = scaled ? 1 : now.rows[0].size(); s < e; ++s)
       for (size_t j = 0; j < weights.size(); ++j)
         for (size_t i = 0; i < tokens.size(); ++i) {
           Value &sum = sums[i + j * tokens.size()];
-          sum = multiply(*instruction, now.rows[j][s], now.columns[i][s], sum);
+          if (scaled)
+            sum = multiplyScaled(*scaled, op, now.rows[j], now.columns[i], sum);
+          else
+            sum =
+                multiply(*instruction, now.rows[j][s], now.columns[i][s], sum);
         }
     if (blocks > kFreeBlocks && block + 1 < blocks)
       ROCDL::SchedBarrier::create(b, loc, 0);
@@ -356,17 +430,23 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
 }
 
 /// What a product of two operands has to be multiplied by: floats of 8 bits
-/// with the other bias are half as large.
-bool KernelEmitter::isHalved() {
+/// with the other bias are half as large. All products of a kernel are of the
+/// same types.
+double KernelEmitter::lostFactor() {
+  double factor = 1;
   if (chip.fp8 != AmdFp8::Fnuz)
-    return false;
-  bool small = false;
+    return factor;
   kernel.walk([&](tile::MmaOp op) {
-    small |=
-        tile::getTileElementType(op.getA().getType()).getIntOrFloatBitWidth() ==
-        8;
+    factor = 1;
+    for (Value operand : {op.getA(), op.getB()}) {
+      if (auto decoded = operand.getDefiningOp<tile::DequantOp>())
+        operand = decoded.getSource();
+      if (isa<Float8E4M3FNType, Float8E5M2Type>(
+              tile::getTileElementType(operand.getType())))
+        factor *= 2;
+    }
   });
-  return small;
+  return factor;
 }
 
 LogicalResult KernelEmitter::emitAccRead(tile::AccReadOp op) {
@@ -375,14 +455,14 @@ LogicalResult KernelEmitter::emitAccRead(tile::AccReadOp op) {
       return success();
   tile::DigitsAttr layout = op.getResult().getType().getLayout();
   SmallVector<Value> values;
-  Value four;
-  if (isHalved())
-    four = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(4));
+  Value lost;
+  if (double factor = lostFactor(); factor != 1)
+    lost = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(factor)));
   for (Value v : parts[op.getAcc()])
     for (int64_t i = 0; i < resultRegisters(); ++i) {
       Value x = LLVM::ExtractElementOp::create(b, loc, v, c32(i));
-      if (four)
-        x = arith::MulFOp::create(b, loc, x, four);
+      if (lost)
+        x = arith::MulFOp::create(b, loc, x, lost);
       values.push_back(x);
     }
   if (!layout ||
@@ -412,16 +492,16 @@ LogicalResult KernelEmitter::emitPromote(tile::PromoteOp op) {
     *list = parts[factor];
   }
   DenseMap<std::pair<Value, Value>, Value> products;
-  Value four;
-  if (isHalved())
-    four = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(4));
+  Value lost;
+  if (double factor = lostFactor(); factor != 1)
+    lost = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(factor)));
   auto scaleOf = [&](size_t i) {
     Value row = rows.empty() ? Value() : rows[i];
     Value column = columns.empty() ? Value() : columns[i];
     Value &scale = products[{row, column}];
     if (scale)
       return scale;
-    for (Value v : {row, column, four})
+    for (Value v : {row, column, lost})
       if (v)
         scale = scale ? Value(arith::MulFOp::create(b, loc, scale, v)) : v;
     return scale;

@@ -80,9 +80,11 @@ LogicalResult GemmKernel::decideScales() {
       return element;
     // Scaled on load: f32 keeps value times scale exact. Matrix instructions
     // take the product rounded to the other operand's type.
+    if (where == ScalePlace::Operand &&
+        (other ? decodesInCompute : scalesInCompute))
+      return other ? other : BFloat16Type::get(op.getContext());
     if (where == ScalePlace::Operand)
-      return decodesInCompute && other ? other
-                                       : Float32Type::get(op.getContext());
+      return Float32Type::get(op.getContext());
     if (quant.getPacking() == Packing::Plain && isa<FloatType>(quant.getElem()))
       return quant.getElem();
     // Integers and 4-bit floats are exact in bf16 (f16 beside an f16 operand).
@@ -204,6 +206,8 @@ LogicalResult GemmKernel::decide() {
   copied = config.getString("b") == "desc" || config.getString("b") == "vector";
   decodesInCompute =
       op.getBQuantAttr() && config.getString("b_place") == "compute";
+  scalesInCompute =
+      op.getAQuantAttr() && config.getString("a_place") == "compute";
   cols = op.getOutCols();
   k = op.getReductionSize();
   fitBlockN();
@@ -258,13 +262,15 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
                                                           kernel->f32(0.0)))
                         : Value(tile::AccZeroOp::create(kb, loc, accType));
   bool decodes = decodesInCompute && isDecoded(/*isA=*/false);
+  bool scales = scalesInCompute && aPlace == ScalePlace::Operand;
   // Scales beside weights that are decoded in registers lie as those of the
   // decoding do, rows x granules.
   bool decodedCol = decodes && bPlace == ScalePlace::Promote && !rowSums;
   Value firstColumn = decodedCol ? kernel->index(0) : Value();
   auto loads = [&](OpBuilder &b, Location, Value kAt) {
     SmallVector<Value> tiles;
-    tiles.push_back(dequantise(b, true, loadOperand(b, true, kAt), kAt));
+    Value rowsOfA = loadOperand(b, true, kAt);
+    tiles.push_back(scales ? rowsOfA : dequantise(b, true, rowsOfA, kAt));
     if (decodes) {
       tiles.push_back(loadOperand(b, false, kAt));
       auto [scale, zero] = loadFactors(b, false, kAt);
@@ -285,6 +291,8 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
       if (bZero)
         tiles.push_back(zerosOfB(b, kAt));
     }
+    if (scales)
+      tiles.push_back(loadFactors(b, true, kAt).first);
     return tiles;
   };
   auto computes = [&](OpBuilder &b, Location, Value, ValueRange tiles,
@@ -308,7 +316,11 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
         ++at;
       }
     }
-    Value product = tile::MmaOp::create(b, loc, accType, tiles[0], weights, acc,
+    Value tokens = tiles[0];
+    if (scales)
+      tokens =
+          decode(b, true, tokens, tiles.back(), Value(), /*fragment=*/true);
+    Value product = tile::MmaOp::create(b, loc, accType, tokens, weights, acc,
                                         tile::AtomAttr());
     if (!promotes)
       return SmallVector<Value>{product};

@@ -62,6 +62,8 @@ private:
   bool copied = false;
   /// B is decoded to registers beside the product, not to a buffer on load.
   bool decodesInCompute = false;
+  /// The same of A, whose values are scaled.
+  bool scalesInCompute = false;
   int64_t cols = 0, k = 0; ///< columns of the result, reduction size
   int64_t tileRowsOfB = 0; ///< rows of B per tile: blockN or 2 blockN
   SmallVector<int64_t> boxes;

@@ -251,3 +251,61 @@ moe_tile.kernel @alignment(%A: memref<?x100xbf16>, %B: memref<4x64x100xbf16>, %l
   moe_tile.return
 }
 
+
+// -----
+
+moe_tile.kernel @packing(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S: memref<4x64x1xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [64, 64, 64], stages = 1>} {
+  %c0 = arith.constant 0 : index
+  %c2 = arith.constant 2 : index
+  %ck = arith.constant 128 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<64x64xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 64 init(%z : !moe_tile.acc<64x64xf32>)
+      load(%k: index) {
+        %half = arith.divui %k, %c2 : index
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<64x64xbf16>
+        %b = moe_tile.load %B[%e, %n0, %half] : memref<4x64x64xi8> -> !moe_tile.buf<64x32xi8>
+        %s = moe_tile.load %S[%e, %n0, %c0] dims [1, -1] : memref<4x64x1xbf16> -> !moe_tile.buf<64x1xbf16>
+        moe_tile.yield %a, %b, %s : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x32xi8>, !moe_tile.buf<64x1xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x32xi8>, %s: !moe_tile.buf<64x1xbf16>, %c: !moe_tile.acc<64x64xf32>) {
+        // expected-error @below {{gfx1100: rule packing: decoded in registers are values of 4 bits that stand two in a byte, low nibble first, and 8-bit floats, got format exllama of 'i8'}}
+        %w = moe_tile.dequant %b scale(%s : !moe_tile.buf<64x1xbf16>) zero_value 8 format(exllama) : !moe_tile.buf<64x32xi8> -> !moe_tile.frag<64x64xbf16>
+        %d = moe_tile.mma %a, %w, %c : !moe_tile.buf<64x64xbf16>, !moe_tile.frag<64x64xbf16>, !moe_tile.acc<64x64xf32>
+        moe_tile.yield %d : !moe_tile.acc<64x64xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<64x64xf32> to memref<?x64xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @scale_group(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S: memref<4x64x16xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [64, 64, 64], stages = 1>} {
+  %c0 = arith.constant 0 : index
+  %c2 = arith.constant 2 : index
+  %ck = arith.constant 128 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<64x64xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 64 init(%z : !moe_tile.acc<64x64xf32>)
+      load(%k: index) {
+        %half = arith.divui %k, %c2 : index
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<64x64xbf16>
+        %b = moe_tile.load %B[%e, %n0, %half] : memref<4x64x64xi8> -> !moe_tile.buf<64x32xi8>
+        %s = moe_tile.load %S[%e, %n0, %k] granule [1, 1, 8] : memref<4x64x16xbf16> -> !moe_tile.buf<64x8xbf16>
+        moe_tile.yield %a, %b, %s : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x32xi8>, !moe_tile.buf<64x8xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x32xi8>, %s: !moe_tile.buf<64x8xbf16>, %c: !moe_tile.acc<64x64xf32>) {
+        // expected-error @below {{gfx1100: rule scale_group: scales are one for each row and multiple of 16 columns, got 64x8 for 64x64}}
+        %w = moe_tile.dequant %b scale(%s : !moe_tile.buf<64x8xbf16>) zero_value 8 format(low_even) : !moe_tile.buf<64x32xi8> -> !moe_tile.frag<64x64xbf16>
+        %d = moe_tile.mma %a, %w, %c : !moe_tile.buf<64x64xbf16>, !moe_tile.frag<64x64xbf16>, !moe_tile.acc<64x64xf32>
+        moe_tile.yield %d : !moe_tile.acc<64x64xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<64x64xf32> to memref<?x64xf32>
+  }
+  moe_tile.return
+}

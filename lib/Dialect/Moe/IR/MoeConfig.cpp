@@ -69,6 +69,8 @@ static const ConfigField fields[] = {
      "who chose: user, tuner, rule, model"},
     {"partial", ConfigFieldKind::String, "f32",
      "element type of the rows before the sum over top-k: f32, bf16"},
+    {"a_place", ConfigFieldKind::String, "load",
+     "where A is scaled if not behind the product: load, compute"},
 };
 
 ArrayRef<ConfigField> moe::configFields() { return fields; }

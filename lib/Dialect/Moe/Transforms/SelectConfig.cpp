@@ -88,6 +88,7 @@ static GemmProblem describe(GroupedGemmOp gemm, double rowsPerExpert,
   problem.bPromotes = plan && plan.getB() != ScalePlace::Epilogue;
   if (plan && plan.getB() == ScalePlace::Promote && problem.bBits < 8)
     problem.packedRun = problem.bGranule;
+  problem.aScaled = plan && plan.getA() == ScalePlace::Operand;
   // Rows that stand by slot are found through the routing, as tokens are.
   problem.gather = gemm.getRows() == RowSource::Gather ||
                    gemm.getALayout() == RowLayout::FlatTopk;
@@ -137,6 +138,7 @@ static ConfigAttr writeConfig(MLIRContext *context, const RuleConfig &config,
                                {"claim", config.claim},
                                {"partial", config.partial},
                                {"b_place", config.bPlace},
+                               {"a_place", config.aPlace},
                                {"compute_split", config.computeSplit}})
       if (!value.empty())
         add(name, b.getStringAttr(value));

@@ -21,6 +21,8 @@ static constexpr int64_t kProducts = 8;
 /// Registers of a lane that addresses, operands and data under way need beside
 /// the accumulators, at the least.
 static constexpr int64_t kOtherRegisters = 64;
+/// Values of a row that share a scale in instructions that take scales.
+static constexpr int64_t kScaledRun = 32;
 
 const AmdChip *moe::tile::amdChipOf(KernelOp kernel) {
   return findAmdChip(kernel.getTarget().value_or("").str());
@@ -53,57 +55,101 @@ static DigitsAttr instructionLayout(AtomAttr atom) {
                                              {Level::Lane, Dim::N, 2, 8}});
 }
 
-DigitsAttr moe::tile::decodedFactorLayout(const TileGemm &gemm,
-                                          int64_t columns) {
+/// The operand of an instruction with scales that does what `op` decodes: 8- or
+/// 4-bit floats times powers of two, one for 32 values of a row.
+static std::optional<AmdOperand> scaledOperandOf(DequantOp op) {
+  if (!op || !op.getScale() || op.getZero() || op.getZeroValue() ||
+      !isa<Float8E8M0FNUType>(getTileElementType(op.getScale().getType())) ||
+      op.getScaleGranule() != std::pair<int64_t, int64_t>(1, kScaledRun))
+    return std::nullopt;
+  if (op.getFormat() == DequantFormat::Mx)
+    return AmdOperand::F4;
+  Type stored = getTileElementType(op.getSource().getType());
+  std::optional<AmdOperand> operand = operandOf(stored);
+  bool small = op.getFormat() == DequantFormat::Plain && operand &&
+               stored.getIntOrFloatBitWidth() == 8;
+  return small ? operand : std::nullopt;
+}
+
+/// The instruction that scales both operands by itself, null if the chip has
+/// none for them or the step is not whole ones.
+static const AmdMatrixOp *findScaled(const TileGemm &gemm,
+                                     const AmdChip &chip) {
+  std::optional<AmdOperand> a = scaledOperandOf(gemm.dequantA);
+  std::optional<AmdOperand> b = scaledOperandOf(gemm.dequant);
+  const AmdMatrixOp *ofA = a ? chip.findMatrixOp(*a, /*scaled=*/true) : nullptr;
+  const AmdMatrixOp *ofB = b ? chip.findMatrixOp(*b, /*scaled=*/true) : nullptr;
+  // The operands' types are chosen each for itself.
+  if (!ofA || !ofB || ofA->k != ofB->k || gemm.step % ofA->k != 0)
+    return nullptr;
+  return ofA;
+}
+
+DigitsAttr moe::tile::decodedFactorLayout(const TileGemm &gemm, int64_t columns,
+                                          bool weights) {
   AccReadOp read = gemm.read;
   MmaOp mma = gemm.mma;
   auto accumulator = cast<FragType>(read.getResult().getType()).getLayout();
   if (!accumulator)
     return {};
+  Dim side = weights ? Dim::N : Dim::M;
   SmallVector<Digit> digits;
-  if (columns > 1)
-    digits.push_back({Level::Reg, Dim::N, columns, 1});
   int64_t lanes = accumulator.getLevelSize(Level::Lane);
+  // Columns of one instruction are those of the groups of lanes.
+  const AmdChip *chip = amdChipOf(gemm.kernel);
+  const AmdMatrixOp *scaled =
+      chip ? chip->findScaledOp(mma.getAtom()->getK()) : nullptr;
+  int64_t dealt = scaled ? lanes / kSide : 1;
+  if (columns > dealt)
+    digits.push_back({Level::Reg, Dim::N, columns / dealt, dealt});
   // Registers beyond one instruction are further rows.
   for (const Digit &digit : accumulator.getDigits())
-    if (digit.level == Level::Reg && digit.dim == Dim::N &&
-        digit.stride >= kSide)
+    if (digit.level == Level::Reg && digit.dim == side && digit.stride >= kSide)
       digits.push_back({Level::Reg, Dim::M, digit.extent, digit.stride});
   // Lane l has row l % 16, or of RDNA3 the one in the order of the operand.
-  if (mma.getAtom()->getFamily() == "wmma") {
+  if (weights && mma.getAtom()->getFamily() == "wmma") {
     digits.push_back({Level::Lane, Dim::M, 2, 8});
     digits.push_back({Level::Lane, Dim::M, 8, 1});
   } else {
     digits.push_back({Level::Lane, Dim::M, kSide, 1});
   }
-  digits.push_back({Level::Lane, Dim::M, lanes / kSide, 0});
+  digits.push_back(
+      {Level::Lane, scaled ? Dim::N : Dim::M, lanes / kSide, scaled ? 1 : 0});
   for (const Digit &digit : accumulator.getDigits())
     if (digit.level == Level::Warp)
       digits.push_back({Level::Warp, Dim::M, digit.extent,
-                        digit.dim == Dim::N ? digit.stride : 0});
+                        digit.dim == side ? digit.stride : 0});
   return DigitsAttr::get(accumulator.getContext(), digits);
 }
 
 /// What decoding in registers can do.
 static LogicalResult checkDecoding(const TileGemm &gemm, const AmdChip &chip,
                                    int64_t unit) {
-  DequantOp dequant = gemm.dequant;
-  if (!dequant)
-    return success();
-  if (dequant.getFormat() != DequantFormat::LowEven &&
-      dequant.getFormat() != DequantFormat::Mx)
-    return dequant.emitOpError()
-           << chip.name << ": rule packing: weights of 4 bits stand two in a "
-           << "byte, low nibble first, got format "
-           << stringifyDequantFormat(dequant.getFormat());
-  for (LoadOp load : gemm.getFactors()) {
-    auto [rows, cols] = getTileShape(load.getType());
-    if (rows != gemm.cols || gemm.step % cols != 0 ||
-        (gemm.step / cols) % unit != 0)
+  for (DequantOp dequant : {gemm.dequant, gemm.dequantA}) {
+    if (!dequant)
+      continue;
+    Type stored = getTileElementType(dequant.getSource().getType());
+    bool floats = dequant.getFormat() == DequantFormat::Plain &&
+                  isa<Float8E4M3FNType, Float8E5M2Type>(stored);
+    if (dequant.getFormat() != DequantFormat::LowEven &&
+        dequant.getFormat() != DequantFormat::Mx && !floats)
       return dequant.emitOpError()
-             << chip.name << ": rule scale_group: scales are one for each "
-             << "weight row and multiple of " << unit << " columns, got "
-             << rows << "x" << cols << " for " << gemm.cols << "x" << gemm.step;
+             << chip.name << ": rule packing: decoded in registers are values "
+             << "of 4 bits that stand two in a byte, low nibble first, and "
+             << "8-bit floats, got format "
+             << stringifyDequantFormat(dequant.getFormat()) << " of " << stored;
+    int64_t extent = dequant == gemm.dequant ? gemm.cols : gemm.rows;
+    for (Value factor : {dequant.getScale(), dequant.getZero()}) {
+      if (!factor)
+        continue;
+      auto [rows, cols] = getTileShape(factor.getType());
+      if (rows != extent || gemm.step % cols != 0 ||
+          (gemm.step / cols) % unit != 0)
+        return dequant.emitOpError()
+               << chip.name << ": rule scale_group: scales are one for each "
+               << "row and multiple of " << unit << " columns, got " << rows
+               << "x" << cols << " for " << extent << "x" << gemm.step;
+    }
   }
   return success();
 }
@@ -167,6 +213,10 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
   // Without 8-bit products, those of f16, which holds all the values.
   if (operand && !instruction && chip.fp8 == AmdFp8::None)
     instruction = chip.findMatrixOp(AmdOperand::F16);
+  // Scales are left to the instruction where there is one.
+  const AmdMatrixOp *scaled = findScaled(gemm, chip);
+  if (scaled)
+    instruction = scaled;
   if (!instruction || elements[0] != elements[1])
     return kernel.emitOpError()
            << chip.name << ": rule matrix_operand: " << chip.family
@@ -186,6 +236,8 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
            << chip.name << ": rule k_step: step " << gemm.step
            << " is not a multiple of " << unit << ", what the lanes of "
            << instruction->family << " read at once";
+  if (failed(checkDecoding(gemm, chip, scaled ? kScaledRun : unit)))
+    return failure();
   auto atom =
       AtomAttr::get(context, StringAttr::get(context, instruction->family),
                     kSide, kSide, instruction->k, /*swap=*/true);
@@ -212,6 +264,9 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
   // Enough products between two barriers.
   int64_t products =
       gemm.rows * gemm.cols / (kSide * kSide) * (gemm.step / instruction->k);
+  // One that takes scales is as long as two others.
+  if (scaled)
+    products *= 2;
   while (fewer && waves > 1 && products / waves < kProducts)
     waves /= 2;
   DigitsAttr layout = shareAmong(gemm, atom, waves);
@@ -258,6 +313,8 @@ LogicalResult moe::tile::assignAmdCopies(const TileGemm &gemm,
                                          const AmdChip &chip) {
   SmallVector<LoadOp> loads = slotLoads(gemm);
   llvm::append_range(loads, gemm.getFactors());
+  if (gemm.scaleA)
+    loads.push_back(gemm.scaleA);
   for (LoadOp load : loads) {
     bool operand = load == gemm.a || load == gemm.b;
     How how = operand ? How::Vector : How::Element;

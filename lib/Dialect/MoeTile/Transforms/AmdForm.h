@@ -39,10 +39,12 @@ struct AmdTile {
 /// Fails, naming chip and rule, if the chip cannot.
 FailureOr<AmdTile> chooseAmdTile(const TileGemm &gemm, const AmdChip &chip);
 
-/// Layout of the factors of decoded weights, rows x `columns`: each lane has
-/// those of the rows that it gives to its instructions. From the layout of the
-/// accumulator.
-DigitsAttr decodedFactorLayout(const TileGemm &gemm, int64_t columns);
+/// Layout of the factors of decoded weights (or, without `weights`, of scaled
+/// tokens), rows x `columns`: each lane has those of the rows that it gives to
+/// its instructions; of an instruction that takes scales one column, that of
+/// its values. From the layout of the accumulator.
+DigitsAttr decodedFactorLayout(const TileGemm &gemm, int64_t columns,
+                               bool weights);
 
 /// Operands and scales are read by vectors into registers. Fails where pitches
 /// are not whole vectors of 16 bytes.

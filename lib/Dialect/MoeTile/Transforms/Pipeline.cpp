@@ -128,10 +128,14 @@ Value Pipeliner::factor(LoadOp load, DigitsAttr layout, IRMapping &map) {
 /// All factors of a step: of the promotion, or of decoded weights.
 SmallVector<Value> Pipeliner::fetchFactors(IRMapping &map) {
   SmallVector<Value> factors;
+  auto decoded = [&](LoadOp load, bool weights) {
+    int64_t columns = getTileShape(load.getType()).second;
+    return factor(load, decodedFactorLayout(gemm, columns, weights), map);
+  };
   for (LoadOp load : gemm.getFactors())
-    factors.push_back(factor(
-        load, decodedFactorLayout(gemm, getTileShape(load.getType()).second),
-        map));
+    factors.push_back(decoded(load, /*weights=*/true));
+  if (gemm.scaleA)
+    factors.push_back(decoded(gemm.scaleA, /*weights=*/false));
   for (auto [load, row] :
        {std::pair{gemm.aScale, true}, {gemm.bScale, false}}) {
     if (!load)
@@ -151,7 +155,7 @@ SmallVector<Value> Pipeliner::fetchFactors(IRMapping &map) {
 
 Value Pipeliner::multiply(Stage stage, const Carried &carried) {
   AccType acc = gemm.mma.getType();
-  Value weights = stage.b;
+  Value tokens = stage.a, weights = stage.b;
   size_t next = 0;
   auto take = [&](LoadOp load) {
     return load ? carried.factors[next++] : Value();
@@ -165,8 +169,13 @@ Value Pipeliner::multiply(Stage stage, const Carried &carried) {
         b, loc, dequant.getType(), weights, scale, zero, dequant.getFormat(),
         zeroValue, dequant.getGranule().value_or(ArrayRef<int64_t>()), Value());
   }
+  if (DequantOp dequant = gemm.dequantA)
+    tokens = DequantOp::create(
+        b, loc, dequant.getType(), tokens, take(gemm.scaleA), Value(),
+        dequant.getFormat(), std::nullopt,
+        dequant.getGranule().value_or(ArrayRef<int64_t>()), Value());
   if (!gemm.promote) {
-    Value product = MmaOp::create(b, loc, acc, stage.a, weights, carried.sum,
+    Value product = MmaOp::create(b, loc, acc, tokens, weights, carried.sum,
                                   gemm.mma.getAtomAttr());
     MmaWaitOp::create(b, loc, 0);
     return product;

@@ -50,17 +50,16 @@ int64_t TileGemm::getLoadThreads() const {
   return getTarget() ? getTarget()->loadThreads : 128;
 }
 
-/// The product of a k loop that carries an accumulator: `second` is its second
-/// operand, `others` ops stand before it.
+/// The product of a k loop that carries an accumulator, of `first` and
+/// `second`; `others` ops stand before it.
 static LogicalResult
-matchProduct(TileGemm &gemm, Value second, size_t others,
+matchProduct(TileGemm &gemm, Value first, Value second, size_t others,
              function_ref<LogicalResult(Operation *, const Twine &)> refuse) {
   Block &compute = gemm.loop.getCompute().front();
-  auto tiles = gemm.loop.getComputeTiles();
   gemm.mma = dyn_cast<MmaOp>(*std::next(compute.begin(), others));
   if (!gemm.mma || compute.getOperations().size() != 2 + others ||
       gemm.mma.getC() != gemm.loop.getComputeCarried()[0] ||
-      gemm.mma.getA() != tiles[0] || gemm.mma.getB() != second)
+      gemm.mma.getA() != first || gemm.mma.getB() != second)
     return refuse(gemm.loop, "its compute region is more than one product");
   if (!gemm.loop.getInits()[0].getDefiningOp<AccZeroOp>())
     return refuse(gemm.loop, "it does not start from zero");
@@ -101,12 +100,13 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
     return refuse(gemm.loop, "it stands in another loop or branch");
   size_t loaded = gemm.loop.getLoaded().size();
   Block &compute = gemm.loop.getCompute().front();
-  auto dequants = compute.getOps<DequantOp>();
-  if (!dequants.empty())
-    gemm.dequant = *dequants.begin();
-  size_t factors = !gemm.dequant ? 0
-                                 : (gemm.dequant.getScale() ? 1 : 0) +
-                                       (gemm.dequant.getZero() ? 1 : 0);
+  size_t others = 0, factors = 0;
+  for (DequantOp op : compute.getOps<DequantOp>()) {
+    (op.getSource() == gemm.loop.getComputeTiles()[0] ? gemm.dequantA
+                                                      : gemm.dequant) = op;
+    factors += (op.getScale() ? 1 : 0) + (op.getZero() ? 1 : 0);
+    ++others;
+  }
   bool promotes = gemm.loop.getInits().size() == 1 &&
                   isa<FragType>(gemm.loop.getInits()[0].getType());
   if (gemm.loop.hasTransform() || gemm.loop.getInits().size() != 1 ||
@@ -120,29 +120,39 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
   if (!gemm.a || !gemm.b)
     return refuse(gemm.loop, "operands are decoded between load and product");
   auto tiles = gemm.loop.getComputeTiles();
+  // What the load region yields for an argument of the compute region.
+  auto loadOf = [&](Value v) -> LoadOp {
+    for (auto [i, tile] : llvm::enumerate(tiles))
+      if (v && tile == v)
+        return gemm.loop.getLoaded()[i].getDefiningOp<LoadOp>();
+    return LoadOp();
+  };
+  bool amd = findAmdChip(kernel.getTarget().value_or("").str());
+  if (gemm.dequantA) {
+    gemm.scaleA = loadOf(gemm.dequantA.getScale());
+    if (!amd || promotes || !gemm.dequant || !gemm.scaleA ||
+        gemm.dequantA.getZero() || gemm.dequantA.getAt() ||
+        !isa<FragType>(gemm.dequantA.getType()))
+      return refuse(gemm.dequantA,
+                    "the first operand is scaled in registers on AMD GPUs, "
+                    "beside a second one that is, by scales that are loaded");
+  }
   if (gemm.dequant) {
-    // What the load region yields for an argument of the compute region.
-    auto loadOf = [&](Value v) -> LoadOp {
-      for (auto [i, tile] : llvm::enumerate(tiles))
-        if (v && tile == v)
-          return gemm.loop.getLoaded()[i].getDefiningOp<LoadOp>();
-      return LoadOp();
-    };
     gemm.scale = loadOf(gemm.dequant.getScale());
     gemm.zero = loadOf(gemm.dequant.getZero());
     if (gemm.dequant.getSource() != tiles[1] || gemm.dequant.getAt() ||
-        gemm.getFactors().size() != factors ||
+        gemm.getFactors().size() + (gemm.scaleA ? 1 : 0) != factors ||
         !isa<FragType>(gemm.dequant.getType()))
       return refuse(gemm.dequant,
                     "only the second operand is decoded, to registers, with "
                     "factors that are loaded");
   }
   Value second = gemm.dequant ? Value(gemm.dequant.getResult()) : tiles[1];
-  size_t others = gemm.dequant ? 1 : 0;
+  Value first = gemm.dequantA ? Value(gemm.dequantA.getResult()) : tiles[0];
   if (promotes) {
     if (failed(matchPromotion(gemm)))
       return failure();
-  } else if (failed(matchProduct(gemm, second, others, refuse))) {
+  } else if (failed(matchProduct(gemm, first, second, others, refuse))) {
     return failure();
   }
 
@@ -167,13 +177,12 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
   gemm.cols = acc.getCols();
   gemm.step = gemm.loop.getStep();
   gemm.k = *upper;
-  Type elementA = getTileElementType(gemm.a.getType());
+  Type elementA = getTileElementType(gemm.mma.getA().getType());
   Type elementB = getTileElementType(gemm.mma.getB().getType());
   gemm.elementBytes = elementA.getIntOrFloatBitWidth() / 8;
   bool halves = (elementA.isBF16() || elementA.isF16()) && elementA == elementB;
   bool bytes = isa<Float8E4M3FNType, Float8E5M2Type>(elementA) &&
                isa<Float8E4M3FNType, Float8E5M2Type>(elementB);
-  bool amd = findAmdChip(kernel.getTarget().value_or("").str());
   bool floats = (halves || bytes) && acc.getElementType().isF32();
   bool integers = !amd && elementA.isInteger(8) && elementB.isInteger(8) &&
                   acc.getElementType().isInteger(32);

@@ -25,8 +25,9 @@ inline constexpr llvm::StringLiteral kConfigAttr("moe.config");
 
 /// A kernel of form `seq` that multiplies: one loop over tiles with one k loop,
 /// whose product is of two plain loads, or of one and of packed values that are
-/// decoded to registers. The k loop carries an accumulator or, if every step's
-/// product is scaled into a sum, the fragment of that sum.
+/// decoded to registers, as scaled values of the other may be. The k loop
+/// carries an accumulator or, if every step's product is scaled into a sum, the
+/// fragment of that sum.
 struct TileGemm {
   KernelOp kernel;
   moe::ConfigAttr config;
@@ -37,6 +38,9 @@ struct TileGemm {
   DequantOp dequant;
   /// Its scales and zero points, null where there are none.
   LoadOp scale, zero;
+  /// The same for a, scaled in registers beside the product.
+  DequantOp dequantA;
+  LoadOp scaleA;
   MmaOp mma;
   AccReadOp read;
   /// What adds a step's product to the sum, if any, and the loads of its row
@@ -72,7 +76,7 @@ struct TileGemm {
   int64_t getThreads() const {
     return getLoadThreads() + getTeams() * getComputeThreads();
   }
-  /// Scales and zero points that are loaded once per tile.
+  /// Scales and zero points of b that are loaded once per tile.
   SmallVector<LoadOp, 2> getFactors() const {
     SmallVector<LoadOp, 2> factors;
     for (LoadOp load : {scale, zero})

@@ -2,7 +2,8 @@
 """Prints a grouped product of gathered rows for the emulator: `products.py chip=gfx942 [m= n= k= ...]`.
 
 The tile kernel goes through moe-opt; small kernels before it write the table of row blocks and, of weights of four
-bits (type=w4 or mx), what they stand for.
+bits (type=w4 or mx), what they stand for. Of mx8, mx8e5 and mx84 the rows are 8-bit floats with a scale for 32 of them,
+and the weights too, or of four bits.
 """
 
 import re
@@ -12,31 +13,54 @@ import sys
 
 def packed(kind):
     """Type of the scales, columns that share one, and the format of codes."""
-    return {"w4": ("bf16", 64, "zero_value 8 format(low_even)"), "mx": ("f8E8M0FNU", 32, "format(mx)")}.get(kind)
+    mx = ("f8E8M0FNU", 32, "granule [1, 32] format(mx)")
+    plain = ("f8E8M0FNU", 32, "granule [1, 32]")
+    return {"w4": ("bf16", 64, "zero_value 8 format(low_even)"), "mx": ("f8E8M0FNU", 32, "format(mx)"), "mx8": plain,
+            "mx8e5": plain, "mx84": mx}.get(kind)
+
+
+def floats(kind, rows):
+    """The 8-bit floats of rows, or of weights; None: they are no such floats."""
+    return {"mx8": "f8E4M3FN", "mx8e5": "f8E5M2" if rows else "f8E4M3FN", "mx84": "f8E4M3FN" if rows else None}.get(kind)
 
 
 def kernel(element, m, n, k, bm, bn, bk, stages, out):
-    quant = packed(element)
+    quant, rows8, weights8 = packed(element), floats(element, True), floats(element, False)
     if quant:
         scale, group, how = quant
         element, columns = "bf16", -(-bk // group)
+    held = rows8 or element
     buf = f"!moe_tile.buf<{bm}x{bk}x{element}>", f"!moe_tile.buf<{bn}x{bk}x{element}>"
     acc, frag, result = (f"!moe_tile.{kind}<{bm}x{bn}x{of}>" for kind, of in (("acc", "f32"), ("frag", "f32"), ("frag", out)))
     blocks = -(-m // bm)
     weights, more, loads, operand, codes, scales = f"memref<1x{n}x{k}x{element}>", "", "", buf[1], buf[1], ""
-    yields = types = ""
+    yields = types = arguments = decoded = scaled = ""
+    first = "%a", buf[0]
     if quant:
         codes, weights = f"!moe_tile.buf<{bn}x{bk // 2}xi8>", f"memref<1x{n}x{k // 2}xi8>"
+        if weights8:
+            codes, weights = f"!moe_tile.buf<{bn}x{bk}x{weights8}>", f"memref<1x{n}x{k}x{weights8}>"
         scales, memory = f"!moe_tile.buf<{bn}x{columns}x{scale}>", f"memref<1x{n}x{-(-k // group)}x{scale}>"
         more = f", %S: {memory}"
         dims = " dims [1, -1]" if columns == 1 else ""
         loads = f"""%half = arith.divui %k, %c2 : index
         %s = moe_tile.load %S[%e, %n0, %k]{dims} granule [1, 1, {group}] : {memory} -> {scales}"""
-        yields, types = ", %s", f", {scales}"
+        yields, types, arguments = ", %s", f", {scales}", f", %s: {scales}"
         operand = f"!moe_tile.frag<{bn}x{bk}x{element}>"
+        decoded = f"%w = moe_tile.dequant %b scale(%s : {scales}) {how} : {codes} -> {operand}"
+    if rows8:
+        scale_rows, memory = f"!moe_tile.buf<{bm}x{columns}x{scale}>", f"memref<?x{-(-k // group)}x{scale}>"
+        scaled = f", %SX: {memory}"
+        loads += f"""
+        %sx = moe_tile.load %SX[%idx : !moe_tile.rows<{bm}>, %k]{" dims [0, -1]" if columns == 1 else ""} granule [1, 32] : {memory} -> {scale_rows}"""
+        yields, types, arguments = yields + ", %sx", types + f", {scale_rows}", arguments + f", %sx: {scale_rows}"
+        codes_a, first = f"!moe_tile.buf<{bm}x{bk}x{rows8}>", ("%v", f"!moe_tile.frag<{bm}x{bk}x{element}>")
+        decoded += f"""
+        %v = moe_tile.dequant %a scale(%sx : {scale_rows}) granule [1, 32] : {codes_a} -> {first[1]}"""
+        buf = codes_a, buf[1]
     body = "arith.truncf %v : f32 to " + out if out != "f32" else "arith.mulf %v, %one : f32"
     return f"""
-moe_tile.kernel @product(%X: memref<?x{k}x{element}>, %W: {weights}{more}, %slots: memref<?xi32>, %table: memref<?x4xi32>, %Y: memref<?x{n}x{out}>)
+moe_tile.kernel @product(%X: memref<?x{k}x{held}>{scaled}, %W: {weights}{more}, %slots: memref<?xi32>, %table: memref<?x4xi32>, %Y: memref<?x{n}x{out}>)
     attributes {{moe.config = #moe.config<block = [{bm}, {bn}, {bk}], stages = {stages}, a = "gather", b = "vector", store = "vector">}} {{
   %c0 = arith.constant 0 : index
   %c2 = arith.constant 2 : index
@@ -50,13 +74,13 @@ moe_tile.kernel @product(%X: memref<?x{k}x{element}>, %W: {weights}{more}, %slot
     %z = moe_tile.acc_zero : {acc}
     %acc = moe_tile.k_loop %c0 to %ck step {bk} init(%z : {acc})
       load(%k: index) {{
-        %a = moe_tile.load %X[%idx : !moe_tile.rows<{bm}>, %k] : memref<?x{k}x{element}> -> {buf[0]}
+        %a = moe_tile.load %X[%idx : !moe_tile.rows<{bm}>, %k] : memref<?x{k}x{held}> -> {buf[0]}
         {loads}
-        %b = moe_tile.load %W[%e, %n0, {"%half" if quant else "%k"}] : {weights} -> {codes}
+        %b = moe_tile.load %W[%e, %n0, {"%half" if quant and not weights8 else "%k"}] : {weights} -> {codes}
         moe_tile.yield %a, %b{yields} : {buf[0]}, {codes}{types}
-      }} compute(%k: index, %a: {buf[0]}, %b: {codes}{", %s: " + scales if quant else ""}, %c: {acc}) {{
-        {f"%w = moe_tile.dequant %b scale(%s : {scales}) {how} : {codes} -> {operand}" if quant else ""}
-        %d = moe_tile.mma %a, {"%w" if quant else "%b"}, %c : {buf[0]}, {operand}, {acc}
+      }} compute(%k: index, %a: {buf[0]}, %b: {codes}{arguments}, %c: {acc}) {{
+        {decoded}
+        %d = moe_tile.mma {first[0]}, {"%w" if quant else "%b"}, %c : {first[1]}, {operand}, {acc}
         moe_tile.yield %d : {acc}
       }}
     %f = moe_tile.acc_read %acc : {acc} -> {frag}
@@ -136,6 +160,54 @@ def decode(kind, n, k):
 """
 
 
+def decode8(name, kind, rows, k):
+    """The same of 8-bit floats and their scales."""
+    mantissa = 3 if kind == "f8E4M3FN" else 2
+    bias = 7 if mantissa == 3 else 15
+    names = dict(c0=0, c1=1, c23=23, c64=64, m=mantissa, mask=2**mantissa - 1, lead=2**mantissa, count=rows * k, row=k,
+                 groups=-(-k // 32), c32=32, size=127, shift=127 - bias - mantissa, sign=128, c24=24)
+    constants = "".join(f"    %{name} = arith.constant {value} : i32\n" for name, value in names.items())
+    return f"""  llvm.func @{name}(%P: !llvm.ptr<1>, %S: !llvm.ptr<1>, %W: !llvm.ptr<1>) attributes {{rocdl.kernel}} {{
+    %t = rocdl.workitem.id.x : i32
+{constants}    scf.for %at = %t to %count step %c64 : i32 {{
+      %p = llvm.getelementptr %P[%at] : (!llvm.ptr<1>, i32) -> !llvm.ptr<1>, i8
+      %byte = llvm.load %p : !llvm.ptr<1> -> i8
+      %code = arith.extui %byte : i8 to i32
+      %magnitude = arith.andi %code, %size : i32
+      %e = arith.shrui %magnitude, %m : i32
+      %fraction = arith.andi %magnitude, %mask : i32
+      %small = arith.cmpi eq, %e, %c0 : i32
+      %leading = arith.addi %fraction, %lead : i32
+      %digits = arith.select %small, %fraction, %leading : i32
+      %exponent = arith.maxui %e, %c1 : i32
+      %biased = arith.addi %exponent, %shift : i32
+      %power = arith.shli %biased, %c23 : i32
+      %two = arith.bitcast %power : i32 to f32
+      %minus = arith.cmpi uge, %code, %sign : i32
+      %less = arith.subi %c0, %digits : i32
+      %i = arith.select %minus, %less, %digits : i32
+      %w = arith.sitofp %i : i32 to f32
+      %v = arith.mulf %w, %two : f32
+      %r = arith.divui %at, %row : i32
+      %c = arith.remui %at, %row : i32
+      %g = arith.divui %c, %c32 : i32
+      %first_g = arith.muli %r, %groups : i32
+      %sat = arith.addi %first_g, %g : i32
+      %sp = llvm.getelementptr %S[%sat] : (!llvm.ptr<1>, i32) -> !llvm.ptr<1>, i8
+      %s = llvm.load %sp : !llvm.ptr<1> -> i8
+      %wide = arith.extui %s : i8 to i32
+      %bits = arith.shli %wide, %c23 : i32
+      %sf = arith.bitcast %bits : i32 to f32
+      %x = arith.mulf %v, %sf : f32
+      %rounded = arith.truncf %x : f32 to bf16
+      %wp = llvm.getelementptr %W[%at] : (!llvm.ptr<1>, i32) -> !llvm.ptr<1>, bf16
+      llvm.store %rounded, %wp : bf16, !llvm.ptr<1>
+    }}
+    llvm.return
+  }}
+"""
+
+
 def fill(m, bm):
     lines = []
     for block in range(-(-m // bm)):
@@ -174,9 +246,10 @@ def main():
     random = 'init = "random"'
     quant = packed(o["type"])
     element = "bf16" if quant else o["type"]
-    # Every code of 8-bit floats but NaN, negative zero among them.
+    # Codes of 8-bit floats that are no NaN and not too large, negative zero among them.
+    codes8 = {kind: f"values = {[c for c in range(256) if c & 127 < most]}" for kind, most in (("f8E4M3FN", 90), ("f8E5M2", 72))}
     if element == "f8E4M3FN":
-        random = f"values = {[c for c in range(256) if c & 127 != 127 and c & 127 < 90]}"
+        random = codes8[element]
     buffers = [buffer("X", element, o["source"] * o["k"], random),
                buffer("W", element, o["n"] * o["k"], 'init = "none"' if quant else random),
                buffer("slots", "i32", o["m"], f'init = "random", modulo = {o["source"]}'),
@@ -189,13 +262,23 @@ def main():
     before = fill(o["m"], o["bm"])
     weights = ["W"]
     if quant:
-        buffers += [buffer("P", "i8", o["n"] * o["k"] // 2, 'init = "random", low = -128, modulo = 256'),
+        weights8 = floats(o["type"], False)
+        buffers += [buffer("P", "i8", o["n"] * o["k"], codes8[weights8]) if weights8 else
+                    buffer("P", "i8", o["n"] * o["k"] // 2, 'init = "random", low = -128, modulo = 256'),
                     buffer("S", "bf16" if o["type"] == "w4" else "i8", o["n"] * -(-o["k"] // quant[1]),
                            'init = "random"' if o["type"] == "w4" else 'init = "random", low = 123, modulo = 5')]
         launches.append(launch("decode", 1, 64, "P", "S", "W"))
-        before += decode(o["type"], o["n"], o["k"])
+        before += decode8("decode", weights8, o["n"], o["k"]) if weights8 else decode(o["type"], o["n"], o["k"])
         weights = ["P", "S"]
-    launches.append(launch("product", o["grid"], threads, "X", *weights, "slots", "table", "Y"))
+    rows8, rows = floats(o["type"], True), ["X"]
+    if rows8:
+        buffers[0] = buffer("X", "bf16", o["source"] * o["k"], 'init = "none"')
+        buffers += [buffer("PX", "i8", o["source"] * o["k"], codes8[rows8]),
+                    buffer("SX", "i8", o["source"] * -(-o["k"] // 32), 'init = "random", low = 123, modulo = 5')]
+        launches.append(launch("decode_rows", 1, 64, "PX", "SX", "X"))
+        before += decode8("decode_rows", rows8, o["source"], o["k"])
+        rows = ["PX", "SX"]
+    launches.append(launch("product", o["grid"], threads, *rows, *weights, "slots", "table", "Y"))
     check = f'{{op = "gemm", a = "X", b = "W", c = "Y", m = {o["m"]}, n = {o["n"]}, k = {o["k"]}, rows = "slots"}}'
     print(f"module attributes {{\n  emu.buffers = [{', '.join(buffers)}],\n  emu.launches = [{', '.join(launches)}],\n"
           f"  emu.checks = [{check}]\n}} {{\n{before}{body}\n}}")
