@@ -29,8 +29,6 @@ static const int64_t scaleGroup = 128;
 static const int64_t slotAlignment = 1024;
 /// Rows of the hardware's M side.
 static const int64_t hardwareRows = 64;
-/// Of the largest part with this instruction set.
-static const int64_t multiprocessors = 132;
 /// Two slots at least; more than these bring nothing.
 static const int64_t minStages = 2;
 static const int64_t maxStages = 12;
@@ -105,14 +103,14 @@ static RuleVerdict checkShape(const GemmProblem &problem, int64_t blockM,
                          number(problem.gateRun) + " gate columns"};
   // Few experts leave few tiles: halves of them let more multiprocessors read.
   if (shape.swap && shape.weightRows > hardwareRows && problem.gateRun == 0 &&
-      problem.hitExperts > 0 &&
+      problem.hitExperts > 0 && problem.units > 0 &&
       problem.hitExperts * double(problem.n / shape.weightRows) <
-          double(multiprocessors) * 0.75)
+          double(problem.units) * 0.75)
     return {"few_tiles",
             "block n " + number(blockN) + " leaves " +
                 number(int64_t(problem.hitExperts *
                                double(problem.n / shape.weightRows))) +
-                " tiles for " + number(multiprocessors) + " multiprocessors"};
+                " tiles for " + number(problem.units) + " multiprocessors"};
   if (problem.outGranule != 0 && blockN != problem.outGranule)
     return {"closing_granule",
             "block n " + number(blockN) +

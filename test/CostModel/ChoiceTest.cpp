@@ -78,6 +78,7 @@ std::vector<GemmProblem> allProblems() {
           problem.gateHalves = arrangement == 1;
           problem.rowsPerExpert = rows;
           problem.hitExperts = rows < 1 ? 4 : 64;
+          problem.units = 132;
           all.push_back(problem);
         }
   return all;
@@ -296,11 +297,19 @@ TEST(Hopper, FewExpertsTakeNarrowTiles) {
   p.k = 768;
   // 8 experts of 16 tiles are more than three quarters of 132.
   p.hitExperts = 8;
+  p.units = 132;
   EXPECT_EQ(first("sm_90a", p, 8).blockN, 128);
   p.hitExperts = 6;
   EXPECT_EQ(first("sm_90a", p, 8).blockN, 64);
-  // Nobody knows how many are hit.
+  // On a smaller device the same tiles are enough.
+  p.units = 78;
+  EXPECT_EQ(first("sm_90a", p, 8).blockN, 128);
+  // Nobody knows how many are hit, or how many units there are.
+  p.units = 132;
   p.hitExperts = 0;
+  EXPECT_EQ(first("sm_90a", p, 8).blockN, 128);
+  p.units = 0;
+  p.hitExperts = 6;
   EXPECT_EQ(first("sm_90a", p, 8).blockN, 128);
 }
 

@@ -72,6 +72,9 @@ struct GemmProblem {
   double rowsPerExpert = 0;
   /// Experts that are hit, in the mean.
   double hitExperts = 0;
+  /// Units of the device (multiprocessors, compute units, cores) that tiles
+  /// should occupy; 0 if no device is known.
+  int64_t units = 0;
 };
 
 /// Fields of `#moe.config` that the rule sets; names and units as there.

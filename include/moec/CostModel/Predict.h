@@ -1,0 +1,103 @@
+//===- Predict.h - The time that a configuration takes ----------*- C++ -*-===//
+//
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Formulas and their sources: docs/cost-model.md. Plain C++, no IR. All times
+// in seconds, sizes in bytes.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef MOEC_COSTMODEL_PREDICT_H
+#define MOEC_COSTMODEL_PREDICT_H
+
+#include "moec/CostModel/SimpleRule.h"
+#include "moec/CostModel/Workload.h"
+#include "moec/Target/Device.h"
+
+namespace mlir::moe {
+
+/// How well a way of generating code uses a device: properties of kernels, not
+/// of machines.
+struct KernelTraits {
+  const char *name = "";
+  /// Memory, cache and units work at the same time; the time of a product is
+  /// the `overlap`-norm of theirs: infinity would be their maximum, 1 the sum.
+  double overlap = 3;
+  /// Share of the device's matrix rate, of its shared-memory rate, of its
+  /// cache's rate that loops of products reach.
+  double matrixShare = 1, sharedShare = 1, cacheShare = 1;
+  /// Clocks of a unit per value of a result that nothing hides, for tokens on
+  /// the row side and on the column side.
+  double epilogueClocks = 0, swappedEpilogueClocks = 0;
+  /// Clocks of a unit to add a sum of 128 products to the accumulators, per row
+  /// of weights of a tile.
+  double promoteClocks = 0;
+  /// Lane operations to decode one packed weight, for every tile that reads it.
+  double decodeOps = 0;
+  /// Lane operations to copy 16 bytes of rows into shared memory by threads
+  /// that compute; 0: others do, or the copy engine.
+  double loadOps = 0;
+  /// Share of a tile's missing rows that is computed nevertheless.
+  double paddedShare = 0;
+  /// Rows are counted by so many in a product.
+  int64_t rowStep = 1;
+  /// Latencies of memory from the launch to the first product and from the last
+  /// one to the end.
+  double fillLatencies = 0;
+  /// A choice that was measured is left only for more than this predicted gain:
+  /// the 90th percentile of the model's error for these kernels.
+  double margin = 0;
+};
+
+/// Traits of the kernels that `target` gets for a problem.
+const KernelTraits &findKernelTraits(const RuleTarget &target,
+                                     const GemmProblem &problem);
+
+/// Predicted time of one grouped product with its terms.
+struct GemmPrediction {
+  double seconds = 0;
+  /// What the units, the last cache and memory take by themselves, and what
+  /// stands before and after.
+  double units = 0, cache = 0, memory = 0, fill = 0;
+  /// Parts of `units`, all tiles of one unit together.
+  double matrix = 0, shared = 0, decode = 0, promote = 0, load = 0,
+         epilogue = 0;
+  /// Tiles, tiles of the fullest unit per mean tiles of a unit, rows that hold
+  /// a token per row that is computed.
+  double tiles = 0, tail = 1, use = 1;
+  double memoryBytes = 0, cacheBytes = 0;
+
+  /// The largest of the three: "matrix", "shared memory", "decoding",
+  /// "promotion", "loads", "results", "cache" or "memory"; "latency" if the
+  /// fill is larger.
+  const char *getBound() const;
+};
+
+/// Predicts one product for one histogram. The configuration must be legal.
+GemmPrediction predictGemm(const Device &device, const KernelTraits &traits,
+                           const GemmProblem &problem, const RuleConfig &config,
+                           const std::vector<int64_t> &rows, int64_t tokens);
+
+/// What a layer does beside its products.
+struct LayerFrame {
+  int64_t hidden = 0;
+  /// Activations are quantised in a launch of their own.
+  bool quantises = false;
+  /// Rows are summed by a launch of its own, from values of so many bytes.
+  int64_t combineBytes = 4;
+};
+
+/// Launches, sorting, quantising and combining.
+struct FramePrediction {
+  double seconds = 0, launches = 0, sort = 0, quantise = 0, combine = 0;
+};
+FramePrediction predictFrame(const Device &device, const LayerFrame &frame,
+                             int64_t tokens, int64_t topk);
+
+} // namespace mlir::moe
+
+#endif // MOEC_COSTMODEL_PREDICT_H
