@@ -37,6 +37,9 @@ What to compile:
 What for:
   --target T[,T...]     cpu, sm_80, sm_89, sm_90a, sm_100a, sm_120, gfx942,
                         gfx950, gfx1100, gfx1151, gfx1201
+  --device NAME|FILE    the device that times are predicted for, e.g. h200, or a
+                        .json file (default: one that stands for the target);
+                        host: this machine, measured at the first use
   --allow-missing-targets  list targets that are not built yet in the manifest
                         instead of failing
   --isa I[,I...]        for cpu: x86-64, avx2, avx512, avx512bf16 or native
@@ -49,6 +52,10 @@ What for:
                         fewer; the others give rows of zeros
   --routing NAME        the routing to expect: balanced, uniform, zipf1, zipf2, hot16
   --topk-ids FILE.npy   recorded expert ids to expect
+  --batch-invariant     one configuration for every token count, so that a
+                        token's result does not depend on the others
+  --fix F=V[,F=V...]    fields that configurations must have: block_m, block_n,
+                        block_k, stages, swap
   --config FILE.json    tile sizes from a table of moe-tune, or from a vLLM or
                         SGLang file; those of the down projection then from
                         FILE_down.json if that exists
@@ -149,6 +156,10 @@ static Expected<bool> parseValue(CompileCommand &command, StringRef option,
   else if (option == "--routing")
     error = parseChoice(option, value, command.routing,
                         {"balanced", "uniform", "zipf1", "zipf2", "hot16"});
+  else if (option == "--device")
+    command.device = value.str();
+  else if (option == "--fix")
+    command.fix = value.str();
   else if (option == "--topk-ids")
     command.topkIds = value.str();
   else if (option == "--emit")
@@ -178,6 +189,7 @@ static bool parseFlag(CompileCommand &command, StringRef option) {
   bool *flag =
       llvm::StringSwitch<bool *>(option)
           .Case("--allow-missing-targets", &command.options.allowMissingTargets)
+          .Case("--batch-invariant", &command.batchInvariant)
           .Case("--device-tokens", &command.options.deviceTokens)
           .Case("--explain", &command.explain)
           .Case("--no-cache", &command.noCache)

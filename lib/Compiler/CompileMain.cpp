@@ -13,11 +13,14 @@
 #include "mlir/Parser/Parser.h"
 #include "mlir/Support/FileUtilities.h"
 #include "moec/Compiler/ObjectEmitter.h"
+#include "moec/Dialect/Moe/Transforms/Passes.h"
 #include "moec/Frontend/LayerDescription.h"
+#include "moec/Target/HostDevice.h"
 #include "llvm/Config/llvm-config.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
 #include "llvm/Support/SourceMgr.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -155,8 +158,53 @@ static LogicalResult enableExplanations(MLIRContext &context) {
       /*printAsEmitRemarks=*/true);
 }
 
+/// Tells the selector what the command says of the device, the routing and
+/// the configurations.
+static Error applySelection(ModuleOp module, const CompileCommand &command) {
+  Builder b(module.getContext());
+  SmallVector<NamedAttribute> asked;
+  auto add = [&](StringRef name, StringRef value) {
+    if (!value.empty())
+      asked.push_back(b.getNamedAttr(name, b.getStringAttr(value)));
+  };
+  std::string device = command.device;
+  if (device == "host") {
+    SmallString<128> directory;
+    if (auto given = llvm::sys::Process::GetEnv("MOEC_CACHE_DIR"))
+      directory = *given;
+    else if (llvm::sys::path::cache_directory(directory))
+      llvm::sys::path::append(directory, "moec");
+    else
+      return llvm::createStringError("option '--device': no folder to keep "
+                                     "what is measured of the host in");
+    (void)getHostDevice(directory);
+    llvm::sys::path::append(directory, "host-device.json");
+    device = directory.str().str();
+  }
+  if (!device.empty()) {
+    Expected<Device> found = findDevice(device);
+    if (!found)
+      return llvm::createStringError("option '--device': " +
+                                     llvm::toString(found.takeError()));
+    if (!llvm::is_contained(command.options.targets, found->arch))
+      return llvm::createStringError("option '--device': " + found->name +
+                                     " is for the target " + found->arch +
+                                     ", which is not asked for");
+  }
+  add("device", device);
+  add("routing", command.routing.empty() ? command.topkIds : command.routing);
+  add("fix", command.fix);
+  if (command.batchInvariant)
+    asked.push_back(b.getNamedAttr("batch_invariant", b.getUnitAttr()));
+  if (!asked.empty())
+    module->setAttr(getSelectionAttrName(), b.getDictionaryAttr(asked));
+  return Error::success();
+}
+
 static int compile(MLIRContext &context, ModuleOp module,
                    const CompileCommand &command) {
+  if (Error error = applySelection(module, command))
+    return fail(std::move(error));
   if (command.explain && failed(enableExplanations(context)))
     return fail("the remark engine does not start");
   if (!command.emit.empty())
@@ -239,10 +287,6 @@ int mlir::moe::compileMain(ArrayRef<std::string> args) {
     return fail(std::move(error));
   if (command.verbose)
     command.options.verbose = &llvm::errs();
-  if (!command.routing.empty() || !command.topkIds.empty())
-    llvm::errs() << "moe-compile: warning: tile sizes are chosen by token "
-                    "counts alone, the expected routing has no effect yet\n";
-
   MLIRContext context;
   prepareContext(context);
   // The message names rule and numbers; the operation may fill pages.

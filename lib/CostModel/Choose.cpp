@@ -106,13 +106,17 @@ static GemmPrediction predictMean(const Device &device,
   return mean;
 }
 
+/// The tables' order comes from measurements or from what every width costs
+/// elsewhere; predictions of two widths of one kernel differ by less than their
+/// errors.
+static const double orderMargin = 0.15;
+
 static LayerCandidate rate(const Device &device, const RuleTarget &target,
                            const LayerProblem &layer, const Workload &workload,
                            const ChoiceOptions &options, int64_t blockM) {
   LayerCandidate candidate;
   candidate.blockM = blockM;
-  candidate.seconds =
-      predictFrame(device, layer.frame, workload.tokens, workload.topk).seconds;
+  LayerFrame frame = layer.frame;
   for (size_t i = 0; i < layer.gemms.size(); ++i) {
     const GemmProblem &problem = layer.gemms[i];
     const KernelTraits &traits = findKernelTraits(target, problem);
@@ -140,15 +144,20 @@ static LayerCandidate rate(const Device &device, const RuleTarget &target,
                            [](const RatedConfig &a, const RatedConfig &b) {
                              return a.prediction.seconds < b.prediction.seconds;
                            });
-      if (fastest->prediction.seconds * (1 + traits.margin) <
+      if (fastest->prediction.seconds * (1 + orderMargin) <
           rated.front().prediction.seconds)
         std::rotate(rated.begin(), fastest, fastest + 1);
     }
-    if (!rated.empty())
+    if (!rated.empty()) {
       candidate.seconds += rated.front().prediction.seconds;
+      if (rated.front().config.partial == "bf16" && frame.combineBytes > 0)
+        frame.combineBytes = 2;
+    }
     candidate.gemms.push_back(std::move(rated));
     candidate.rejected.push_back(std::move(rejected));
   }
+  candidate.frame = predictFrame(device, frame, workload.tokens, workload.topk);
+  candidate.seconds += candidate.frame.seconds;
   return candidate;
 }
 
@@ -192,8 +201,6 @@ LayerChoice mlir::moe::chooseLayer(const Device &device,
                                    const Workload &workload,
                                    const ChoiceOptions &options) {
   LayerChoice choice;
-  choice.frame =
-      predictFrame(device, layer.frame, workload.tokens, workload.topk);
   for (int64_t blockM : listBlockRows(target, options))
     choice.candidates.push_back(
         rate(device, target, layer, workload, options, blockM));

@@ -32,13 +32,6 @@ static const int64_t factorSlots = 2;
 /// threads is given 96 for each at its start.
 static const int64_t loadRegs = 56, wideRegs = 224, narrowRegs = 104;
 
-/// Tokens of a tile by mean rows per expert, as `BlockMRow` of the simple rule:
-/// room for experts with more than the mean, whose weights would be read twice.
-static const struct {
-  double maxRows;
-  int64_t blockM;
-} blockRows[] = {{1.25, 8}, {6, 16}, {20, 32}, {100, 64}, {0, 128}};
-
 namespace {
 /// A candidate: rows of B per tile, the k step, teams that share the rows.
 struct Shape {
@@ -50,13 +43,6 @@ bool mlir::moe::usesHopperPackedRule(const RuleTarget &target,
                                      const GemmProblem &problem) {
   return std::string(target.name) == "sm_90a" && problem.aBits == 16 &&
          problem.bBits <= 8 && problem.outGranule == 0 && problem.aGranule == 0;
-}
-
-int64_t mlir::moe::pickPackedBlockM(double rowsPerExpert) {
-  auto *row = std::begin(blockRows);
-  while (row->maxRows != 0 && rowsPerExpert > row->maxRows)
-    ++row;
-  return row->blockM;
 }
 
 /// Candidates for tiles of `blockM` tokens, best first. Rows of weights are

@@ -63,6 +63,7 @@ static const KernelTraits nvidiaMma = [] {
   traits.epilogueClocks = traits.swappedEpilogueClocks = 0.3;
   traits.decodeOps = 3.8;
   traits.loadOps = 4;
+  traits.warps = 8;
   traits.paddedShare = 1;
   traits.rowStep = 16;
   traits.fillLatencies = 4;
@@ -150,10 +151,19 @@ static double resultBytes(const GemmProblem &problem,
 
 /// Bytes that the warps of a tile read from shared memory for one column of k,
 /// and those that are written there.
-static double sharedBytesPerColumn(const GemmProblem &problem,
+static double sharedBytesPerColumn(const KernelTraits &traits,
+                                   const GemmProblem &problem,
                                    const RuleConfig &config, double tileRows,
                                    double weightRows) {
   double a = double(problem.aBits) / 8, b = double(problem.bBits) / 8;
+  if (traits.warps) {
+    // The arrangement of warps with the shortest sides.
+    double least = 1e30;
+    for (int64_t down = 1; down <= traits.warps; down *= 2)
+      least = std::min(least, double(traits.warps / down) * tileRows * a +
+                                  double(down) * weightRows * b);
+    return least + tileRows * a + weightRows * b;
+  }
   // 64 rows of the instruction's row side share one reading of the other side.
   double reads;
   if (config.swap)
@@ -192,8 +202,10 @@ mlir::moe::predictGemm(const Device &device, const KernelTraits &traits,
   double matrix = 2 * tileRows * weightRows * k / unitFlops;
   double shared = 0;
   if (f.sharedBytesPerClock > 0)
-    shared = k * sharedBytesPerColumn(problem, config, tileRows, weightRows) /
-             (f.sharedBytesPerClock * f.clockHz * traits.sharedShare);
+    shared =
+        k *
+        sharedBytesPerColumn(traits, problem, config, tileRows, weightRows) /
+        (f.sharedBytesPerClock * f.clockHz * traits.sharedShare);
   double lanes = f.lanes * f.clockHz;
   bool packed = problem.bBits < 8;
   double decode = packed ? weightRows * k * traits.decodeOps / lanes : 0;

@@ -57,6 +57,13 @@ static int64_t poissonQuantile(double mean, double place) {
   return n;
 }
 
+/// The same of the normal distribution, rounded (the logistic one of the same
+/// variance is near enough).
+static int64_t normalQuantile(double mean, double variance, double place) {
+  double logit = std::log(place / (1 - place));
+  return std::llround(mean + std::sqrt(variance) * logit / 1.8138);
+}
+
 /// Odds that a token takes each expert: 1 - exp(-s p), with the s for which
 /// they sum to topk, as drawing without replacement gives.
 static std::vector<double> inclusionOdds(int64_t topk, int64_t experts,
@@ -92,8 +99,9 @@ std::vector<int64_t> mlir::moe::zipfRows(int64_t tokens, int64_t topk,
     double mean = odds[i] * double(tokens);
     // Places by the golden ratio: any run of them covers (0, 1) evenly.
     double place = std::fmod(0.5 + double(i) * 0.6180339887498949, 1.0);
-    rows[i] = mean > 30 ? std::llround(mean) : poissonQuantile(mean, place);
-    rows[i] = std::min(rows[i], tokens);
+    rows[i] = mean > 30 ? normalQuantile(mean, mean * (1 - odds[i]), place)
+                        : poissonQuantile(mean, place);
+    rows[i] = std::clamp<int64_t>(rows[i], 0, tokens);
     sum += rows[i];
   }
   // What is missing goes to popular experts, which feel it least; what is too
@@ -128,6 +136,30 @@ Workload mlir::moe::assumeWorkload(int64_t tokens, int64_t topk,
                     {zipfRows(tokens, topk, experts), 0.5}};
   workload.text = "balanced and zipf1 in turn";
   return workload;
+}
+
+std::vector<int64_t> mlir::moe::scaleRows(const std::vector<int64_t> &rows,
+                                          int64_t slots) {
+  int64_t sum = std::accumulate(rows.begin(), rows.end(), int64_t(0));
+  std::vector<int64_t> scaled(rows.size());
+  if (sum == 0)
+    return scaled;
+  std::vector<size_t> order(rows.size());
+  std::iota(order.begin(), order.end(), size_t(0));
+  int64_t left = slots;
+  std::vector<double> rest(rows.size());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    double exact = double(rows[i]) * double(slots) / double(sum);
+    scaled[i] = int64_t(exact);
+    rest[i] = exact - double(scaled[i]);
+    left -= scaled[i];
+  }
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return rest[a] != rest[b] ? rest[a] > rest[b] : a < b;
+  });
+  for (size_t i = 0; i < order.size() && left > 0; ++i, --left)
+    ++scaled[order[i]];
+  return scaled;
 }
 
 Workload mlir::moe::workloadOf(const std::vector<int64_t> &rows, int64_t tokens,

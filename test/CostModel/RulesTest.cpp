@@ -116,20 +116,6 @@ TEST(BlockM, NeverShrinksWithMoreRows) {
       before = blockM;
     }
   }
-  int64_t before = 0;
-  for (double rows = 0.125; rows < 10000; rows *= 1.1) {
-    int64_t blockM = pickPackedBlockM(rows);
-    EXPECT_GE(blockM, before) << rows;
-    before = blockM;
-  }
-}
-
-TEST(BlockM, OfPackedWeights) {
-  const std::pair<double, int64_t> lines[] = {
-      {0, 8},   {1.25, 8},  {1.5, 16}, {6, 16},    {6.5, 32},
-      {20, 32}, {20.5, 64}, {100, 64}, {101, 128}, {1e6, 128}};
-  for (auto [rows, blockM] : lines)
-    EXPECT_EQ(pickPackedBlockM(rows), blockM) << rows;
 }
 
 /// A problem that all rules of all targets accept with `plain()`.

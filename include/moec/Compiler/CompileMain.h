@@ -28,6 +28,10 @@ struct CompileCommand {
   int64_t tensorParallel = 1, expertParallel = 1;
   /// The routing that tile sizes are chosen for: an archetype or recorded ids.
   std::string routing, topkIds;
+  /// The device that times are predicted for, fields that configurations must
+  /// have; as of moe-select-config.
+  std::string device, fix;
+  bool batchInvariant = false;
   /// A vLLM or SGLang file of tile sizes, "" for none.
   std::string tileFile;
   CompileOptions options;

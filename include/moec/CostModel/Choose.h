@@ -56,6 +56,7 @@ struct LayerCandidate {
   int64_t blockM = 0;
   /// Of the products with their best configurations and all around them.
   double seconds = 0;
+  FramePrediction frame;
   /// Per product, best first.
   std::vector<std::vector<RatedConfig>> gemms;
   /// Per product why candidates were refused.
@@ -71,7 +72,6 @@ struct LayerChoice {
   /// All that were looked at: the chosen one first, then by predicted time;
   /// those without legal configurations last.
   std::vector<LayerCandidate> candidates;
-  FramePrediction frame;
   /// Why the first was chosen, e.g. "least predicted time".
   std::string reason;
 

@@ -41,6 +41,9 @@ struct KernelTraits {
   /// Lane operations to copy 16 bytes of rows into shared memory by threads
   /// that compute; 0: others do, or the copy engine.
   double loadOps = 0;
+  /// Warps that share a tile, each a rectangle whose sides it reads from shared
+  /// memory; 0: the instruction reads it for 64 rows at once.
+  int64_t warps = 0;
   /// Share of a tile's missing rows that is computed nevertheless.
   double paddedShare = 0;
   /// Rows are counted by so many in a product.

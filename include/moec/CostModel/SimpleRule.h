@@ -137,9 +137,6 @@ std::vector<RuleConfig> rankAmpereConfigs(const RuleTarget &target,
                                           int64_t blockM, size_t limit,
                                           std::vector<RuleVerdict> &rejected);
 
-/// `pickBlockM` of a layer with such problems.
-int64_t pickPackedBlockM(double rowsPerExpert);
-
 /// Block rows for a layer with `rowsPerExpert` mean rows per hit expert; both
 /// GEMMs share it.
 int64_t pickBlockM(const RuleTarget &target, double rowsPerExpert);

@@ -43,15 +43,19 @@ std::vector<int64_t> balancedRows(int64_t tokens, int64_t topk,
                                   int64_t experts);
 
 /// Rows as tokens give that take topk different experts with odds 1 / rank
-/// each: the expected number for popular experts, for the others numbers spread
-/// as by chance (quantiles of the Poisson distribution at evenly distributed
-/// places). `exponent` 0: odds are equal.
+/// each, spread as by chance: quantiles of the Poisson distribution, of a
+/// normal one for popular experts, at evenly distributed places. `exponent` 0:
+/// odds are equal.
 std::vector<int64_t> zipfRows(int64_t tokens, int64_t topk, int64_t experts,
                               double exponent = 1);
 
 /// What is assumed when only a number of tokens is known: half of the calls
 /// balanced, half zipf1.
 Workload assumeWorkload(int64_t tokens, int64_t topk, int64_t experts);
+
+/// `rows` scaled to a sum of `slots`, by largest remainders; experts without
+/// rows stay without.
+std::vector<int64_t> scaleRows(const std::vector<int64_t> &rows, int64_t slots);
 
 /// A histogram as the only case. `error` says what is wrong: a negative number,
 /// a sum that is not tokens x topk.

@@ -57,7 +57,7 @@ def budget(config, gated):
 
 def main():
     # Tokens of Qwen3-30B-A3B: 8 slots on 128 experts.
-    for tokens, m in ((1, 8), (3, 8), (16, 16), (40, 16), (64, 64), (190, 64), (193, 128), (1024, 128), (16384, 128)):
+    for tokens, m in ((1, 8), (3, 8), (16, 16), (40, 64), (64, 64), (190, 64), (193, 128), (1024, 128), (16384, 128)):
         first, second = choose(tokens)
         expect(f"{tokens} tokens: block m", first[0]["block"][0], m)
         swap = m <= 64

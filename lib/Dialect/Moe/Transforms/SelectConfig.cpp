@@ -6,14 +6,15 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moec/CostModel/SimpleRule.h"
+#include "moec/CostModel/Choose.h"
 #include "moec/Dialect/Moe/Transforms/Passes.h"
+#include "moec/Routing/Routing.h"
+#include "moec/Target/DeviceFile.h"
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Remarks.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/Support/Format.h"
-#include <cmath>
 
 namespace mlir::moe {
 #define GEN_PASS_DEF_MOESELECTCONFIG
@@ -31,10 +32,21 @@ struct SelectConfig : public moe::impl::MoeSelectConfigBase<SelectConfig> {
   void runOnOperation() override;
 
 private:
-  LogicalResult chooseRouting(Value routing, ArrayRef<GroupedGemmOp> gemms,
-                              const RuleTarget &rules);
+  LogicalResult prepare();
+  FailureOr<Workload> describeRouting(RoutingType type, int64_t count);
+  LogicalResult chooseRouting(Value routing, ArrayRef<GroupedGemmOp> gemms);
+  LogicalResult keep(GroupedGemmOp gemm, const GemmProblem &problem,
+                     ConfigAttr present, int64_t blockM);
+  void write(GroupedGemmOp gemm, const LayerChoice &choice, size_t number,
+             const Workload &workload);
+
+  const RuleTarget *rules = nullptr;
+  Device machine;
+  FixedFields fixedFields;
 };
 } // namespace
+
+StringRef moe::getSelectionAttrName() { return "moe.select"; }
 
 /// Bits of one stored value.
 static int64_t valueBits(Value v, QuantAttr quant) {
@@ -69,8 +81,8 @@ static std::pair<bool, bool> describeSum(GroupedGemmOp gemm) {
   return {!result.use_empty(), rounds};
 }
 
-static GemmProblem describe(GroupedGemmOp gemm, double rowsPerExpert,
-                            double slots) {
+static GemmProblem describe(GroupedGemmOp gemm, const Workload &workload,
+                            const Device &machine) {
   GemmProblem problem;
   problem.n = gemm.getWeightRows();
   problem.k = gemm.getReductionSize();
@@ -92,8 +104,9 @@ static GemmProblem describe(GroupedGemmOp gemm, double rowsPerExpert,
   // Rows that stand by slot are found through the routing, as tokens are.
   problem.gather = gemm.getRows() == RowSource::Gather ||
                    gemm.getALayout() == RowLayout::FlatTopk;
-  problem.rowsPerExpert = rowsPerExpert;
-  problem.hitExperts = slots / rowsPerExpert;
+  problem.rowsPerExpert = workload.getRowsPerExpert();
+  problem.hitExperts = workload.getHitExperts();
+  problem.units = int64_t(machine.figures.computeUnits);
   if (GateUpAttr gateUp = gemm.getGateUpAttr()) {
     problem.gateHalves = gateUp.getKind() == GateUpKind::Halves;
     problem.gateRun = problem.gateHalves ? gemm.getOutCols()
@@ -152,16 +165,207 @@ static ConfigAttr writeConfig(MLIRContext *context, const RuleConfig &config,
   return ConfigAttr::get(context, b.getDictionaryAttr(fields));
 }
 
-/// Mean rows of an expert that is hit by at least one of `slots` slots which
-/// fall on `experts` experts uniformly.
-static double meanRows(double slots, double experts) {
-  double hit = experts * (1.0 - std::pow(1.0 - 1.0 / experts, slots));
-  return slots / std::max(hit, 1.0);
+/// What stands around the products.
+static LayerFrame describeFrame(ArrayRef<GroupedGemmOp> gemms,
+                                ArrayRef<GemmProblem> problems) {
+  LayerFrame frame;
+  frame.combineBytes = 0;
+  for (auto [number, problem] : llvm::enumerate(problems)) {
+    GroupedGemmOp gemm = gemms[number];
+    frame.quantises |= problem.aBits == 8 && problem.gather;
+    if (!problem.sumsRows)
+      continue;
+    frame.hidden = problem.n;
+    if (gemm.getOut() != RowLayout::Token)
+      frame.combineBytes = 4;
+  }
+  return frame;
+}
+
+//===----------------------------------------------------------------------===//
+// Options
+//===----------------------------------------------------------------------===//
+
+LogicalResult SelectConfig::prepare() {
+  Location loc = getOperation()->getLoc();
+  rules = findRuleTarget(target);
+  if (!rules)
+    return emitError(loc) << "moe-select-config: unknown target '" << target
+                          << "', known are " << ruleTargetNames();
+  if (tokens < 0)
+    return emitError(loc)
+           << "moe-select-config: tokens must not be negative, got "
+           << int64_t(tokens);
+  // What a driver asks for all targets; options of the pass come first.
+  bool forAll = false;
+  if (auto asked = getOperation()->getAttrOfType<DictionaryAttr>(
+          getSelectionAttrName())) {
+    auto take = [&](StringRef key, auto &option) {
+      auto text = asked.getAs<StringAttr>(key);
+      if (!text || !option.empty())
+        return false;
+      option = text.str();
+      return true;
+    };
+    forAll = take("device", device);
+    take("routing", routing);
+    take("fix", fix);
+    batchInvariant = batchInvariant || asked.contains("batch_invariant");
+    getOperation()->removeAttr(getSelectionAttrName());
+  }
+  if (forAll) {
+    llvm::Expected<Device> found = findDevice(device);
+    if (found && found->arch != rules->name)
+      device = "";
+    llvm::consumeError(found.takeError());
+  }
+  if (device.empty()) {
+    const Device *standard = getDefaultDevice(rules->name);
+    if (!standard)
+      return emitError(loc) << "moe-select-config: no device is known for "
+                            << rules->name << ", name one by its file";
+    machine = *standard;
+  } else {
+    llvm::Expected<Device> found = findDevice(device);
+    if (!found)
+      return emitError(loc)
+             << "moe-select-config: " << llvm::toString(found.takeError());
+    machine = std::move(*found);
+    if (machine.arch != rules->name)
+      return emitError(loc)
+             << "moe-select-config: device " << machine.name << " is for "
+             << machine.arch << ", the target is " << rules->name;
+  }
+  fixedFields = FixedFields();
+  std::string wrong = parseFixedFields(fix, fixedFields);
+  if (!wrong.empty())
+    return emitError(loc) << "moe-select-config: fix: " << wrong;
+  return success();
+}
+
+/// A token count for which a choice that must not depend on it is made.
+static constexpr int64_t invariantTokens = 256;
+
+FailureOr<Workload> SelectConfig::describeRouting(RoutingType type,
+                                                  int64_t count) {
+  int64_t experts = type.getExperts(), topk = type.getTopk();
+  if (routing.empty())
+    return assumeWorkload(count, topk, experts);
+  auto fail = [&](const Twine &text) {
+    return emitError(getOperation()->getLoc())
+           << "moe-select-config: routing '" << routing << "': " << text;
+  };
+  llvm::Expected<TopkIds> ids = [&]() -> llvm::Expected<TopkIds> {
+    if (auto archetype = parseRoutingArchetype(routing))
+      return sampleRouting(*archetype, count, experts, topk, /*seed=*/0);
+    if (StringRef(routing).ends_with(".npy"))
+      return readTopkIds(routing, experts);
+    return llvm::createStringError("neither an archetype nor a .npy file");
+  }();
+  if (!ids)
+    return fail(llvm::toString(ids.takeError()));
+  if (ids->topk != topk)
+    return fail("ids of top-" + Twine(ids->topk) + " for a layer of top-" +
+                Twine(topk));
+  // Recorded ids of another number of tokens stand for the same popularity.
+  std::vector<int64_t> rows = countTokensPerExpert(*ids, experts);
+  std::string error;
+  Workload workload =
+      workloadOf(scaleRows(rows, count * topk), count, topk, routing, error);
+  if (!error.empty())
+    return fail(error);
+  return workload;
+}
+
+//===----------------------------------------------------------------------===//
+// Choice
+//===----------------------------------------------------------------------===//
+
+LogicalResult SelectConfig::keep(GroupedGemmOp gemm, const GemmProblem &problem,
+                                 ConfigAttr present, int64_t blockM) {
+  RuleConfig config = readConfig(present);
+  if (config.blockM < 1 || blockM % config.blockM)
+    return gemm.emitError("moe-select-config: rule shared_block_m: block m ")
+           << config.blockM << " does not divide block_m " << blockM
+           << " of the routing";
+  RuleVerdict verdict = checkConfig(*rules, problem, config);
+  if (!verdict.ok())
+    return gemm.emitError("moe-select-config: rule ")
+           << verdict.rule << ": " << verdict.text;
+  ++numKept;
+  return success();
+}
+
+void SelectConfig::write(GroupedGemmOp gemm, const LayerChoice &choice,
+                         size_t number, const Workload &workload) {
+  const LayerCandidate &best = choice.best();
+  numRejected += best.rejected[number].size();
+  for (const RuleVerdict &verdict : best.rejected[number])
+    remark::analysis(
+        gemm.getLoc(),
+        remark::RemarkOpts::name(verdict.rule).category(getArgument()))
+        << remark::reason("{0}", verdict.text);
+  SmallVector<Attribute> list;
+  for (const RatedConfig &rated :
+       ArrayRef(best.gemms[number]).take_front(std::max(1u, unsigned(limit))))
+    list.push_back(writeConfig(&getContext(), rated.config,
+                               rules->kind == RuleTarget::Cpu));
+  gemm.setConfigAttr(ArrayAttr::get(&getContext(), list));
+  ++numChosen;
+
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  os << list.front() << " for "
+     << llvm::format("%.1f", workload.getRowsPerExpert())
+     << " mean rows per expert (" << workload.tokens << " tokens, "
+     << workload.text << ") on " << machine.name << ": " << choice.reason
+     << "; predicted "
+     << describePrediction(best.gemms[number].front().prediction);
+  remark::passed(gemm.getLoc(),
+                 remark::RemarkOpts::name("config").category(getArgument()))
+      << remark::reason("{0}", text);
+  for (const RatedConfig &rated :
+       ArrayRef(best.gemms[number]).drop_front().take_front(11)) {
+    std::string other;
+    llvm::raw_string_ostream(other)
+        << writeConfig(&getContext(), rated.config,
+                       rules->kind == RuleTarget::Cpu)
+        << " predicted " << describePrediction(rated.prediction);
+    remark::analysis(
+        gemm.getLoc(),
+        remark::RemarkOpts::name("candidate").category(getArgument()))
+        << remark::reason("{0}", other);
+  }
+}
+
+/// What is said of the block rows that all products share.
+static std::string describeLayers(const LayerChoice &choice) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  for (const LayerCandidate &candidate : choice.candidates) {
+    os << (text.empty() ? "" : "; ") << "block m " << candidate.blockM << ": ";
+    if (!candidate.legal()) {
+      const RuleVerdict &verdict =
+          candidate.rejected[candidate.illegalGemm].back();
+      os << "refused by rule " << verdict.rule << ": " << verdict.text;
+      continue;
+    }
+    os << llvm::format("%.1f us (launches %.1f, sort %.1f, quantise %.1f, "
+                       "combine %.1f",
+                       candidate.seconds * 1e6, candidate.frame.launches * 1e6,
+                       candidate.frame.sort * 1e6,
+                       candidate.frame.quantise * 1e6,
+                       candidate.frame.combine * 1e6);
+    for (const auto &rated : candidate.gemms)
+      os << llvm::format(", product %.1f",
+                         rated.front().prediction.seconds * 1e6);
+    os << ")";
+  }
+  return text;
 }
 
 LogicalResult SelectConfig::chooseRouting(Value routing,
-                                          ArrayRef<GroupedGemmOp> gemms,
-                                          const RuleTarget &rules) {
+                                          ArrayRef<GroupedGemmOp> gemms) {
   auto type = cast<RoutingType>(routing.getType());
   int64_t count = tokens;
   if (auto align = routing.getDefiningOp<AlignOp>(); align && count == 0) {
@@ -170,77 +374,54 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
   }
   if (count == 0)
     count = 1024;
-  double rows = meanRows(double(count) * type.getTopk(), type.getExperts());
+  if (batchInvariant)
+    count = invariantTokens;
+  FailureOr<Workload> workload = describeRouting(type, count);
+  if (failed(workload))
+    return failure();
 
   // What is present decides: first the routing, then any configured GEMM.
-  int64_t blockM = type.getBlockM() != 1 ? type.getBlockM() : 0;
-  for (GroupedGemmOp gemm : gemms)
-    if (ConfigAttr config = gemm.getChosenConfig(); config && blockM == 0)
-      blockM = config.getBlockM();
-  bool given = blockM != 0;
-  if (!given) {
-    blockM = pickBlockM(rules, rows);
-    bool packed = !gemms.empty();
-    for (GroupedGemmOp gemm : gemms)
-      packed &= usesHopperPackedRule(
-          rules, describe(gemm, rows, double(count) * type.getTopk()));
-    if (packed)
-      blockM = pickPackedBlockM(rows);
-    // Without swap the tokens take the side of 64 rows.
-    for (GroupedGemmOp gemm : gemms) {
-      GemmProblem problem =
-          describe(gemm, rows, double(count) * type.getTopk());
-      if (usesHopperRule(rules, problem) && !canSwapWeights(problem))
-        blockM = std::max<int64_t>(blockM, 64);
-      // Tiles of whole granules leave no room for two slots of more rows.
-      if (usesAmpereRule(rules, problem) && problem.outGranule)
-        blockM = std::min<int64_t>(blockM, 64);
-    }
-  }
-
+  ChoiceOptions options;
+  options.fixed = fixedFields;
+  options.givenBlockM = type.getBlockM() != 1 ? type.getBlockM() : 0;
+  LayerProblem layer;
+  SmallVector<GroupedGemmOp> open;
   for (GroupedGemmOp gemm : gemms) {
-    GemmProblem problem = describe(gemm, rows, double(count) * type.getTopk());
-    if (ConfigAttr present = gemm.getChosenConfig()) {
-      RuleConfig config = readConfig(present);
-      if (config.blockM < 1 || blockM % config.blockM)
-        return gemm.emitError(
-                   "moe-select-config: rule shared_block_m: block m ")
-               << config.blockM << " does not divide block_m " << blockM
-               << " of the routing";
-      RuleVerdict verdict = checkConfig(rules, problem, config);
-      if (!verdict.ok())
-        return gemm.emitError("moe-select-config: rule ")
-               << verdict.rule << ": " << verdict.text;
-      ++numKept;
+    ConfigAttr present = gemm.getChosenConfig();
+    if (present && options.givenBlockM == 0)
+      options.givenBlockM = present.getBlockM();
+    if (present)
       continue;
-    }
-    std::vector<RuleVerdict> rejected;
-    std::vector<RuleConfig> ranked = rankConfigs(
-        rules, problem, blockM, std::max(1u, unsigned(limit)), rejected);
-    numRejected += rejected.size();
-    for (const RuleVerdict &verdict : rejected)
-      remark::analysis(
-          gemm.getLoc(),
-          remark::RemarkOpts::name(verdict.rule).category(getArgument()))
-          << remark::reason("{0}", verdict.text);
-    if (ranked.empty())
-      return gemm.emitError("moe-select-config: no candidate is legal on ")
-             << rules.name << ", the last was refused by rule "
-             << rejected.back().rule << ": " << rejected.back().text;
-    SmallVector<Attribute> list;
-    for (const RuleConfig &config : ranked)
-      list.push_back(
-          writeConfig(&getContext(), config, rules.kind == RuleTarget::Cpu));
-    gemm.setConfigAttr(ArrayAttr::get(&getContext(), list));
-    std::string text;
-    llvm::raw_string_ostream(text)
-        << list.front() << " is the first legal candidate for "
-        << llvm::format("%.1f", rows) << " mean rows per expert";
-    remark::passed(gemm.getLoc(),
-                   remark::RemarkOpts::name("config").category(getArgument()))
-        << remark::reason("{0}", text);
-    ++numChosen;
+    open.push_back(gemm);
+    layer.gemms.push_back(describe(gemm, *workload, machine));
   }
+  layer.frame = describeFrame(open, layer.gemms);
+  int64_t blockM = options.givenBlockM;
+  LayerChoice choice;
+  if (!open.empty()) {
+    choice = chooseLayer(machine, *rules, layer, *workload, options);
+    if (!choice.legal()) {
+      const LayerCandidate &last = choice.candidates.back();
+      size_t number = last.illegalGemm;
+      const RuleVerdict &verdict = last.rejected[number].back();
+      return open[number].emitError(
+                 "moe-select-config: no candidate is legal on ")
+             << rules->name << ", the last was refused by rule " << verdict.rule
+             << ": " << verdict.text;
+    }
+    blockM = choice.best().blockM;
+  }
+  for (GroupedGemmOp gemm : gemms)
+    if (ConfigAttr present = gemm.getChosenConfig())
+      if (failed(
+              keep(gemm, describe(gemm, *workload, machine), present, blockM)))
+        return failure();
+  for (auto [number, gemm] : llvm::enumerate(open))
+    write(gemm, choice, number, *workload);
+  if (choice.candidates.size() > 1)
+    remark::analysis(open.front().getLoc(),
+                     remark::RemarkOpts::name("layer").category(getArgument()))
+        << remark::reason("{0}", describeLayers(choice));
   if (routing.getDefiningOp() && type.getBlockM() != blockM)
     routing.setType(RoutingType::get(&getContext(), type.getExperts(),
                                      type.getTopk(), blockM));
@@ -248,23 +429,13 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
 }
 
 void SelectConfig::runOnOperation() {
-  Location loc = getOperation()->getLoc();
-  const RuleTarget *rules = findRuleTarget(target);
-  if (!rules) {
-    emitError(loc) << "moe-select-config: unknown target '" << target
-                   << "', known are " << ruleTargetNames();
+  if (failed(prepare()))
     return signalPassFailure();
-  }
-  if (tokens < 0) {
-    emitError(loc) << "moe-select-config: tokens must not be negative, got "
-                   << int64_t(tokens);
-    return signalPassFailure();
-  }
   llvm::MapVector<Value, SmallVector<GroupedGemmOp>> byRouting;
   getOperation()->walk([&](GroupedGemmOp gemm) {
     byRouting[gemm.getRouting()].push_back(gemm);
   });
   for (auto &[routing, gemms] : byRouting)
-    if (failed(chooseRouting(routing, gemms, *rules)))
+    if (failed(chooseRouting(routing, gemms)))
       return signalPassFailure();
 }

@@ -28,6 +28,11 @@ enum class ZeroChoice { Auto, Element, RowSum };
 /// Formulation of a layer: by rule, only the chosen experts, all experts.
 enum class FormulationChoice { Auto, Grouped, Dense };
 
+/// A dictionary on the module by which a driver tells moe-select-config what
+/// holds for all targets: "device", "routing" and "fix" as its options, and
+/// "batch_invariant". A device of another target does not count there.
+StringRef getSelectionAttrName();
+
 #define GEN_PASS_DECL
 #include "moec/Dialect/Moe/Transforms/Passes.h.inc"
 

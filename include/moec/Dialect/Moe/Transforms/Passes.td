@@ -201,22 +201,27 @@ def MoeSelectConfig : Pass<"moe-select-config"> {
   let summary = "choose tile sizes and mapping of every grouped GEMM";
   let description = [{
     Writes a ranked list of `#moe.config` on every `moe.grouped_gemm` without one, and `block_m` into the
-    type of the routing that its GEMMs share. Candidates come in a fixed order
-    from a table per kind of target and are filtered by named rules: `block`
+    type of the routing that its GEMMs share. Candidates come from a table per
+    kind of target and are filtered by named rules: `block`
     (instruction rows), `k_step` (CPU: all of K or at least 128 columns), `scale_group`,
     `closing_granule` (tile columns and the granule that the GEMM quantises by),
-    `alignment` (16-byte rows), `shared_memory`; a first choice of 128 columns
-    on a CPU is subject to `width` (16 rows per expert, whole blocks). Refused candidates are analysis remarks.
+    `alignment` (16-byte rows), `shared_memory`, `width`, `few_tiles`, `fixed` (what the user asks for).
+    Refused candidates are analysis remarks.
+
+    The time of every legal candidate is predicted from the figures of the
+    device (docs/cost-model.md) for all block rows that the products can share; the least sum wins.
+    Block rows that the device's file records as measured best win within the
+    error of the model, as does the first candidate of a table. Remarks give the terms of the chosen configuration and
+    of the others. On a CPU the table decides.
 
     A configuration or a `block_m` other than 1 that is present is never
     changed: the pass checks it by the same rules and fails with the rule and its numbers
     if it breaks one; the GEMMs of a routing must have block rows that divide its `block_m`.
 
-    `tokens` and the routing's E and k give the mean rows per expert that is hit
-    (uniform routing), which picks block m.
+    `routing` says how tokens fall on experts: an archetype, or a .npy file
+    of recorded ids, scaled to `tokens`. Without it half of the calls are taken to be balanced and half zipf1.
 
-    Limits: a fixed table, no prediction of time; a routing that is a
-    function argument keeps its type.
+    Limits: a routing that is a function argument keeps its type.
   }];
   let options = [
     Option<"target", "target", "std::string", "\"cpu\"",
@@ -224,6 +229,17 @@ def MoeSelectConfig : Pass<"moe-select-config"> {
     Option<"tokens", "tokens", "int64_t", "0",
            "Tokens per call for which to choose; 0 takes a static extent, else "
            "1024 (default 0)">,
+    Option<"device", "device", "std::string", "\"\"",
+           "Device that times are predicted for: a name or a .json file "
+           "(default: one that stands for the target)">,
+    Option<"routing", "routing", "std::string", "\"\"",
+           "balanced, uniform, zipf1, zipf2, hot16 or a .npy file of ids "
+           "(default: half balanced, half zipf1)">,
+    Option<"fix", "fix", "std::string", "\"\"",
+           "Fields that must have these values, e.g. block_m=128,stages=3 "
+           "(default none)">,
+    Option<"batchInvariant", "batch-invariant", "bool", "false",
+           "One choice for every number of tokens (default false)">,
     Option<"limit", "limit", "unsigned", "3",
            "Longest ranked list, in entries (default 3)">];
   let statistics = [
