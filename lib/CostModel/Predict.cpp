@@ -207,7 +207,7 @@ mlir::moe::predictGemm(const Device &device, const KernelTraits &traits,
         sharedBytesPerColumn(traits, problem, config, tileRows, weightRows) /
         (f.sharedBytesPerClock * f.clockHz * traits.sharedShare);
   double lanes = f.lanes * f.clockHz;
-  bool packed = problem.bBits < 8;
+  bool packed = problem.bBits < problem.aBits;
   double decode = packed ? weightRows * k * traits.decodeOps / lanes : 0;
   double load = 0;
   if (traits.loadOps > 0) {
