@@ -21,6 +21,9 @@ import sys
 # What a block may have, less what barriers take.
 SHARED_BYTES = 232448 - 2048
 CONFIGS = re.compile(r"config \[#moe\.config<.*?>\](?= )")
+# Where scales of packed weights are applied depends on how many tokens an expert gets. Tiles of so
+# many rows have it as decided for a few tokens, others for --tokens.
+FEW_ROWS, FEW_TOKENS = 32, 16
 # How two teams of an unswapped product share registers with the one that loads.
 TEAMS = {"load_regs": 40, "compute_groups": 2, "compute_regs": 232}
 
@@ -105,11 +108,24 @@ def grid_8(product, m, stages):
 def grid_4(product, m, stages):
     """Of 4-bit weights, which always stand on the row side."""
     for rows, k, order in itertools.product((128, 256), (64, 128, 256), ("expert_major", "n_major")):
+        if order == "n_major" and rows == 128:
+            continue
         slot = (2 * m + rows // 2) * k
         for count in stages_of(slot, [count for count in stages if count != 2]):
-            teams = {"load_regs": 56, "compute_regs": 224} if m >= 64 else {}
-            yield entry(product, m, rows, k, count, swap=True, b_place="compute", order=order,
-                        compute_groups=2, compute_split="n", **teams)
+            for teams in teams_4(m, rows):
+                yield entry(product, m, rows, k, count, swap=True, b_place="compute", order=order,
+                            compute_split="n", **teams)
+
+
+def teams_4(m, rows):
+    """Teams that share the rows of a tile, and registers where they do not get along with equal
+    parts."""
+    if m >= 64:
+        yield {"compute_groups": 2, "load_regs": 56, "compute_regs": 224}
+        return
+    yield {"compute_groups": 2}
+    if rows == 256 and m >= 16:
+        yield {"compute_groups": 4, "load_regs": 56, "compute_regs": 104}
 
 
 # Rows of tiles, what else, and slot counts (0: as many as fit).
@@ -145,12 +161,12 @@ def pairs_of(dtype, blocks=None, stages=None):
     return pairs
 
 
-def decided(options):
-    """The layer after all decisions, as text."""
+def decided(options, tokens):
+    """The layer after all decisions for a token count, as text."""
     source = ([options.layer] if options.layer
               else ["--model", options.model, "--dtype", options.dtype])
     done = subprocess.run([options.compiler, *source, "--target", "sm_90a", "--tokens",
-                           str(options.tokens), "--emit", "moe"], capture_output=True, text=True,
+                           str(tokens), "--emit", "moe"], capture_output=True, text=True,
                           check=False)
     if done.returncode:
         sys.exit(f"sweep: {done.stderr.strip()}")
@@ -174,8 +190,9 @@ def compile_layer(options, source, tokens, folder):
         return json.load(file)["variants"][0], None
 
 
-def compile_pair(options, text, name, m, up, down):
+def compile_pair(options, texts, name, m, up, down):
     """As compile_layer, with these configurations of the two products."""
+    text = texts[m <= FEW_ROWS]
     configs = iter([text_of(up), text_of(down, "bf16" if m >= 64 else None)])
     text = CONFIGS.sub(lambda _: f"config [{next(configs)}]", text)
     text = re.sub(r"block_m = \d+>", f"block_m = {m}>", text)
@@ -226,13 +243,13 @@ def main(arguments):
         for product, at in (("up", 1), ("down", 2)):
             print(f"{product}: {len({text_of(pair[at]) for pair in pairs})} configurations")
         return
-    text = decided(options)
+    texts = {few: decided(options, FEW_TOKENS if few else options.tokens) for few in (True, False)}
     shutil.rmtree(options.out, ignore_errors=True)
     os.makedirs(options.out)
     made, refused = [], []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         names = [f"m{m}-{number:03}" for number, (m, _, _) in enumerate(pairs)]
-        jobs = [pool.submit(compile_pair, options, text, name, *pair)
+        jobs = [pool.submit(compile_pair, options, texts, name, *pair)
                 for name, pair in zip(names, pairs)]
         for number, (name, pair, job) in enumerate(zip(names, pairs, jobs)):
             m, up, down = pair
