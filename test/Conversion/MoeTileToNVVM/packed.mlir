@@ -1,10 +1,10 @@
 // Weights of four bits: a ring for the operands and one for the factors of a tile, decoded rows that put gate and up
 // of a column into one thread, products with the instruction's first operand in registers. For few tokens the products
 // are scaled into a sum, for many the weights.
-// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=2})' | FileCheck %s --check-prefixes=CHECK,FEW
-// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=128})' | FileCheck %s --check-prefixes=CHECK,MANY
-// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=2})' -mlir-print-ir-after=moe-tile-specialize -o /dev/null 2>&1 | FileCheck %s --check-prefix=SUM
-// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=128})' -mlir-print-ir-after=moe-tile-specialize -o /dev/null 2>&1 | FileCheck %s --check-prefix=TILE
+// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=64})' | FileCheck %s --check-prefixes=CHECK,FEW
+// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=1024})' | FileCheck %s --check-prefixes=CHECK,MANY
+// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=64})' -mlir-print-ir-after=moe-tile-specialize -o /dev/null 2>&1 | FileCheck %s --check-prefix=SUM
+// RUN: moe-opt %s --pass-pipeline='builtin.module(moe-to-nvvm{tokens=1024})' -mlir-print-ir-after=moe-tile-specialize -o /dev/null 2>&1 | FileCheck %s --check-prefix=TILE
 
 // The scales of 128 gate and 128 up rows for all of K come by one copy per tile, in front of the product.
 // TILE-LABEL: moe_tile.kernel @layer_gemm(
@@ -51,11 +51,11 @@
 // FEW: moe_nv.wgmma_wait
 // FEW-COUNT-4: math.fma
 func.func @layer(%x: tensor<?x384xbf16> {moe.name = "x"}, %ids: tensor<?x3xi32>, %tw: tensor<?x3xf32>,
-                 %w1: tensor<8x512x192xi8>, %s1: tensor<8x512x3xbf16>, %w2: tensor<8x384x128xi8>, %s2: tensor<8x384x2xbf16>,
+                 %w1: tensor<64x512x192xi8>, %s1: tensor<64x512x3xbf16>, %w2: tensor<64x384x128xi8>, %s2: tensor<64x384x2xbf16>,
                  %out: tensor<?x384xbf16> {moe.name = "out"}) -> tensor<?x384xbf16> {
   %0 = moe.fused_experts x(%x : tensor<?x384xbf16>) topk(%ids, %tw : tensor<?x3xi32>, tensor<?x3xf32>)
-    w1(%w1 : tensor<8x512x192xi8> scale %s1 : tensor<8x512x3xbf16> quant #moe.quant<i4, granule = [1, 128], scale = bf16, zero = 8, packing = low_even>)
-    w2(%w2 : tensor<8x384x128xi8> scale %s2 : tensor<8x384x2xbf16> quant #moe.quant<i4, granule = [1, 128], scale = bf16, zero = 8, packing = low_even>)
+    w1(%w1 : tensor<64x512x192xi8> scale %s1 : tensor<64x512x3xbf16> quant #moe.quant<i4, granule = [1, 128], scale = bf16, zero = 8, packing = low_even>)
+    w2(%w2 : tensor<64x384x128xi8> scale %s2 : tensor<64x384x2xbf16> quant #moe.quant<i4, granule = [1, 128], scale = bf16, zero = 8, packing = low_even>)
     activation <swiglu> gate_up <halves> outs(%out : tensor<?x384xbf16>) -> tensor<?x384xbf16>
   return %0 : tensor<?x384xbf16>
 }
