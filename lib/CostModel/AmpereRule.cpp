@@ -15,6 +15,7 @@
 #include "moec/CostModel/SimpleRule.h"
 
 #include <algorithm>
+#include <cmath>
 
 using namespace mlir::moe;
 
@@ -32,7 +33,13 @@ static const int64_t threads = 256, maxAccumulators = 128;
 static const int64_t weightRows[] = {256, 128, 64};
 
 /// Packed weights take the row side of the instruction: 16 rows of each warp.
-static const int64_t packedRows[] = {256, 128};
+/// Narrow tiles are for a few tokens, whose few experts have few rows to share.
+static const int64_t packedRows[] = {256, 128, 64, 32, 16};
+static const int64_t narrowestShared = 128, fewTokens = 16;
+/// Columns of a step, bytes of a row of it at most, longest first.
+static const int64_t packedSteps[] = {256, 128, 64};
+/// Of an A100.
+static const int64_t multiprocessors = 108;
 /// Scales and zero points of two tiles stand beside the ring.
 static const int64_t factorSlots = 2;
 /// Slots start at multiples of it.
@@ -44,7 +51,7 @@ static bool isTarget(const RuleTarget &target) {
 }
 
 static bool isPacked(const GemmProblem &problem) {
-  return problem.aBits == 16 && problem.bBits == 4;
+  return problem.aBits == 16 && problem.bBits <= 8;
 }
 
 /// 8-bit floats, with no scales along K or one per run of a row of the ring.
@@ -129,45 +136,76 @@ struct Ranking {
 };
 } // namespace
 
-/// Weights of 4 bits, decoded in registers.
+/// Bytes of a weight row's scale and zero point.
+static int64_t factorBytes(const GemmProblem &problem) {
+  // Scales of groups of 16 are bytes, without zero points.
+  return problem.bGranule == 16 ? 1 : 3;
+}
+
+/// What decoding takes if the experts' rows are shared in tiles of `rows`:
+/// eight warps decode 16 rows each at a time, of narrower tiles fewer warps.
+static int64_t decodingRounds(const GemmProblem &problem, int64_t rows) {
+  double tiles =
+      std::ceil(problem.hitExperts) * std::ceil(double(problem.n) / rows);
+  int64_t waves = int64_t(std::ceil(tiles / multiprocessors));
+  return waves * std::max<int64_t>(1, rows / narrowestShared);
+}
+
+/// Weights of 4 or 8 bits, decoded in registers.
 static void rankPacked(const RuleTarget &target, const GemmProblem &problem,
                        int64_t blockM, Ranking &ranking) {
-  for (int64_t rows : packedRows)
-    for (int64_t step : {128, 64}) {
-      RuleConfig config = startConfig(problem, blockM, rows, step);
-      config.swap = true;
-      config.bPlace = "compute";
-      RuleVerdict verdict = checkTile(target, problem, config, rows);
-      int64_t factors = 0;
-      if (problem.bGranule)
-        // 16 bits of scale and 8 of zero point, for all of K.
-        factors = factorSlots * rows *
-                  ((problem.k + problem.bGranule - 1) / problem.bGranule) * 3;
-      bool straddles =
-          problem.bGranule != 0 &&
-          (problem.bGranule % 16 != 0 ||
-           (problem.bGranule % step != 0 && step % problem.bGranule != 0));
-      if (verdict.ok() && problem.gateRun > 1 && !problem.gateHalves)
-        verdict = {"packed_split",
-                   "gate and up rows of packed weights must be halves of the "
-                   "weights or alternate, they alternate every " +
-                       number(problem.gateRun)};
-      else if (verdict.ok() && rows > 128 && problem.n <= rows / 2)
-        verdict = {"width", number(rows) + " weight rows per tile for " +
-                                number(problem.n) + " of them"};
-      else if (verdict.ok() && step > std::max<int64_t>(problem.k, 64))
-        verdict = {"k_step", "k step " + number(step) +
-                                 " is longer than K of " + number(problem.k)};
-      else if (verdict.ok() && straddles)
-        verdict = {"scale_group", "k step " + number(step) +
-                                      " straddles scale groups of " +
-                                      number(problem.bGranule)};
-      int64_t slot = (blockM * problem.aBits + rows * problem.bBits) * step / 8;
-      ranking.add(config, verdict,
-                  target.sharedBytes - barrierBytes - factors -
-                      2 * factorSlots * 1024,
-                  slot);
-    }
+  bool few = blockM <= fewTokens;
+  std::vector<std::pair<int64_t, int64_t>> shapes;
+  for (int64_t step : packedSteps)
+    for (int64_t rows : packedRows)
+      // The longest step leaves room for slots beside few tokens alone.
+      if (step * problem.bBits <= rowBytes * 8 &&
+          (few || (rows >= narrowestShared && step <= rowBytes)))
+        shapes.push_back({rows, step});
+  // Beside many tokens the rows count more than the step.
+  auto order = [&](std::pair<int64_t, int64_t> shape) {
+    auto [rows, step] = shape;
+    return few ? std::pair(-step, decodingRounds(problem, rows))
+               : std::pair(-rows, -step);
+  };
+  std::stable_sort(shapes.begin(), shapes.end(),
+                   [&](auto a, auto b) { return order(a) < order(b); });
+  for (auto [rows, step] : shapes) {
+    RuleConfig config = startConfig(problem, blockM, rows, step);
+    config.swap = true;
+    config.bPlace = "compute";
+    RuleVerdict verdict = checkTile(target, problem, config, rows);
+    int64_t factors = 0;
+    if (problem.bGranule)
+      // For all of K.
+      factors = factorSlots * rows *
+                ((problem.k + problem.bGranule - 1) / problem.bGranule) *
+                factorBytes(problem);
+    bool straddles =
+        problem.bGranule != 0 &&
+        (problem.bGranule % 16 != 0 ||
+         (problem.bGranule % step != 0 && step % problem.bGranule != 0));
+    if (verdict.ok() && problem.gateRun > 1 && !problem.gateHalves)
+      verdict = {"packed_split",
+                 "gate and up rows of packed weights must be halves of the "
+                 "weights or alternate, they alternate every " +
+                     number(problem.gateRun)};
+    else if (verdict.ok() && rows > 128 && problem.n <= rows / 2)
+      verdict = {"width", number(rows) + " weight rows per tile for " +
+                              number(problem.n) + " of them"};
+    else if (verdict.ok() && step > std::max<int64_t>(problem.k, 64))
+      verdict = {"k_step", "k step " + number(step) + " is longer than K of " +
+                               number(problem.k)};
+    else if (verdict.ok() && straddles)
+      verdict = {"scale_group", "k step " + number(step) +
+                                    " straddles scale groups of " +
+                                    number(problem.bGranule)};
+    int64_t slot = (blockM * problem.aBits + rows * problem.bBits) * step / 8;
+    ranking.add(config, verdict,
+                target.sharedBytes - barrierBytes - factors -
+                    2 * factorSlots * 1024,
+                slot);
+  }
 }
 
 std::vector<RuleConfig>

@@ -71,13 +71,13 @@ TEST(AmpereRule, PackedWeightsTakeTheRowSide) {
   GemmProblem packed = upProjection();
   packed.bBits = 4;
   packed.bGranule = 128;
-  for (const RuleConfig &config : rank("sm_80", packed, 16)) {
+  for (const RuleConfig &config : rank("sm_80", packed, 64)) {
     EXPECT_TRUE(config.swap);
     EXPECT_EQ(config.bPlace, "compute");
     EXPECT_EQ(config.blockN % 64, 0);
     EXPECT_GE(config.stages, 2);
   }
-  EXPECT_EQ(rank("sm_80", packed, 16).size(), 4u);
+  EXPECT_EQ(rank("sm_80", packed, 64).size(), 4u);
   packed.gateHalves = false;
   std::string rule;
   EXPECT_TRUE(rank("sm_80", packed, 16, &rule).empty());
@@ -87,6 +87,76 @@ TEST(AmpereRule, PackedWeightsTakeTheRowSide) {
   packed.bGranule = 24;
   EXPECT_TRUE(rank("sm_80", packed, 16, &rule).empty());
   EXPECT_EQ(rule, "scale_group");
+}
+
+/// A layer of Qwen3.5 that one token takes through eight experts.
+static GemmProblem oneToken(int64_t n, int64_t k, bool gated) {
+  GemmProblem problem;
+  problem.n = n;
+  problem.k = k;
+  problem.bBits = 4;
+  problem.bGranule = 128;
+  problem.gather = gated;
+  problem.gateRun = gated ? n / 2 : 0;
+  problem.gateHalves = gated;
+  problem.rowsPerExpert = 1;
+  problem.hitExperts = 8;
+  return problem;
+}
+
+static bool offers(const std::vector<RuleConfig> &ranked, size_t best,
+                   int64_t blockN, int64_t blockK) {
+  for (size_t i = 0; i < std::min(best, ranked.size()); ++i)
+    if (ranked[i].blockN == blockN && ranked[i].blockK == blockK)
+      return true;
+  return false;
+}
+
+TEST(AmpereRule, OneTokenIsOfferedNarrowTilesAndLongSteps) {
+  auto up = rank("sm_80", oneToken(1024, 2048, true), 16);
+  EXPECT_TRUE(offers(up, 6, 8, 256));
+  EXPECT_TRUE(offers(up, 10, 8, 128));
+  // Sixteen rows are the instruction's: without a gate all are columns.
+  auto down = rank("sm_80", oneToken(2048, 512, false), 16);
+  EXPECT_TRUE(offers(down, 6, 16, 256));
+  EXPECT_TRUE(offers(down, 10, 16, 128));
+  // Eight warps of the widest tile that leaves no multiprocessor a second one
+  // decode first.
+  EXPECT_EQ(up[0].blockN, 64);
+  EXPECT_EQ(up[0].blockK, 256);
+  for (const RuleConfig &config : up)
+    EXPECT_GE(config.stages, 3);
+  // Many tokens share wide tiles.
+  for (const RuleConfig &config :
+       rank("sm_80", oneToken(1024, 2048, true), 64)) {
+    EXPECT_GE(config.blockN, 64);
+    EXPECT_LE(config.blockK, 128);
+  }
+}
+
+TEST(AmpereRule, BytesAreDecodedAsPackedWeightsAre) {
+  GemmProblem bytes = oneToken(1024, 2048, true);
+  bytes.bBits = 8;
+  bytes.bGranule = 0;
+  auto ranked = rank("sm_80", bytes, 16);
+  ASSERT_FALSE(ranked.empty());
+  EXPECT_EQ(ranked[0].bPlace, "compute");
+  // A row of a step has no more bytes than its swizzle.
+  for (const RuleConfig &config : ranked)
+    EXPECT_LE(config.blockK, 128);
+}
+
+TEST(AmpereRule, ScalesOfSmallGroupsAreBytes) {
+  // 128 groups of a row; of three bytes each those of 128 rows would fill the
+  // shared memory of sm_89.
+  GemmProblem groups = oneToken(2048, 2048, false);
+  groups.bGranule = 16;
+  EXPECT_FALSE(rank("sm_89", groups, 64).empty());
+  groups.bGranule = 32;
+  groups.k = 14336;
+  std::string rule;
+  EXPECT_TRUE(rank("sm_89", groups, 64, &rule).empty());
+  EXPECT_EQ(rule, "shared_memory");
 }
 
 TEST(AmpereRule, EightBitTilesAreOneGranuleWide) {

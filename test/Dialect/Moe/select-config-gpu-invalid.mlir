@@ -53,7 +53,7 @@ func.func @alignment(%x: tensor<?x512xbf16>, %ids: tensor<?x2xi32>, %w: tensor<8
 func.func @none(%x: tensor<?x96xbf16>, %ids: tensor<?x2xi32>, %w: tensor<8x256x96xf8E4M3FN>,
                 %s: tensor<8x256x2xf32>, %o: tensor<?x256xf32>) -> tensor<?x256xf32> {
   %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
-  // expected-error @+1 {{moe-select-config: no candidate is legal on sm_89, the last was refused by rule scale_group: k step 32 spans two scale groups of 48 columns of b}}
+  // expected-error @+1 {{moe-select-config: no candidate is legal on sm_89, the last was refused by rule scale_group: k step 64 straddles scale groups of 48}}
   %a = moe.grouped_gemm a(%x : tensor<?x96xbf16>)
          b(%w : tensor<8x256x96xf8E4M3FN> scale %s : tensor<8x256x2xf32> quant #moe.quant<f8E4M3FN, granule = [1, 48], scale = f32>)
          routing(%r : !moe.routing<experts = 8, topk = 2>)
