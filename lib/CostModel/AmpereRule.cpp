@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 using namespace mlir::moe;
 
@@ -165,11 +166,11 @@ static void rankPacked(const RuleTarget &target, const GemmProblem &problem,
   // Beside many tokens the rows count more than the step.
   auto order = [&](std::pair<int64_t, int64_t> shape) {
     auto [rows, step] = shape;
-    return few ? std::pair(-step, decodingRounds(problem, rows))
-               : std::pair(-rows, -step);
+    return few ? std::tuple(-step, decodingRounds(problem, rows), -rows)
+               : std::tuple(-rows, -step, int64_t(0));
   };
-  std::stable_sort(shapes.begin(), shapes.end(),
-                   [&](auto a, auto b) { return order(a) < order(b); });
+  std::sort(shapes.begin(), shapes.end(),
+            [&](auto a, auto b) { return order(a) < order(b); });
   for (auto [rows, step] : shapes) {
     RuleConfig config = startConfig(problem, blockM, rows, step);
     config.swap = true;
