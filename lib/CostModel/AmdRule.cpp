@@ -15,6 +15,8 @@ using namespace mlir::moe;
 
 /// Bytes of one row of a stage: the period of its XOR pattern.
 static const int64_t rowBytes = 128;
+/// Bytes of a vector that one lane reads.
+static const int64_t kVectorBytes = 16;
 /// Weight rows of the candidates, best first.
 static const int64_t weightRows[] = {128, 64, 32};
 /// Blocks that should fit next to each other: one multiplies while the other
@@ -56,6 +58,14 @@ mlir::moe::rankAmdConfigs(const RuleTarget &target, const GemmProblem &problem,
     // leave none for the addresses of a second stage.
     if (chip && chip->repeatsOperands() && (widens || problem.bBits < 8))
       config.stages = 1;
+    // Straight to LDS where one load brings as much as one to registers. A last
+    // step that is not whole is filled up with zeros, codes of 8 bits are
+    // cleared of negative ones: on the way through registers.
+    bool whole = problem.k % step == 0;
+    bool cleared = chip && chip->fp8 == AmdFp8::Fnuz && problem.aBits == 8;
+    if (chip && chip->directToLdsBytes == kVectorBytes && whole && !cleared &&
+        config.stages == 2)
+      config.a = config.b = "lds_direct";
     GemmProblem checked = problem;
     if (problem.aScaled)
       config.aPlace = "compute";

@@ -277,14 +277,13 @@ KernelEmitter::decodeOperand(tile::DequantOp op, bool weights, int64_t block,
     if (base)
       at = add(at, c32(base));
     if (plain) {
-      Value words = LLVM::LoadOp::create(
-          b, loc, VectorType::get({2}, b.getI32Type()), lds(at), 8);
+      Value words = loadLds(VectorType::get({2}, b.getI32Type()), at, 8);
       read.push_back(packOperand(
           decodeFloats(words, source.getElementType(), scale), element,
           /*exact=*/power));
       continue;
     }
-    Value word = LLVM::LoadOp::create(b, loc, b.getI32Type(), lds(at), 4);
+    Value word = loadLds(b.getI32Type(), at, 4);
     read.push_back(packOperand(decodeWord(op, word, scale, shift), element,
                                /*exact=*/power && (!zero || !op.getZero())));
   }

@@ -430,6 +430,8 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
       })
       .Case([&](tile::FetchOp op) { return emitFetch(op); })
       .Case([&](tile::DepositOp op) { return depositStaged(op); })
+      .Case([&](tile::CopyOp op) { return emitCopy(op); })
+      .Case([&](tile::CopyWaitOp op) { return emitCopyWait(op); })
       .Case([&](tile::GroupSyncOp op) { return emitGroupSync(op); })
       .Case([&](tile::MmaOp op) { return emitMma(op); })
       .Case([&](tile::DequantOp op) { return emitDequant(op); })

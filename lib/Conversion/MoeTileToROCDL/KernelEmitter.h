@@ -54,8 +54,9 @@ struct TileList {
   int64_t columns = 0, blockN = 0;
 };
 
-/// The pieces of 16 bytes of a tile that one thread moves: number i is row
-/// `row + i * step`, all in the same place of their row.
+/// The pieces of a tile that one thread moves, of 16 bytes or what a copy
+/// straight to LDS brings: number i is row `row + i * step`, all in the same
+/// place of their row.
 struct Share {
   int64_t rowBytes = 0, rows = 0, count = 0, step = 0;
   bool partial = false; ///< some threads have no row in the last piece
@@ -130,9 +131,12 @@ private:
   LogicalResult placeOnChip();
   Value lds(Value offset); ///< !llvm.ptr<3>
   Value swizzlePattern(Value row, int64_t rowBytes);
-  const Share &shareOf(int64_t rows, int64_t rowBytes);
-  FailureOr<FetchPlace> fetchPlace(tile::FetchOp op, const Share &share);
+  const Share &shareOf(int64_t rows, int64_t rowBytes, int64_t unit);
+  FailureOr<FetchPlace> fetchPlace(tile::TileAccess access, const Share &share);
   LogicalResult emitFetch(tile::FetchOp op);
+  LogicalResult emitCopy(tile::CopyOp op);
+  LogicalResult emitCopyWait(tile::CopyWaitOp op);
+  Value loadLds(Type type, Value at, int64_t alignment);
   Value clearNegativeZeros(Value v);
   LogicalResult depositStaged(tile::DepositOp op);
   LogicalResult emitGroupSync(tile::GroupSyncOp op);
@@ -219,7 +223,10 @@ private:
   DenseMap<Value, int64_t> buffers; ///< buf_alloc to its offset
   DenseMap<Value, SmallVector<Value>> tileCoords;
   DenseMap<std::pair<Value, int64_t>, Value> dimensions;
-  std::map<std::pair<int64_t, int64_t>, Share> shares;
+  std::map<std::tuple<int64_t, int64_t, int64_t>, Share> shares;
+  /// Of kernels that copy straight to LDS: what those copies write, so that
+  /// reads of the other stage are not thought to need them.
+  ArrayAttr copyScope;
   /// Byte offsets of a lane's pieces of an operand by row bytes, operand, piece
   /// and pieces of a group of lanes; made at the entry.
   std::map<std::tuple<int64_t, bool, int64_t, int64_t>, Value> laneAddresses;

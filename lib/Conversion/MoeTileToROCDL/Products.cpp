@@ -137,7 +137,7 @@ SmallVector<Value> KernelEmitter::loadOperand(Value buffer, bool weights,
     Value at = laneAddress(rowBytes, weights, block * pieces * groups + p);
     if (base)
       at = add(at, c32(base));
-    read.push_back(LLVM::LoadOp::create(b, loc, pieceType, lds(at), kPiece));
+    read.push_back(loadLds(pieceType, at, kPiece));
   }
   if (widens)
     return {widenFloats(read[0], element)};
@@ -226,7 +226,7 @@ SmallVector<Value> KernelEmitter::loadScaled(tile::DequantOp op, bool weights,
         laneAddress(rowBytes, weights, block * groups * pieces + p, pieces);
     if (base)
       at = add(at, c32(base));
-    read.push_back(LLVM::LoadOp::create(b, loc, type, lds(at), kPiece));
+    read.push_back(loadLds(type, at, kPiece));
   }
   Value codes = read[0];
   if (pieces == 2)
@@ -356,7 +356,8 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
   int64_t operands =
       (tokens.size() + weights.size()) * (laneBytes / 4 + (scaled ? 1 : 0));
   int64_t fetched =
-      (aType.getRows() + bType.getRows()) * rowBytes / 4 / threads;
+      copyScope ? 0
+                : (aType.getRows() + bType.getRows()) * rowBytes / 4 / threads;
   int64_t registers = tokens.size() * weights.size() * resultRegisters() +
                       fetched + 2 * operands + kOtherRegisters;
   bool ahead = registers <= chip.maxVgprs;

@@ -8,7 +8,9 @@
 //
 // A tile of the product's operands has rows of 32, 64 or 128 bytes, in LDS with
 // the XOR pattern of a swizzle. A thread moves pieces of 16 bytes, neighbours
-// in a wave neighbouring pieces of a row.
+// in a wave neighbouring pieces of a row. A copy straight to LDS fills the
+// bytes of a wave in the order of its lanes: there the pattern says what a lane
+// reads.
 //
 //===----------------------------------------------------------------------===//
 
@@ -36,6 +38,18 @@ LogicalResult KernelEmitter::placeOnChip() {
       ldsBytes += llvm::alignTo(alloc.getBuffer().getType().getSizeInBytes(),
                                 kTileAlignment);
     }
+  bool copies = false;
+  kernel.walk([&](tile::CopyOp) { copies = true; });
+  if (copies) {
+    MLIRContext *context = b.getContext();
+    auto name = [&](StringRef what) {
+      return b.getStringAttr(what + kernel.getSymName());
+    };
+    auto domain = LLVM::AliasScopeDomainAttr::get(context, name("lds of "),
+                                                  b.getStringAttr("lds"));
+    copyScope = b.getArrayAttr(LLVM::AliasScopeAttr::get(
+        context, name("copies to lds of "), domain, b.getStringAttr("copies")));
+  }
   exchange = ldsBytes;
   ldsBytes += exchangeBytes();
   int64_t limit = std::min<int64_t>(
@@ -73,14 +87,24 @@ Value KernelEmitter::swizzlePattern(Value row, int64_t rowBytes) {
   return arith::AndIOp::create(b, loc, row, c32(rowBytes / kPiece - 1));
 }
 
-/// The pieces of this thread of a tile of `rows` rows.
-const Share &KernelEmitter::shareOf(int64_t rows, int64_t rowBytes) {
-  auto [it, isNew] = shares.try_emplace({rows, rowBytes});
+/// A read of LDS.
+Value KernelEmitter::loadLds(Type type, Value at, int64_t alignment) {
+  auto load = LLVM::LoadOp::create(b, loc, type, lds(at), alignment);
+  if (copyScope)
+    load.setNoaliasScopesAttr(copyScope);
+  return load;
+}
+
+/// The pieces of this thread of a tile of `rows` rows. `unit`: bytes of a copy
+/// straight to LDS, 0 for pieces that go through registers.
+const Share &KernelEmitter::shareOf(int64_t rows, int64_t rowBytes,
+                                    int64_t unit) {
+  auto [it, isNew] = shares.try_emplace({rows, rowBytes, unit});
   Share &share = it->second;
   if (!isNew)
     return share;
   int64_t threads = kernel.getExecAttr().getThreads();
-  int64_t pieces = rowBytes / kPiece;
+  int64_t pieces = rowBytes / (unit ? unit : kPiece);
   share.rows = rows;
   share.rowBytes = rowBytes;
   share.step = threads / pieces;
@@ -89,6 +113,16 @@ const Share &KernelEmitter::shareOf(int64_t rows, int64_t rowBytes) {
   atEntry([&] {
     share.row = quotient(thread, pieces);
     Value piece = rest(thread, pieces);
+    if (unit) {
+      // Where the wave's bytes begin, and what belongs at the lane's.
+      share.inBuffer = mul(warp, c32(chip.waveSize * unit));
+      Value chunk = quotient(piece, kPiece / unit);
+      Value from = arith::XOrIOp::create(b, loc, chunk,
+                                         swizzlePattern(share.row, rowBytes));
+      share.byte = add(mul(from, c32(kPiece)),
+                       mul(rest(piece, kPiece / unit), c32(unit)));
+      return share.byte;
+    }
     share.byte = mul(piece, c32(kPiece));
     Value swizzled = arith::XOrIOp::create(b, loc, piece,
                                            swizzlePattern(share.row, rowBytes));
@@ -100,20 +134,20 @@ const Share &KernelEmitter::shareOf(int64_t rows, int64_t rowBytes) {
 }
 
 /// Where the thread reads its pieces, but for the reduction's position.
-FailureOr<FetchPlace> KernelEmitter::fetchPlace(tile::FetchOp op,
+FailureOr<FetchPlace> KernelEmitter::fetchPlace(tile::TileAccess access,
                                                 const Share &share) {
-  auto access = cast<tile::TileAccess>(op.getOperation());
-  const Memory memory = memories[op.getMemory()];
+  Operation *op = access.getOperation();
+  const Memory memory = memories[access.getMemory()];
   int64_t rank = memory.type.getRank(), rowsAt = access.getRowsPosition();
   int64_t rowDim = rowsAt >= 0 ? rowsAt : access.getMemoryDim(0);
   int64_t bytes = bytesOf(memory.type.getElementType());
   if (access.getMemoryDim(1) != rank - 1 || rowDim < 0 || rowDim == rank - 1 ||
       access.getBoxDim() != 0)
     return refuse(op) << "operands have rows along the last dimension";
-  SmallVector<Value> indices(op.getIndices());
+  SmallVector<Value> indices(access.getIndices());
   indices.pop_back();
   for (const KnownPlace &known : places)
-    if (known.memory == op.getMemory() && known.indices == indices &&
+    if (known.memory == access.getMemory() && known.indices == indices &&
         known.region->isAncestor(op->getParentRegion()))
       return known.place;
 
@@ -124,8 +158,7 @@ FailureOr<FetchPlace> KernelEmitter::fetchPlace(tile::FetchOp op,
   Value uniform = c64(0);
   for (int64_t d = 0; d < rank - 1; ++d)
     if (d != rowDim)
-      uniform =
-          add(uniform, mul(wide(asI32(op.getIndices()[d])), c64(strides[d])));
+      uniform = add(uniform, mul(wide(asI32(indices[d])), c64(strides[d])));
   Type i8 = b.getI8Type();
   place.base =
       LLVM::GEPOp::create(b, loc, memory.pointer.getType(), i8, memory.pointer,
@@ -140,9 +173,9 @@ FailureOr<FetchPlace> KernelEmitter::fetchPlace(tile::FetchOp op,
     Value number; // i64
     if (rowsAt >= 0) {
       Value valid;
-      number = rowNumber(rowLists[op.getIndices()[rowsAt]], row, valid);
+      number = rowNumber(rowLists[indices[rowsAt]], row, valid);
     } else {
-      Value index = asI32(op.getIndices()[rowDim]);
+      Value index = asI32(indices[rowDim]);
       Value within = row;
       if (auto boxes = access.getBoxes()) {
         int64_t size = share.rows / int64_t(boxes->size());
@@ -172,7 +205,7 @@ FailureOr<FetchPlace> KernelEmitter::fetchPlace(tile::FetchOp op,
     Value byte = arith::ExtUIOp::create(b, loc, b.getI64Type(), share.byte);
     place.pieces.push_back(add(mul(number, c64(strides[rowDim])), byte));
   }
-  places.push_back({op.getMemory(), indices, op->getParentRegion(), place});
+  places.push_back({access.getMemory(), indices, op->getParentRegion(), place});
   return place;
 }
 
@@ -188,8 +221,9 @@ LogicalResult KernelEmitter::emitFetch(tile::FetchOp op) {
       threads % (rowBytes / kPiece) != 0)
     return refuse(op) << "rows of 32, 64 or 128 bytes are fetched, got "
                       << rowBytes;
-  const Share &share = shareOf(type.getRows(), rowBytes);
-  FailureOr<FetchPlace> place = fetchPlace(op, share);
+  const Share &share = shareOf(type.getRows(), rowBytes, /*unit=*/0);
+  FailureOr<FetchPlace> place =
+      fetchPlace(cast<tile::TileAccess>(op.getOperation()), share);
   if (failed(place))
     return failure();
   int64_t k = it->second.type.getShape().back();
@@ -224,6 +258,67 @@ LogicalResult KernelEmitter::emitFetch(tile::FetchOp op) {
   return success();
 }
 
+LogicalResult KernelEmitter::emitCopy(tile::CopyOp op) {
+  auto it = memories.find(op.getMemory());
+  auto buffer = buffers.find(op.getBuffer());
+  tile::BufType type = op.getBuffer().getType();
+  int64_t bytes = bytesOf(type.getElementType());
+  int64_t rowBytes = type.getCols() * bytes, unit = chip.directToLdsBytes;
+  int64_t threads = kernel.getExecAttr().getThreads();
+  if (it == memories.end() || buffer == buffers.end() ||
+      op.getHow() != tile::How::LdsDirect || unit == 0)
+    return refuse(op) << "copies are lds_direct, from an argument to a "
+                         "buf_alloc, on chips that have them";
+  if (type.getSwizzle() != rowBytes ||
+      (rowBytes != 32 && rowBytes != 64 && rowBytes != 128) ||
+      threads * unit % 1024 != 0 ||
+      type.getSizeInBytes() % (chip.waveSize * unit) != 0 ||
+      it->second.type.getShape().back() % type.getCols() != 0)
+    return refuse(op) << "copies of whole waves and steps fill rows of 32, 64 "
+                         "or 128 bytes with their swizzle, got "
+                      << type;
+  const Share share = shareOf(type.getRows(), rowBytes, unit);
+  FailureOr<FetchPlace> place =
+      fetchPlace(cast<tile::TileAccess>(op.getOperation()), share);
+  if (failed(place))
+    return failure();
+  Type i8 = b.getI8Type(), pointer = place->base.getType();
+  Value column = asI32(op.getIndices().back());
+  Value from = LLVM::GEPOp::create(
+      b, loc, pointer, i8, place->base,
+      ArrayRef<LLVM::GEPArg>{mul(wide(column), c64(bytes))});
+  for (auto [i, at] : llvm::enumerate(place->pieces)) {
+    Value address = LLVM::GEPOp::create(b, loc, pointer, i8, from,
+                                        ArrayRef<LLVM::GEPArg>{at});
+    int64_t offset = int64_t(i) * share.step * rowBytes;
+    Value to = add(share.inBuffer, c32(buffer->second + offset));
+    // Whole waves have no rows.
+    Value exists;
+    if (share.partial && int64_t(i) + 1 == share.count)
+      exists = cmp(arith::CmpIPredicate::ult, share.inBuffer,
+                   c32(type.getSizeInBytes() - offset));
+    ifThen(exists, [&] {
+      ROCDL::LoadToLDSOp::create(b, loc, address, lds(to), uint32_t(unit),
+                                 /*offset=*/0u, /*aux=*/0u, copyScope,
+                                 ArrayAttr(), ArrayAttr());
+    });
+  }
+  // They start at once, not where the assembler finds room between products.
+  ROCDL::SchedBarrier::create(b, loc, 0);
+  return success();
+}
+
+/// What the wave has copied is there; loads to registers count, too.
+LogicalResult KernelEmitter::emitCopyWait(tile::CopyWaitOp op) {
+  // Products before it are what hides the copies: the assembler would move
+  // them behind.
+  ROCDL::SchedBarrier::create(b, loc, 0);
+  amdgpu::MemoryCounterWaitOp::create(b, loc, b.getI32IntegerAttr(0),
+                                      IntegerAttr(), IntegerAttr(),
+                                      IntegerAttr(), IntegerAttr());
+  return success();
+}
+
 /// Bytes 0x80, the negative zeros of OCP floats, become 0: with the other bias
 /// they are NaN.
 Value KernelEmitter::clearNegativeZeros(Value v) {
@@ -251,7 +346,7 @@ LogicalResult KernelEmitter::depositStaged(tile::DepositOp op) {
   auto it = buffers.find(op.getBuffer());
   if (it == buffers.end())
     return refuse(op) << "tiles are deposited in a buf_alloc";
-  const Share share = shareOf(buffer.getRows(), rowBytes);
+  const Share share = shareOf(buffer.getRows(), rowBytes, /*unit=*/0);
   bool fnuz = chip.fp8 == AmdFp8::Fnuz &&
               isa<Float8E4M3FNType, Float8E5M2Type>(buffer.getElementType());
   for (auto [i, value] : llvm::enumerate(parts[op.getValues()[0]])) {

@@ -203,7 +203,8 @@ LogicalResult GemmKernel::decide() {
            << "or bf16";
   blockM = config.getBlockM();
   blockN = config.getBlockN();
-  copied = config.getString("b") == "desc" || config.getString("b") == "vector";
+  StringRef how = config.getString("b");
+  copied = how == "desc" || how == "vector" || how == "lds_direct";
   decodesInCompute =
       op.getBQuantAttr() && config.getString("b_place") == "compute";
   scalesInCompute =

@@ -31,6 +31,8 @@ FailureOr<TileRef> Runner::read(Operation *op, Value value) {
                                           : "that has been released";
     return op->emitError("reads a buffer of a slot ") << why;
   }
+  if (tile->copying)
+    return op->emitError("reads a buffer before a copy_wait for its copy");
   if (tile->unsynced)
     return op->emitError("reads a deposit before a group_sync");
   tile->readSinceSync = true;

@@ -56,6 +56,18 @@ LogicalResult Runner::runExplicit(Operation &op, bool &known) {
     return runDeposit(deposit);
   if (auto sync = dyn_cast<GroupSyncOp>(op))
     return runGroupSync(sync);
+  if (isa<CopyWaitOp>(op)) {
+    for (TileRef &tile : worker.buffers) {
+      if (!tile->copying)
+        continue;
+      for (auto &arrive : tile->arriving)
+        arrive();
+      tile->arriving.clear();
+      tile->copying = false;
+      tile->unsynced = true;
+    }
+    return yieldPoint(&op);
+  }
   // Stores are done at once here; what is left is that the team has met.
   if (isa<StoreWaitOp>(op)) {
     for (TileRef &tile : worker.buffers)
@@ -154,6 +166,8 @@ LogicalResult Runner::runDeposit(DepositOp op) {
   if (target->readSinceSync)
     return op.emitError("deposits into a buffer that was read since the last "
                         "group_sync");
+  if (target->copying)
+    return op.emitError("deposits into a buffer that a copy fills");
   if (isInFlight(target))
     return op.emitError("deposits into a buffer that an mma in flight reads");
   int64_t column = 0;

@@ -51,6 +51,8 @@ struct Tile {
   bool unsynced = false;
   /// Reads since the last group_sync; a deposit must not overtake them.
   bool readSinceSync = false;
+  /// A copy to a buffer outside of a ring that nobody has waited for.
+  bool copying = false;
   /// Asynchronous copies that have not arrived.
   std::vector<std::function<void()>> arriving;
   /// Of an accumulator: number of the mma that makes it.

@@ -258,9 +258,15 @@ LogicalResult Runner::runCopy(CopyOp op) {
   if (tile->state != TileState::Filling && tile->state != TileState::Plain)
     return op.emitError("copies into a buffer of a slot that is not being "
                         "filled");
-  if (tile->state == TileState::Plain)
-    return op.emitError("copies into a buffer outside of a ring, whose arrival "
-                        "nobody can wait for");
+  if (tile->state == TileState::Plain) {
+    if (op.getHow() != How::LdsDirect)
+      return op.emitError("copies into a buffer outside of a ring, whose "
+                          "arrival nobody can wait for");
+    if (tile->readSinceSync || tile->copying || tile->unsynced)
+      return op.emitError("copies into a buffer that was read or filled since "
+                          "the last group_sync");
+    tile->copying = true;
+  }
   if (isInFlight(tile))
     return op.emitError("copies into a buffer that an mma in flight reads");
   // The data may be read from memory at any time until the slot is waited for.

@@ -80,20 +80,20 @@ def check(name, body, matrix):
             if number != "0":
                 yield f"{name}: {what} {number}"
     # The assembler moves matrix instructions over barriers: those of a step are counted, of which each deposit, one
-    # run of writes to LDS, ends one.
+    # run of writes or copies to LDS, ends one.
     for block in re.split(r"^(?=\.LBB)", body, flags=re.M):
         label = block.split(":")[0]
         if matrix not in block or not re.search(rf"s_cbranch_\w+ {label}$", block, re.M):
             continue
         products = len(re.findall(rf"^\s*{matrix}", block, re.M))
-        events = re.findall(r"^\s*(s_barrier(?!_signal)|ds_write|ds_store)", block, re.M)
-        steps = sum(1 for one, two in zip(["s_barrier"] + events, events) if "ds_" in two and "ds_" not in one)
+        events = re.findall(r"^\s*(s_barrier(?!_signal)|ds_write|ds_store|global_load_lds)", block, re.M)
+        steps = sum(1 for one, two in zip(["s_barrier"] + events, events) if two != "s_barrier" and one == "s_barrier")
         if events.count("s_barrier") == 0 or products < 8 * max(steps, 1):
             yield f"{name}: {products} matrix instructions in {steps} steps with {events.count('s_barrier')} barriers"
-    loads = re.findall(r"^\s*global_load_(\w+)", body, re.M)
+    loads = re.findall(r"^\s*global_load_(?:lds_)?(\w+)", body, re.M)
     if not any(load in ("dwordx4", "b128") for load in loads):
         yield f"{name}: no loads of 16 bytes: {loads}"
-    if not re.search(r"ds_(read|load)_b128", body) or not re.search(r"ds_(write|store)_b128", body):
+    if not re.search(r"ds_(read|load)_b128", body) or not re.search(r"ds_(write|store)_b128|global_load_lds_dwordx4", body):
         yield f"{name}: LDS is not accessed by 16 bytes"
     if "s_swappc" in body or "s_setpc" in body:
         yield f"{name}: calls something"

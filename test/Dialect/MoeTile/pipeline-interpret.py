@@ -26,6 +26,7 @@ def staged(m, n, k=64, stages=1, **more):
 def main():
     random.seed(4)
     plain, two = staged(64, 64), staged(64, 64, stages=2)
+    direct = {"a": "lds_direct", "b": "lds_direct"}
     cases = [
         # One stage and two; odd and even numbers of k steps (3, 2 and 1); tails in n and k.
         ("gfx942", Layer("gated", staged(64, 32), plain, tokens=90, hidden=192, inner=128)),
@@ -36,6 +37,9 @@ def main():
         ("gfx1201", Layer("f16", staged(32, 32), staged(32, 64), dtype="f16", hidden=64, inner=64)),
         ("gfx942", Layer("n_major", staged(64, 32) | {"order": "n_major"}, plain | {"order": "expert_major"},
                          tokens=150, experts=2, workers=3, inner=64)),
+        # Copied straight to buffers of two stages; 3, 2 and 1 steps.
+        ("gfx950", Layer("direct", staged(64, 32, stages=2) | direct, two | direct, tokens=40, hidden=192, inner=128)),
+        ("gfx942", Layer("direct_one_step", staged(64, 32, stages=2) | direct, two | direct, tokens=40, hidden=64, inner=64)),
         ("gfx942", Layer("no_rows", staged(16, 32), staged(16, 64), route=lambda t, j: -1, inner=64)),
         ("gfx942", Layer("one_expert", staged(16, 32), staged(16, 64), route=lambda t, j: 2, inner=64)),
         ("gfx1151", Layer("interleaved", plain, plain, gate_up="<interleaved>", inner=64, bias=True)),

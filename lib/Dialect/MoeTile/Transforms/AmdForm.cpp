@@ -21,6 +21,8 @@ static constexpr int64_t kProducts = 8;
 /// Registers of a lane that addresses, operands and data under way need beside
 /// the accumulators, at the least.
 static constexpr int64_t kOtherRegisters = 64;
+/// Bytes after which the XOR pattern of a swizzle begins anew.
+static constexpr int64_t kSwizzlePeriod = 1024;
 /// Values of a row that share a scale in instructions that take scales.
 static constexpr int64_t kScaledRun = 32;
 
@@ -309,15 +311,66 @@ static LogicalResult checkVectors(LoadOp load, const AmdChip &chip) {
          << " are not whole vectors";
 }
 
+/// Copies straight to LDS: the lanes of a wave fill neighbouring bytes, and
+/// nothing can be changed on the way.
+static LogicalResult checkDirect(const TileGemm &gemm, const AmdChip &chip) {
+  KernelOp kernel = gemm.kernel;
+  auto refuse = [&]() {
+    return kernel.emitOpError() << chip.name << ": rule lds_direct: ";
+  };
+  if (chip.directToLdsBytes == 0)
+    return refuse() << chip.family << " has no loads from memory to LDS";
+  if (gemm.k % gemm.step != 0)
+    return refuse() << "a last step is filled up with zeros in registers, "
+                    << gemm.k << " columns are not whole steps of "
+                    << gemm.step;
+  AccReadOp read = gemm.read;
+  DigitsAttr layout = cast<FragType>(read.getResult().getType()).getLayout();
+  int64_t wave = chip.waveSize * chip.directToLdsBytes;
+  int64_t threads = layout.getLevelSize(Level::Warp) * chip.waveSize;
+  if (threads * chip.directToLdsBytes % kSwizzlePeriod != 0)
+    return refuse() << threads << " threads fill "
+                    << threads * chip.directToLdsBytes
+                    << " bytes at once, not whole swizzles of "
+                    << kSwizzlePeriod;
+  for (LoadOp load : {gemm.a, gemm.b}) {
+    auto type = cast<BufType>(load.getType());
+    Type element = type.getElementType();
+    if (chip.fp8 == AmdFp8::Fnuz &&
+        isa<Float8E4M3FNType, Float8E5M2Type>(element))
+      return refuse() << "negative zeros of " << element
+                      << " are NaN to the chip and cleared in registers";
+    if (type.getSizeInBytes() % wave != 0)
+      return refuse() << type << " has " << type.getSizeInBytes()
+                      << " bytes, a wave fills " << wave;
+  }
+  return success();
+}
+
 LogicalResult moe::tile::assignAmdCopies(const TileGemm &gemm,
                                          const AmdChip &chip) {
   SmallVector<LoadOp> loads = slotLoads(gemm);
   llvm::append_range(loads, gemm.getFactors());
   if (gemm.scaleA)
     loads.push_back(gemm.scaleA);
+  bool direct[2];
+  for (int i : {0, 1}) {
+    LoadOp load = i == 0 ? gemm.a : gemm.b;
+    StringRef wanted = gemm.config.getString(i == 0 ? "a" : "b");
+    direct[i] = load.getHow() ? *load.getHow() == How::LdsDirect
+                              : wanted == "lds_direct";
+  }
+  if (direct[0] != direct[1])
+    return KernelOp(gemm.kernel).emitOpError()
+           << chip.name << ": rule lds_direct: both operands are copied "
+           << "straight to LDS, or none";
+  if (direct[0] && failed(checkDirect(gemm, chip)))
+    return failure();
   for (LoadOp load : loads) {
     bool operand = load == gemm.a || load == gemm.b;
-    How how = operand ? How::Vector : How::Element;
+    How how = !operand    ? How::Element
+              : direct[0] ? How::LdsDirect
+                          : How::Vector;
     if (operand && failed(checkVectors(load, chip)))
       return failure();
     load.setHow(how);
@@ -369,6 +422,11 @@ LogicalResult moe::tile::formAmdBuffers(TileGemm &gemm, const AmdChip &chip) {
     return kernel.emitOpError()
            << chip.name << ": rule stages: operands stand in 1 or 2 stages, "
            << "got " << stages;
+  bool direct = *gemm.a.getHow() == How::LdsDirect;
+  if (direct && stages != 2)
+    return kernel.emitOpError()
+           << chip.name << ": rule lds_direct: one of 2 stages is filled while "
+           << "the other is multiplied, got " << stages;
   if (stages * slot > limit)
     return kernel.emitOpError()
            << chip.name << ": rule lds: " << stages << " stages of " << slot

@@ -46,8 +46,9 @@ FailureOr<AmdTile> chooseAmdTile(const TileGemm &gemm, const AmdChip &chip);
 DigitsAttr decodedFactorLayout(const TileGemm &gemm, int64_t columns,
                                bool weights);
 
-/// Operands and scales are read by vectors into registers. Fails where pitches
-/// are not whole vectors of 16 bytes.
+/// Operands are read by vectors into registers or, where the configuration says
+/// "lds_direct", copied straight to LDS; scales go to registers. Fails where
+/// pitches are not whole vectors of 16 bytes, or for what such copies cannot.
 LogicalResult assignAmdCopies(const TileGemm &gemm, const AmdChip &chip);
 
 /// Types of the buffers of one stage, in the order of the k loop's operands.

@@ -67,6 +67,13 @@ private:
   Value multiply(Stage stage, const Carried &carried);
   Value factor(LoadOp load, DigitsAttr layout, IRMapping &map);
   SmallVector<Value> fetchFactors(IRMapping &map);
+  /// Copies the operands of the step at `k` straight to `stage` and loads its
+  /// factors.
+  SmallVector<Value> copy(Value k, Stage stage);
+  /// Waits for the copies of a step, starts those of the step behind `k`,
+  /// multiplies.
+  Carried advanceDirect(Stage now, Stage next, Value k, const Carried &carried);
+  bool isDirect() { return *gemm.a.getHow() == How::LdsDirect; }
   /// Fetches the step behind `k`, multiplies that at `k`, deposits.
   Carried advance(Stage now, Stage next, Value k, const Carried &carried);
   Value mainLoop(Value sum);
@@ -188,8 +195,37 @@ Value Pipeliner::multiply(Stage stage, const Carried &carried) {
   return PromoteOp::create(b, loc, part, carried.sum, row, col);
 }
 
+SmallVector<Value> Pipeliner::copy(Value k, Stage stage) {
+  IRMapping map;
+  cloneAddresses(k, map);
+  LoadOp sources[] = {gemm.a, gemm.b};
+  Value buffers[] = {stage.a, stage.b};
+  for (auto [source, buffer] : llvm::zip(sources, buffers)) {
+    SmallVector<Value> indices;
+    for (Value v : source.getIndices())
+      indices.push_back(map.lookupOrDefault(v));
+    CopyOp::create(b, loc, source.getMemory(), indices, source.getDimsAttr(),
+                   source.getGranuleAttr(), source.getBoxesAttr(),
+                   source.getBoxDimAttr(), source.getHowAttr(), PlaceAttr(),
+                   source.getWidthAttr(), buffer);
+  }
+  return fetchFactors(map);
+}
+
+Pipeliner::Carried Pipeliner::advanceDirect(Stage now, Stage next, Value k,
+                                            const Carried &carried) {
+  CopyWaitOp::create(b, loc);
+  // All copies have arrived, and all have read what the next ones replace.
+  sync();
+  SmallVector<Value> factors =
+      copy(arith::AddIOp::create(b, loc, k, index(gemm.step)), next);
+  return {multiply(now, carried), factors};
+}
+
 Pipeliner::Carried Pipeliner::advance(Stage now, Stage next, Value k,
                                       const Carried &carried) {
+  if (isDirect())
+    return advanceDirect(now, next, k, carried);
   Value behind = arith::AddIOp::create(b, loc, k, index(gemm.step));
   Staged data = fetch(behind);
   Value sum = multiply(now, carried);
@@ -205,11 +241,17 @@ Value Pipeliner::mainLoop(Value sum) {
   Stage first = stages.front(), second = stages.back();
   int64_t steps = llvm::divideCeil(gemm.k, gemm.step);
   // The tile before may still be read.
-  Staged data = fetch(index(0));
-  sync();
-  deposit(data, first);
-  sync();
-  Carried carried{sum, data.factors};
+  Carried carried{sum, {}};
+  if (isDirect()) {
+    sync();
+    carried.factors = copy(index(0), first);
+  } else {
+    Staged data = fetch(index(0));
+    sync();
+    deposit(data, first);
+    sync();
+    carried.factors = data.factors;
+  }
   // The last step has no successor to fetch.
   int64_t turns = (steps - 1) / int64_t(stages.size());
   int64_t rest = (steps - 1) % int64_t(stages.size());
@@ -231,6 +273,10 @@ Value Pipeliner::mainLoop(Value sum) {
   }
   if (rest)
     carried = advance(first, second, index(turns * stride), carried);
+  if (isDirect()) {
+    CopyWaitOp::create(b, loc);
+    sync();
+  }
   return multiply(rest ? second : first, carried);
 }
 

@@ -3,7 +3,7 @@
 
 The tile kernel goes through moe-opt; small kernels before it write the table of row blocks and, of weights of four
 bits (type=w4 or mx), what they stand for. Of mx8, mx8e5 and mx84 the rows are 8-bit floats with a scale for 32 of them,
-and the weights too, or of four bits.
+and the weights too, or of four bits. direct=1: both are copied straight to LDS, which needs stages=2.
 """
 
 import re
@@ -24,7 +24,8 @@ def floats(kind, rows):
     return {"mx8": "f8E4M3FN", "mx8e5": "f8E5M2" if rows else "f8E4M3FN", "mx84": "f8E4M3FN" if rows else None}.get(kind)
 
 
-def kernel(element, m, n, k, bm, bn, bk, stages, out):
+def kernel(element, m, n, k, bm, bn, bk, stages, out, direct):
+    how_a, how_b = ("lds_direct", "lds_direct") if direct else ("gather", "vector")
     quant, rows8, weights8 = packed(element), floats(element, True), floats(element, False)
     if quant:
         scale, group, how = quant
@@ -61,7 +62,7 @@ def kernel(element, m, n, k, bm, bn, bk, stages, out):
     body = "arith.truncf %v : f32 to " + out if out != "f32" else "arith.mulf %v, %one : f32"
     return f"""
 moe_tile.kernel @product(%X: memref<?x{k}x{held}>{scaled}, %W: {weights}{more}, %slots: memref<?xi32>, %table: memref<?x4xi32>, %Y: memref<?x{n}x{out}>)
-    attributes {{moe.config = #moe.config<block = [{bm}, {bn}, {bk}], stages = {stages}, a = "gather", b = "vector", store = "vector">}} {{
+    attributes {{moe.config = #moe.config<block = [{bm}, {bn}, {bk}], stages = {stages}, a = "{how_a}", b = "{how_b}", store = "vector">}} {{
   %c0 = arith.constant 0 : index
   %c2 = arith.constant 2 : index
   %blocks = arith.constant {blocks} : index
@@ -222,22 +223,28 @@ def fill(m, bm):
 
 
 def main():
-    o = dict(chip="gfx942", type="bf16", m=100, n=128, k=256, bm=64, bn=64, bk=64, stages=1, grid=3, source=150, out="f32", without="")
+    o = dict(chip="gfx942", type="bf16", m=100, n=128, k=256, bm=64, bn=64, bk=64, stages=1, grid=3, source=150, out="f32", without="", direct=0)
     for argument in sys.argv[1:]:
         name, value = argument.split("=")
         o[name] = type(o[name])(value)
-    text = kernel(o["type"], o["m"], o["n"], o["k"], o["bm"], o["bn"], o["bk"], o["stages"], o["out"])
+    text = kernel(o["type"], o["m"], o["n"], o["k"], o["bm"], o["bn"], o["bk"], o["stages"], o["out"], o["direct"])
     done = subprocess.run(["moe-opt", f"-moe-tile-to-explicit=target={o['chip']}", "-convert-moe-tile-to-rocdl",
                            "-canonicalize", "-cse"], input=text, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
-    body = re.sub(r"moe.config = #moe.config<[^>]*>, ", "", done.stdout).strip().removeprefix("module {").removesuffix("}")
-    if o["without"]:
+    aliases, _, body = re.sub(r"moe.config = #moe.config<[^>]*>, ", "", done.stdout).strip().partition("module {")
+    body = body.removesuffix("}")
+    if o["without"] in ("behind", "before"):
         # The main loop has the last but one and the last barrier.
         pieces = body.split("amdgpu.lds_barrier")
         at = len(pieces) - (2 if o["without"] == "behind" else 3)
         pieces[at:at + 2] = [pieces[at] + pieces[at + 1]]
         body = "amdgpu.lds_barrier".join(pieces)
+    if o["without"] == "wait":
+        # The main loop has the last but one.
+        pieces = body.split("amdgpu.memory_counter_wait load(0)")
+        pieces[-3:-1] = [pieces[-3] + pieces[-2]]
+        body = "amdgpu.memory_counter_wait load(0)".join(pieces)
     threads = int(re.search(r"block = array<i64: (\d+)", body).group(1))
     blocks = -(-o["m"] // o["bm"])
 
@@ -280,7 +287,7 @@ def main():
         rows = ["PX", "SX"]
     launches.append(launch("product", o["grid"], threads, *rows, *weights, "slots", "table", "Y"))
     check = f'{{op = "gemm", a = "X", b = "W", c = "Y", m = {o["m"]}, n = {o["n"]}, k = {o["k"]}, rows = "slots"}}'
-    print(f"module attributes {{\n  emu.buffers = [{', '.join(buffers)}],\n  emu.launches = [{', '.join(launches)}],\n"
+    print(f"{aliases}module attributes {{\n  emu.buffers = [{', '.join(buffers)}],\n  emu.launches = [{', '.join(launches)}],\n"
           f"  emu.checks = [{check}]\n}} {{\n{before}{body}\n}}")
 
 

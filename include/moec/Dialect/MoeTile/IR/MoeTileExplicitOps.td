@@ -119,7 +119,8 @@ def MoeTile_ReleaseOp : MoeTile_AdvanceOp<"release"> {
 def MoeTile_CopyOp : MoeTile_ReadOp<"copy", [MoeTile_ExplicitOnly]> {
   let summary = "asynchronous copy of a tile to a buffer";
   let description = [{
-    Complete when its slot has been published and waited for; in between the
+    Complete when its slot has been published and waited for, or outside of a
+    ring (`lds_direct`) behind `copy_wait` and `group_sync`; in between the
     buffer is undefined. Coordinates as in `load`.
 
     Constraints: those of TileAccess, and `copy_c1`: `gather` needs elements of at
@@ -131,6 +132,15 @@ def MoeTile_CopyOp : MoeTile_ReadOp<"copy", [MoeTile_ExplicitOnly]> {
   let arguments = !con(accessArguments, (ins Arg<MoeTile_BufType, "target", [MemWrite]>:$buffer));
   let assemblyFormat = accessFormat # "`to` $buffer attr-dict `:` qualified(type($memory)) `,` qualified(type($buffer))";
   let hasVerifier = 1;
+}
+
+def MoeTile_CopyWaitOp : MoeTile_ExplicitOp<"copy_wait"> {
+  let summary = "waits until copies of the team to buffers outside of rings have arrived";
+  let description = [{
+    Each thread waits for its own; all see them behind the next `group_sync`.
+    Example: `moe_tile.copy_wait`
+  }];
+  let assemblyFormat = "attr-dict";
 }
 
 def MoeTile_FetchOp : MoeTile_ReadOp<"fetch", [MoeTile_ExplicitOnly]> {
