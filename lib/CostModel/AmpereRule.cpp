@@ -139,8 +139,11 @@ struct Ranking {
 
 /// Bytes of a weight row's scale and zero point.
 static int64_t factorBytes(const GemmProblem &problem) {
-  // Scales of groups of 16 are bytes, without zero points.
-  return problem.bGranule == 16 ? 1 : 3;
+  // Scales of groups of 16, and of 32 values of 8 bits, are bytes, without zero
+  // points.
+  bool bytes =
+      problem.bGranule == 16 || (problem.bGranule == 32 && problem.bBits == 8);
+  return bytes ? 1 : 3;
 }
 
 /// What decoding takes if the experts' rows are shared in tiles of `rows`:

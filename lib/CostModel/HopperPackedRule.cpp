@@ -131,11 +131,13 @@ std::vector<RuleConfig> mlir::moe::rankHopperPackedConfigs(
                                " is not 8, 16, ... 256 tokens"};
     int64_t slot =
         (blockM * problem.aBits + shape.weightRows * problem.bBits) * step / 8;
-    // Scales of 16 bits and zero points of 8, for all of K.
+    // Scales of 16 bits and zero points of 8, for all of K; those of 32 values
+    // of 8 bits are bytes alone.
     int64_t factors = 0;
     if (problem.bGranule)
       factors = factorSlots * shape.weightRows *
-                ((problem.k + problem.bGranule - 1) / problem.bGranule) * 3;
+                ((problem.k + problem.bGranule - 1) / problem.bGranule) *
+                (problem.bGranule == 32 && problem.bBits == 8 ? 1 : 3);
     int64_t fit =
         (target.sharedBytes - barrierBytes - factors - 2 * factorSlots * 1024) /
         slot;

@@ -40,6 +40,8 @@ struct NameChipPass : PassWrapper<NameChipPass, OperationPass<tile::KernelOp>> {
 
 void mlir::moe::buildNVVMSelectPipeline(OpPassManager &passes,
                                         const MoeToNVVMOptions &options) {
+  // No matrix unit here takes scales.
+  passes.addPass(createMoeWidenRows());
   MoeSelectConfigOptions select;
   select.target = options.chip;
   select.tokens = options.tokens;

@@ -15,7 +15,8 @@
 // A nibble v becomes a 16-bit float by its place in a mantissa: 0x4300 | v is
 // 128 + v in bf16, 0x6400 | v is 1024 + v in f16. Subtracting that and the zero
 // point is exact, and so the product with the scale is rounded once. The four
-// bits of an mx float are bf16's but for the exponent's offset.
+// bits of an mx float are bf16's but for the exponent's offset, and so are the
+// eight of e4m3, whose products with powers of two are exact.
 //
 // The decoding of 64 columns runs beside the products of the 64 before.
 //
@@ -54,6 +55,12 @@ static Value twice(OpBuilder &b, Location loc, Value v) {
   return pair;
 }
 
+/// Bytes that are floats.
+static bool isFloats8(tile::DequantOp op) {
+  return isa<Float8E4M3FNType>(
+      cast<tile::BufType>(op.getSource().getType()).getElementType());
+}
+
 LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
   auto type = dyn_cast<tile::FragType>(op.getType());
   auto source = dyn_cast<tile::BufType>(op.getSource().getType());
@@ -66,12 +73,16 @@ LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
            << element;
   bool mx = op.getFormat() == tile::DequantFormat::Mx;
   bool plain = op.getFormat() == tile::DequantFormat::Plain;
-  if (plain && (!source.getElementType().isInteger(8) || op.getZero() ||
-                op.getZeroValue()))
+  bool floats = isFloats8(op);
+  if (plain && ((!source.getElementType().isInteger(8) && !floats) ||
+                op.getZero() || op.getZeroValue()))
     return op.emitOpError("the NVVM lowering decodes low_even, exllama and mx, "
-                          "and plain bytes of two's complement without zero "
-                          "points, got ")
+                          "and plain bytes of two's complement or f8E4M3FN "
+                          "without zero points, got ")
            << source;
+  if (floats && !element.isBF16())
+    return op.emitOpError("the NVVM lowering decodes f8E4M3FN to bf16, got ")
+           << type;
   if (mx && (!element.isBF16() || op.getZero() || op.getZeroValue()))
     return op.emitOpError("the NVVM lowering decodes mx to bf16, without zero "
                           "points, got ")
@@ -104,12 +115,13 @@ LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
            << granuleRows << "x" << granuleCols << " for steps of " << cols;
   if (op.getScale()) {
     Type scale = cast<tile::BufType>(op.getScale().getType()).getElementType();
-    if (scale != element &&
+    if (scale != element && !(floats && isa<Float8E8M0FNUType>(scale)) &&
         !(mx && isa<Float8E8M0FNUType, Float8E4M3FNType>(scale)))
       return op.emitOpError("the NVVM lowering takes scales of the operand's "
                             "type ")
              << element
-             << ", beside mx also of 8 bits, f8E8M0FNU or f8E4M3FN, got "
+             << ", beside mx also of 8 bits, f8E8M0FNU or f8E4M3FN, beside "
+                "f8E4M3FN also f8E8M0FNU, got "
              << scale;
   }
   if (op.getZero() && !cast<tile::BufType>(op.getZero().getType())
@@ -181,7 +193,10 @@ std::pair<Value, Value> KernelEmitter::factorsOf(tile::DequantOp op, Value row,
   Value scale, shift;
   if (op.getScale())
     scale = twice(b, loc, read(op.getScale()));
-  // Bytes bring what is subtracted from them.
+  // Bytes bring what is subtracted from them; of floats the exponent of four
+  // bits is brought to that of bf16.
+  if (isFloats8(op))
+    shift = splat(b, loc, element, 0x1p120);
   if (op.getFormat() == tile::DequantFormat::Plain)
     return {scale, shift};
   if (op.getFormat() == tile::DequantFormat::Mx) {
@@ -242,6 +257,20 @@ Value KernelEmitter::decodeBytes(tile::DequantOp op, Value low, Value high) {
   Value selector = add(mul(quad, c32(0x0202)), c32(0x0100));
   Value pair = NVVM::PermuteOp::create(b, loc, b.getI32Type(), low, high,
                                        selector, NVVM::PermuteMode::DEFAULT);
+  auto masked = [&](Value v, int64_t mask) -> Value {
+    return arith::AndIOp::create(b, loc, v, c32(int32_t(mask)));
+  };
+  if (isFloats8(op)) {
+    // Sign, then exponent and mantissa at the border of those of bf16.
+    Value low = masked(pair, 0x007F007F);
+    Value bits = arith::OrIOp::create(
+        b, loc, arith::ShLIOp::create(b, loc, low, c32(4)),
+        masked(arith::ShLIOp::create(b, loc, pair, c32(8)), 0x80008000));
+    // All ones are NaN: one more is a bit, which spreads over the exponent.
+    Value last = masked(add(low, c32(0x00010001)), 0x00800080);
+    bits = arith::OrIOp::create(b, loc, bits, mul(last, c32(0xFF)));
+    return LLVM::BitcastOp::create(b, loc, pairOf(element), bits);
+  }
   int64_t magic = element.isBF16() ? 0x43004300 : 0x64006400;
   auto part = [&](int64_t mask) -> Value {
     Value bits = arith::OrIOp::create(
@@ -329,7 +358,7 @@ SmallVector<Value> KernelEmitter::decodeRows(tile::DequantOp op, int64_t atom,
         else
           pair = LLVM::BitcastOp::create(b, loc, pairOf(element),
                                          decodePair(op, word(w)));
-        if (op.getFormat() == tile::DequantFormat::Mx)
+        if (op.getFormat() == tile::DequantFormat::Mx || isFloats8(op))
           pair = arith::MulFOp::create(b, loc, pair, shift);
         else if (!bytes)
           pair = arith::SubFOp::create(b, loc, pair, shift);

@@ -22,8 +22,8 @@ static rows::WaveFacts hopperFacts(bool clusters, int64_t sharedBytes) {
   return facts;
 }
 
-HopperTarget::HopperTarget(bool clusters, int64_t sharedBytes)
-    : WaveTarget(hopperFacts(clusters, sharedBytes)) {}
+HopperTarget::HopperTarget(bool clusters, int64_t sharedBytes, bool floats8)
+    : WaveTarget(hopperFacts(clusters, sharedBytes)), floats8(floats8) {}
 
 //===----------------------------------------------------------------------===//
 // Threads

@@ -19,8 +19,10 @@ namespace mlir::moe::nvvm {
 /// and early launches, which only kernels ask for that are made for it.
 class HopperTarget final : public rows::WaveTarget {
 public:
-  /// `clusters`: the chip has them; `sharedBytes`: of one block.
-  explicit HopperTarget(bool clusters = true, int64_t sharedBytes = 232448);
+  /// `clusters`: the chip has them; `sharedBytes`: of one block; `floats8`: it
+  /// has instructions that convert 8-bit floats.
+  explicit HopperTarget(bool clusters = true, int64_t sharedBytes = 232448,
+                        bool floats8 = true);
 
   Value thread(OpBuilder &b, Location loc) const override;
   Value block(OpBuilder &b, Location loc) const override;
@@ -54,6 +56,8 @@ public:
                  int64_t sharedBytes) const override;
 
 private:
+  bool floats8;
+
   static Value word(OpBuilder &b, Location loc, int64_t v) {
     return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(v));
   }

@@ -27,16 +27,18 @@ struct ConvertMoeTileRowsToNVVMPass
   void runOnOperation() override {
     int64_t converted = 0;
     // Kernels that name no chip are for one that has everything.
-    bool clusters = true;
+    bool clusters = true, floats8 = true;
     int64_t shared = 232448;
     for (auto kernel : getOperation().getOps<tile::KernelOp>())
       if (std::optional<StringRef> name = kernel.getTarget())
         if (auto *chip = tile::findExplicitTarget(*name)) {
           clusters &= chip->hopper;
+          floats8 &= chip->floats8;
           shared = std::min(shared, chip->smemLimit);
         }
     if (failed(rows::convertPlainKernels(
-            getOperation(), nvvm::HopperTarget(clusters, shared), converted)))
+            getOperation(), nvvm::HopperTarget(clusters, shared, floats8),
+            converted)))
       return signalPassFailure();
     numKernels += converted;
   }

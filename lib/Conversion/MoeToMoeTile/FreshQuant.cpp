@@ -187,6 +187,51 @@ void moe::emitFreshQuant(KernelBuilder &k, QuantAttr quant,
   }
 }
 
+/// Calls `body` for every scale group of every row of `x`, with the row, the
+/// group's number, its first column and its width.
+static void forGroups(
+    KernelBuilder &kernel, Value x, int64_t group,
+    function_ref<void(Value row, Value number, Value first, int64_t width)>
+        body) {
+  OpBuilder &b = kernel.b;
+  Location loc = kernel.loc;
+  int64_t cols = cast<MemRefType>(x.getType()).getDimSize(1);
+  parallelRows(kernel, memref::DimOp::create(b, loc, x, 0), [&](Value row) {
+    // One scale group at a time: a row of any length is read from cache.
+    auto one = [&](Value number, int64_t width) {
+      Value first = arith::MulIOp::create(b, loc, number, kernel.index(group));
+      body(row, number, first, width);
+    };
+    int64_t full = group ? cols / group : 0;
+    if (full) {
+      auto loopOp = scf::ForOp::create(b, loc, kernel.index(0),
+                                       kernel.index(full), kernel.index(1));
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(loopOp.getBody());
+      one(loopOp.getInductionVar(), group);
+    }
+    if (int64_t rest = group ? cols % group : 0)
+      one(kernel.index(full), rest);
+  });
+}
+
+/// Columns of one scale group of rows of `cols` columns.
+static int64_t groupColumns(QuantAttr quant, int64_t cols) {
+  return quant.getGranuleCols() == QuantAttr::kWhole ? cols
+                                                     : quant.getGranuleCols();
+}
+
+/// The part of a row of `x` from column `first` on, in f32.
+static Value loadPart(KernelBuilder &kernel, Value x, Value row, Value first,
+                      int64_t width) {
+  auto type = cast<MemRefType>(x.getType());
+  Value loaded =
+      tile::LoadOp::create(kernel.b, kernel.loc,
+                           tile::FragType::get(1, width, type.getElementType()),
+                           x, ValueRange{row, first});
+  return mapToF32(kernel, loaded);
+}
+
 LogicalResult PlanBuilder::convertQuantize(QuantizeOp op) {
   QuantAttr quant = op.getQuant();
   if (failed(checkFreshQuant(op, quant)))
@@ -195,45 +240,68 @@ LogicalResult PlanBuilder::convertQuantize(QuantizeOp op) {
   Value x = kernel.use(buffer(op.getX()));
   Value q = kernel.use(values.lookup(op->getResult(0)));
   Value s = kernel.use(values.lookup(op->getResult(1)));
-  auto type = cast<MemRefType>(x.getType());
-  int64_t cols = type.getDimSize(1);
-  int64_t group = quant.getGranuleCols() == QuantAttr::kWhole
-                      ? cols
-                      : quant.getGranuleCols();
+  int64_t group =
+      groupColumns(quant, cast<MemRefType>(x.getType()).getDimSize(1));
   int64_t perStored = quant.getColsPerStored();
   bool groupMajor = quant.getLayout() == ScaleLayout::GroupMajor;
-  parallelRows(
-      kernel, memref::DimOp::create(kernel.b, loc, x, 0), [&](Value row) {
-        OpBuilder &kb = kernel.b;
-        // One scale group at a time: a row of any length is read from cache.
-        auto quantiseGroup = [&](Value g, int64_t width) {
-          Value c = arith::MulIOp::create(kb, loc, g, kernel.index(group));
-          Value at = arith::MulIOp::create(kb, loc, g,
-                                           kernel.index(group / perStored));
-          Value loaded = tile::LoadOp::create(
-              kb, loc, tile::FragType::get(1, width, type.getElementType()), x,
-              ValueRange{row, c});
-          SmallVector<Value> quantised;
-          Value scale;
-          emitFreshQuant(kernel, quant, mapToF32(kernel, loaded), quantised,
-                         scale);
-          tile::StoreOp::create(kb, loc, quantised, q, ValueRange{row, at});
-          tile::StoreOp::create(kb, loc, scale, s,
-                                groupMajor ? ValueRange{g, row}
-                                           : ValueRange{row, g},
-                                Value(), {-1, -1});
-        };
-        int64_t full = group ? cols / group : 0;
-        if (full) {
-          auto loopOp = scf::ForOp::create(kb, loc, kernel.index(0),
-                                           kernel.index(full), kernel.index(1));
-          OpBuilder::InsertionGuard guard(kb);
-          kb.setInsertionPointToStart(loopOp.getBody());
-          quantiseGroup(loopOp.getInductionVar(), group);
-        }
-        if (int64_t rest = group ? cols % group : 0)
-          quantiseGroup(kernel.index(full), rest);
-      });
+  forGroups(kernel, x, group, [&](Value row, Value g, Value c, int64_t width) {
+    OpBuilder &kb = kernel.b;
+    Value at =
+        arith::MulIOp::create(kb, loc, g, kernel.index(group / perStored));
+    SmallVector<Value> quantised;
+    Value scale;
+    emitFreshQuant(kernel, quant, loadPart(kernel, x, row, c, width), quantised,
+                   scale);
+    tile::StoreOp::create(kb, loc, quantised, q, ValueRange{row, at});
+    tile::StoreOp::create(kb, loc, scale, s,
+                          groupMajor ? ValueRange{g, row} : ValueRange{row, g},
+                          Value(), {-1, -1});
+  });
+  launch(kernel);
+  return success();
+}
+
+bool moe::isRounding(QuantizeOp op) {
+  return op->getNumResults() == 2 && !op->use_empty() &&
+         op.getQuant().getPacking() == Packing::Plain &&
+         llvm::all_of(op->getUsers(), [&](Operation *user) {
+           auto reader = dyn_cast<DequantizeOp>(user);
+           return reader && reader->getNumResults() == 1 &&
+                  reader.getValues() == op->getResult(0) &&
+                  reader.getScale() == op->getResult(1) &&
+                  reader.getQuant() == op.getQuant();
+         });
+}
+
+LogicalResult PlanBuilder::convertRounding(QuantizeOp from, DequantizeOp to) {
+  QuantAttr quant = from.getQuant();
+  if (failed(checkFreshQuant(from, quant)))
+    return failure();
+  KernelBuilder kernel = startKernel("round");
+  Value x = kernel.use(buffer(from.getX()));
+  Value out = kernel.use(values.lookup(to->getResult(0)));
+  int64_t group =
+      groupColumns(quant, cast<MemRefType>(x.getType()).getDimSize(1));
+  Type element = cast<MemRefType>(out.getType()).getElementType();
+  forGroups(kernel, x, group, [&](Value row, Value, Value c, int64_t width) {
+    OpBuilder &kb = kernel.b;
+    SmallVector<Value> quantised;
+    Value scale;
+    emitFreshQuant(kernel, quant, loadPart(kernel, x, row, c, width), quantised,
+                   scale);
+    SmallVector<Value> inputs{quantised[0], scale};
+    Value made =
+        tile::MapOp::create(
+            kb, loc, TypeRange{tile::FragType::get(1, width, element)}, inputs,
+            [&](OpBuilder &b, Location loc, ValueRange v) {
+              Value value = arith::MulFOp::create(
+                  b, loc, extendToF32(b, loc, v[0]), extendToF32(b, loc, v[1]));
+              return SmallVector<Value>{
+                  truncateFromF32(b, loc, value, element)};
+            })
+            .getResult(0);
+    tile::StoreOp::create(kb, loc, made, out, ValueRange{row, c});
+  });
   launch(kernel);
   return success();
 }

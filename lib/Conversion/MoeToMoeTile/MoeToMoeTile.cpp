@@ -163,9 +163,9 @@ bool moe::sortsSummedRows(GroupedGemmOp op) {
 }
 
 /// Whether rows of the result that no expert computes are read nevertheless:
-/// rows by slot are quantised all, those of absent experts too.
+/// as many rows as slots are quantised, those of absent experts too.
 static bool leavesRowsToQuantize(GroupedGemmOp op) {
-  return op.getOut() == RowLayout::FlatTopk &&
+  return op.getOut() != RowLayout::Token &&
          op.getRouting().getDefiningOp<AlignOp>() &&
          llvm::any_of(op->getUsers(),
                       [](Operation *user) { return isa<QuantizeOp>(user); });
@@ -409,6 +409,9 @@ LogicalResult PlanBuilder::convert(Operation &op) {
     return success(); // read where it is spread
   if (auto splat = dyn_cast<tensor::SplatOp>(op))
     return convertSplat(splat);
+  if (auto quantize = dyn_cast<QuantizeOp>(op);
+      quantize && isRounding(quantize))
+    return success(); // made where it is read
   if (auto dest = dyn_cast<DestinationStyleOpInterface>(op))
     if (op.getNumResults() > 0 &&
         isa_and_nonnull<MoeDialect>(op.getDialect()) &&
@@ -418,6 +421,10 @@ LogicalResult PlanBuilder::convert(Operation &op) {
     return convertQuantize(quantize);
   if (auto activate = dyn_cast<ActivateOp>(op))
     return convertActivate(activate);
+  if (auto dequantize = dyn_cast<DequantizeOp>(op))
+    if (auto from = dequantize.getValues().getDefiningOp<QuantizeOp>();
+        from && isRounding(from))
+      return convertRounding(from, dequantize);
   if (auto dequantize = dyn_cast<DequantizeOp>(op))
     return convertDequantize(dequantize);
   if (auto repack = dyn_cast<RepackOp>(op))

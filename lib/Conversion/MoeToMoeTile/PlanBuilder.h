@@ -81,6 +81,7 @@ private:
   LogicalResult convertQuantize(QuantizeOp op);
   LogicalResult convertActivate(ActivateOp op);
   LogicalResult convertDequantize(DequantizeOp op);
+  LogicalResult convertRounding(QuantizeOp from, DequantizeOp to);
   LogicalResult convertRepack(RepackOp op);
   LogicalResult convertGroupSum(GroupSumOp op);
   LogicalResult convertCombine(CombineOp op);
@@ -181,6 +182,10 @@ bool sortsSummedRows(GroupedGemmOp op);
 
 /// Diagnoses a fresh quantisation that has no meaning.
 LogicalResult checkFreshQuant(Operation *op, QuantAttr quant);
+
+/// Whether what `op` makes is only read by `moe.dequantize`: the two round
+/// values, in one kernel that stores neither codes nor scales.
+bool isRounding(QuantizeOp op);
 
 } // namespace mlir::moe
 

@@ -43,6 +43,28 @@ def MoeDecomposeLayer : Pass<"moe-decompose-layer"> {
     Statistic<"numShared", "num-shared", "Shared experts decomposed">];
 }
 
+def MoeWidenRows : Pass<"moe-widen-rows"> {
+  let summary = "decode quantised rows to bf16 before the GEMMs that scale them";
+  let description = [{
+    For targets whose matrix units take no scales: a `moe.grouped_gemm` whose plan
+    says `a = operand` gets its rows from a `moe.dequantize` to bf16 and is
+    planned as one with plain rows, so that only its weights are decoded beside
+    the product. 8-bit floats times powers of two are exact in bf16; other
+    rows are rounded once more, as `operand` means it.
+
+    Where such rows are the closing quantisation of another GEMM, that GEMM
+    gives f32 and a `moe.quantize` of its own stands between; `moe-to-tile`
+    makes one kernel of a `moe.quantize` that only `moe.dequantize` reads.
+
+    Separate from `moe-fold-scales` as it depends on the target. Limits: works on
+    tensors; ops on buffers are left alone.
+  }];
+  let dependentDialects = ["::mlir::tensor::TensorDialect"];
+  let statistics = [
+    Statistic<"numWidened", "num-widened", "GEMMs given plain rows">,
+    Statistic<"numSplit", "num-split", "Closing quantisations taken out of a GEMM">];
+}
+
 def MoeFuseEpilogue : Pass<"moe-fuse-epilogue"> {
   let summary = "fuse activation, quantisation and router weight into the GEMMs";
   let description = [{
