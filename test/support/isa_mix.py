@@ -3,7 +3,7 @@
 usage: isa_mix.py < ASSEMBLY
 
 The main loop is the innermost one with the most matrix operations. A line per kernel that has one:
-matrix operations between two barriers on average, their kind, loads of LDS and of memory with the
+matrix operations of a step of the reduction on average, their kind, loads of LDS and of memory with the
 bytes per lane of the narrowest, flops per byte of each, scratch accesses.
 """
 
@@ -43,17 +43,25 @@ def width(word):
 
 
 def count(lines):
-    mix = {"matrix": 0, "flops": 0, "kind": "", "barriers": 0, "lds": [], "memory": [], "scratch": 0}
+    mix = {"matrix": 0, "flops": 0, "kind": "", "barriers": 0, "steps": 0, "lds": [], "memory": [], "scratch": 0}
+    deposits = False
     for line in lines:
         word = line.split()[0] if line else ""
         shape = MATRIX.match(word)
         if shape:
             mix["matrix"] += 1
             mix["kind"] = word.removesuffix("_e64")
-            m, n, k = map(int, shape.groups())
+            m, n, k = mix["shape"] = tuple(map(int, shape.groups()))
             mix["flops"] += 2 * m * n * k
         elif word in ("s_barrier", "s_barrier_wait"):
             mix["barriers"] += 1
+            deposits = False
+        elif re.match(r"ds_(write|store)|global_load_lds", word):
+            # A run of deposits in LDS behind a barrier is a step of the reduction.
+            mix["steps"] += not deposits
+            deposits = True
+            if word.startswith("global"):
+                mix["memory"].append(width(word))
         elif re.match(r"ds_(read|load)", word):
             # Two places of half the width each.
             mix["lds"].append(width(word) * (2 if re.match(r"ds_(read2|load_2addr)", word) else 1))
@@ -64,8 +72,8 @@ def count(lines):
     return mix
 
 
-def main(text):
-    wave = 64 if re.search(r"\.wavefront_size: 64", text) else 32
+def main_loops(text):
+    """(kernel, what its main loop is made of, of its body)"""
     for name, lines in kernels(text):
         found = []
         for first, last in loops(lines):
@@ -78,12 +86,23 @@ def main(text):
         if not found:
             continue
         mix = max(found, key=lambda entry: entry[:2])[2]
-        # Two barriers stand in each step: before and after its stores to LDS.
-        per_step = mix["matrix"] / max(1, mix["barriers"] // 2)
+        mix["scratch"] = count(lines)["scratch"]
+        yield name, mix
+
+
+def wave_of(text):
+    return 64 if re.search(r"\.wavefront_size: 64", text) else 32
+
+
+def main(text):
+    wave = wave_of(text)
+    for name, mix in main_loops(text):
+        per_step = mix["matrix"] / max(1, mix["steps"])
         print(f"{name} {mix['kind']} {per_step:g} per step;", f"LDS {len(mix['lds'])} loads of {min(mix['lds'], default=0)} bytes,",
               f"{mix['flops'] / max(1, wave * sum(mix['lds'])):.1f} flops/byte;",
               f"memory {len(mix['memory'])} loads of {min(mix['memory'], default=0)} bytes;",
-              f"scratch {count(lines)['scratch']}")
+              f"scratch {mix['scratch']}")
 
 
-main(sys.stdin.read())
+if __name__ == "__main__":
+    main(sys.stdin.read())

@@ -57,4 +57,5 @@ def main(folder, group):
     print(f"{total} kernels without spills or scratch")
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])
