@@ -10,7 +10,7 @@
 // CHECK: moe_tile.acc<40x64xi32, #moe_tile.atom<wgmma 8x64x32, swap>>
 // FLOATS: moe_tile.acc<40x64xf32, #moe_tile.atom<wgmma 40x64x32, swap>>
 // WARPS: moe_tile.acc<40x64xi32, #moe_tile.atom<mma_sync 8x16x32, swap>>
-// AMD: error: {{.*}}no matrix instruction multiplies these types
+// AMD: error: {{.*}}rule matrix_operand: products of 'i8' by 'i8' have no form on AMD GPUs
 moe_tile.kernel @forty(%A: memref<?x128xi8>, %B: memref<64x128xi8>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xi32>)
     attributes {moe.config = #moe.config<block = [40, 64, 128], swap = true, b = "desc">} {
   %c0 = arith.constant 0 : index

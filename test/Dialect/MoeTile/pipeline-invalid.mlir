@@ -309,3 +309,90 @@ moe_tile.kernel @scale_group(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S:
   }
   moe_tile.return
 }
+
+// -----
+
+moe_tile.kernel @scale_place(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S: memref<4x64x1xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [64, 64, 128], stages = 1>} {
+  %c0 = arith.constant 0 : index
+  %c2 = arith.constant 2 : index
+  %ck = arith.constant 128 : index
+  %zero = arith.constant 0.0 : f32
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.frag_splat %zero : f32 -> !moe_tile.frag<64x64xf32>
+    %sum = moe_tile.k_loop %c0 to %ck step 64 init(%z : !moe_tile.frag<64x64xf32>)
+      load(%k: index) {
+        %half = arith.divui %k, %c2 : index
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<64x64xbf16>
+        %b = moe_tile.load %B[%e, %n0, %half] : memref<4x64x64xi8> -> !moe_tile.buf<64x32xi8>
+        %s = moe_tile.load %S[%e, %n0, %c0] dims [1, -1] : memref<4x64x1xbf16> -> !moe_tile.buf<64x1xbf16>
+        moe_tile.yield %a, %b, %s : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x32xi8>, !moe_tile.buf<64x1xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x32xi8>, %s: !moe_tile.buf<64x1xbf16>, %c: !moe_tile.frag<64x64xf32>) {
+        // expected-error @below {{gfx1100: rule scale_place: packed weights are scaled where they are decoded (b = operand of the scale plan), this plan scales their products}}
+        %w = moe_tile.dequant %b zero_value 8 format(low_even) : !moe_tile.buf<64x32xi8> -> !moe_tile.frag<64x64xbf16>
+        %col = moe_tile.frag_load %s at %c0 : !moe_tile.buf<64x1xbf16> -> !moe_tile.frag<1x64xbf16>
+        %d = moe_tile.mma %a, %w : !moe_tile.buf<64x64xbf16>, !moe_tile.frag<64x64xbf16> -> !moe_tile.acc<64x64xf32>
+        %p = moe_tile.acc_read %d : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>
+        %m = moe_tile.promote %p, %c col(%col : !moe_tile.frag<1x64xbf16>) : !moe_tile.frag<64x64xf32>
+        moe_tile.yield %m : !moe_tile.frag<64x64xf32>
+      }
+    moe_tile.store %sum to %Y[%c0, %n0] : !moe_tile.frag<64x64xf32> to memref<?x64xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @scale_type(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S: memref<4x64x8xf8E4M3FN>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [64, 64, 64], stages = 1>} {
+  %c0 = arith.constant 0 : index
+  %c2 = arith.constant 2 : index
+  %ck = arith.constant 128 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<64x64xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 64 init(%z : !moe_tile.acc<64x64xf32>)
+      load(%k: index) {
+        %half = arith.divui %k, %c2 : index
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<64x64xbf16>
+        %b = moe_tile.load %B[%e, %n0, %half] : memref<4x64x64xi8> -> !moe_tile.buf<64x32xi8>
+        %s = moe_tile.load %S[%e, %n0, %k] granule [1, 1, 16] : memref<4x64x8xf8E4M3FN> -> !moe_tile.buf<64x4xf8E4M3FN>
+        moe_tile.yield %a, %b, %s : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x32xi8>, !moe_tile.buf<64x4xf8E4M3FN>
+      } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x32xi8>, %s: !moe_tile.buf<64x4xf8E4M3FN>, %c: !moe_tile.acc<64x64xf32>) {
+        // expected-error @below {{gfx1100: rule scale_type: weights are decoded by scales of f32, bf16, f16 or powers of two, got 'f8E4M3FN'}}
+        %w = moe_tile.dequant %b scale(%s : !moe_tile.buf<64x4xf8E4M3FN>) format(mx) : !moe_tile.buf<64x32xi8> -> !moe_tile.frag<64x64xbf16>
+        %d = moe_tile.mma %a, %w, %c : !moe_tile.buf<64x64xbf16>, !moe_tile.frag<64x64xbf16>, !moe_tile.acc<64x64xf32>
+        moe_tile.yield %d : !moe_tile.acc<64x64xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<64x64xf32> to memref<?x64xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @decoding(%A: memref<?x128xbf16>, %B: memref<4x64x128xi8>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [64, 64, 64], stages = 1>} {
+  %c0 = arith.constant 0 : index
+  %ck = arith.constant 128 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<64x64xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 64 init(%z : !moe_tile.acc<64x64xf32>)
+      load(%k: index) {
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<64x64xbf16>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x128xi8> -> !moe_tile.buf<64x64xi8>
+        // expected-error @below {{gfx1100: rule decoding: values of 'i8' are decoded on load; registers decode values of 4 bits that stand two in a byte, low nibble first, and 8-bit floats}}
+        %w = moe_tile.dequant %b : !moe_tile.buf<64x64xi8> -> !moe_tile.buf<64x64xbf16>
+        moe_tile.yield %a, %w : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x64xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x64xbf16>, %c: !moe_tile.acc<64x64xf32>) {
+        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x64xbf16>, !moe_tile.acc<64x64xf32>
+        moe_tile.yield %d : !moe_tile.acc<64x64xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<64x64xf32> to memref<?x64xf32>
+  }
+  moe_tile.return
+}

@@ -140,6 +140,19 @@ static LogicalResult checkDecoding(const TileGemm &gemm, const AmdChip &chip,
              << "of 4 bits that stand two in a byte, low nibble first, and "
              << "8-bit floats, got format "
              << stringifyDequantFormat(dequant.getFormat()) << " of " << stored;
+    if (gemm.promote && (gemm.scale || gemm.zero) && !dequant.getScale())
+      return dequant.emitOpError()
+             << chip.name << ": rule scale_place: packed weights are scaled "
+             << "where they are decoded (b = operand of the scale plan), this "
+             << "plan scales their products";
+    if (dequant.getScale()) {
+      Type scale = getTileElementType(dequant.getScale().getType());
+      if (!isa<Float32Type, BFloat16Type, Float16Type, Float8E8M0FNUType>(
+              scale))
+        return dequant.emitOpError()
+               << chip.name << ": rule scale_type: weights are decoded by "
+               << "scales of f32, bf16, f16 or powers of two, got " << scale;
+    }
     int64_t extent = dequant == gemm.dequant ? gemm.cols : gemm.rows;
     for (Value factor : {dequant.getScale(), dequant.getZero()}) {
       if (!factor)

@@ -117,6 +117,14 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
                              "one, no packed values");
   gemm.a = gemm.loop.getLoaded()[0].getDefiningOp<LoadOp>();
   gemm.b = gemm.loop.getLoaded()[1].getDefiningOp<LoadOp>();
+  const AmdChip *chip = findAmdChip(kernel.getTarget().value_or("").str());
+  for (Value loaded : gemm.loop.getLoaded().take_front(2))
+    if (auto decoded = loaded.getDefiningOp<DequantOp>(); decoded && chip)
+      return decoded.emitOpError()
+             << chip->name << ": rule decoding: values of "
+             << getTileElementType(decoded.getSource().getType())
+             << " are decoded on load; registers decode values of 4 bits that "
+                "stand two in a byte, low nibble first, and 8-bit floats";
   if (!gemm.a || !gemm.b)
     return refuse(gemm.loop, "operands are decoded between load and product");
   auto tiles = gemm.loop.getComputeTiles();
@@ -127,7 +135,7 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
         return gemm.loop.getLoaded()[i].getDefiningOp<LoadOp>();
     return LoadOp();
   };
-  bool amd = findAmdChip(kernel.getTarget().value_or("").str());
+  bool amd = chip;
   if (gemm.dequantA) {
     gemm.scaleA = loadOf(gemm.dequantA.getScale());
     if (!amd || promotes || !gemm.dequant || !gemm.scaleA ||
@@ -187,7 +195,13 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
   bool integers = !amd && elementA.isInteger(8) && elementB.isInteger(8) &&
                   acc.getElementType().isInteger(32);
   if (!floats && !integers)
-    return refuse(gemm.mma, "no matrix instruction multiplies these types");
+    return chip ? LogicalResult(gemm.mma.emitOpError()
+                                << chip->name
+                                << ": rule matrix_operand: products of "
+                                << elementA << " by " << elementB
+                                << " have no form on AMD GPUs")
+                : refuse(gemm.mma,
+                         "no matrix instruction multiplies these types");
   if (gemm.dequant && (!halves || (!amd && !gemm.isSwapped())))
     return refuse(gemm.dequant, "weights in registers are 16-bit values of the "
                                 "instruction's first operand, which swap makes "
