@@ -239,6 +239,15 @@ LayerChoice mlir::moe::chooseLayer(const Device &device,
   return choice;
 }
 
+GemmPrediction mlir::moe::predictConfig(const Device &device,
+                                        const RuleTarget &target,
+                                        const GemmProblem &problem,
+                                        const RuleConfig &config,
+                                        const Workload &workload) {
+  return predictMean(device, findKernelTraits(target, problem), problem, config,
+                     workload);
+}
+
 std::string mlir::moe::describePrediction(const GemmPrediction &prediction) {
   char text[320];
   std::snprintf(

@@ -87,6 +87,13 @@ LayerChoice chooseLayer(const Device &device, const RuleTarget &target,
                         const LayerProblem &layer, const Workload &workload,
                         const ChoiceOptions &options = {});
 
+/// Predicts a product with a configuration that is given, the mean over the
+/// workload. Nothing is checked.
+GemmPrediction predictConfig(const Device &device, const RuleTarget &target,
+                             const GemmProblem &problem,
+                             const RuleConfig &config,
+                             const Workload &workload);
+
 /// Terms of a prediction in microseconds, for messages.
 std::string describePrediction(const GemmPrediction &prediction);
 

@@ -39,6 +39,8 @@ private:
                      ConfigAttr present, int64_t blockM);
   void write(GroupedGemmOp gemm, const LayerChoice &choice, size_t number,
              const Workload &workload);
+  LogicalResult checkDeterministic(GroupedGemmOp gemm, ConfigAttr present);
+  void predictTimes(ArrayRef<GroupedGemmOp> gemms, const Workload &workload);
 
   const RuleTarget *rules = nullptr;
   Device machine;
@@ -47,6 +49,13 @@ private:
 } // namespace
 
 StringRef moe::getSelectionAttrName() { return "moe.select"; }
+int64_t moe::getBatchInvariantTokens() { return 256; }
+bool moe::isBatchInvariant(ModuleOp module) {
+  auto asked = module->getAttrOfType<DictionaryAttr>(getSelectionAttrName());
+  return asked && asked.contains("batch_invariant");
+}
+StringRef moe::getPredictionAttrName() { return "moe.predicted_us"; }
+StringRef moe::getFramePredictionAttrName() { return "moe.predicted_frame_us"; }
 
 /// Bits of one stored value.
 static int64_t valueBits(Value v, QuantAttr quant) {
@@ -128,6 +137,24 @@ static RuleConfig readConfig(ConfigAttr attr) {
   config.blockN = attr.getBlockN();
   config.blockK = attr.getBlockK();
   config.stages = attr.getInt("stages");
+  config.swap = attr.getBool("swap");
+  for (auto [name, field] :
+       {std::pair("a", &config.a), {"b", &config.b}, {"store", &config.store}})
+    *field = attr.getString(name).str();
+  // Empty where the field is absent, as in what a rule makes.
+  for (auto [name, field] : {std::pair("order", &config.order),
+                             {"claim", &config.claim},
+                             {"partial", &config.partial},
+                             {"b_place", &config.bPlace},
+                             {"a_place", &config.aPlace},
+                             {"compute_split", &config.computeSplit}})
+    if (attr.getFields().contains(name))
+      *field = attr.getString(name).str();
+  for (auto [name, field] : {std::pair("load_regs", &config.loadRegs),
+                             {"compute_groups", &config.computeGroups},
+                             {"compute_regs", &config.computeRegs}})
+    if (attr.getFields().contains(name))
+      *field = attr.getInt(name);
   return config;
 }
 
@@ -211,6 +238,8 @@ LogicalResult SelectConfig::prepare() {
     take("routing", routing);
     take("fix", fix);
     batchInvariant = batchInvariant || asked.contains("batch_invariant");
+    deterministic = deterministic || asked.contains("deterministic");
+    predict = predict || asked.contains("predict");
     getOperation()->removeAttr(getSelectionAttrName());
   }
   if (forAll) {
@@ -242,9 +271,6 @@ LogicalResult SelectConfig::prepare() {
     return emitError(loc) << "moe-select-config: fix: " << wrong;
   return success();
 }
-
-/// A token count for which a choice that must not depend on it is made.
-static constexpr int64_t invariantTokens = 256;
 
 FailureOr<Workload> SelectConfig::describeRouting(RoutingType type,
                                                   int64_t count) {
@@ -281,6 +307,21 @@ FailureOr<Workload> SelectConfig::describeRouting(RoutingType type,
 // Choice
 //===----------------------------------------------------------------------===//
 
+LogicalResult SelectConfig::checkDeterministic(GroupedGemmOp gemm,
+                                               ConfigAttr present) {
+  if (!deterministic)
+    return success();
+  auto refuse = [&](const Twine &text) {
+    return gemm.emitError("moe-select-config: rule deterministic: ")
+           << text << " is given, but the same bits on every run are asked for";
+  };
+  if (present.getString("reduce_by") == "add_f32")
+    return refuse("reduce_by = \"add_f32\", which adds rows in any order,");
+  if (!present.getBool("deterministic"))
+    return refuse("deterministic = false");
+  return success();
+}
+
 LogicalResult SelectConfig::keep(GroupedGemmOp gemm, const GemmProblem &problem,
                                  ConfigAttr present, int64_t blockM) {
   RuleConfig config = readConfig(present);
@@ -292,6 +333,8 @@ LogicalResult SelectConfig::keep(GroupedGemmOp gemm, const GemmProblem &problem,
   if (!verdict.ok())
     return gemm.emitError("moe-select-config: rule ")
            << verdict.rule << ": " << verdict.text;
+  if (failed(checkDeterministic(gemm, present)))
+    return failure();
   ++numKept;
   return success();
 }
@@ -338,6 +381,36 @@ void SelectConfig::write(GroupedGemmOp gemm, const LayerChoice &choice,
   }
 }
 
+/// Writes what the model says of all configurations, chosen or given.
+void SelectConfig::predictTimes(ArrayRef<GroupedGemmOp> gemms,
+                                const Workload &workload) {
+  Builder b(&getContext());
+  std::vector<GemmProblem> problems;
+  for (GroupedGemmOp gemm : gemms) {
+    problems.push_back(describe(gemm, workload, machine));
+    SmallVector<double> times;
+    for (Attribute config : gemm.getConfigAttr())
+      times.push_back(predictConfig(machine, *rules, problems.back(),
+                                    readConfig(cast<ConfigAttr>(config)),
+                                    workload)
+                          .seconds *
+                      1e6);
+    gemm->setAttr(getPredictionAttrName(), b.getDenseF64ArrayAttr(times));
+  }
+  LayerFrame frame = describeFrame(gemms, problems);
+  // Rows of two bytes wait for the sum, if there are any.
+  for (GroupedGemmOp gemm : gemms)
+    if (frame.combineBytes > 0 &&
+        gemm.getChosenConfig().getString("partial") == "bf16")
+      frame.combineBytes = 2;
+  GroupedGemmOp first = gemms.front();
+  first->setAttr(
+      getFramePredictionAttrName(),
+      b.getF64FloatAttr(
+          predictFrame(machine, frame, workload.tokens, workload.topk).seconds *
+          1e6));
+}
+
 /// What is said of the block rows that all products share.
 static std::string describeLayers(const LayerChoice &choice) {
   std::string text;
@@ -375,7 +448,7 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
   if (count == 0)
     count = 1024;
   if (batchInvariant)
-    count = invariantTokens;
+    count = getBatchInvariantTokens();
   FailureOr<Workload> workload = describeRouting(type, count);
   if (failed(workload))
     return failure();
@@ -418,6 +491,8 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
         return failure();
   for (auto [number, gemm] : llvm::enumerate(open))
     write(gemm, choice, number, *workload);
+  if (predict)
+    predictTimes(gemms, *workload);
   if (choice.candidates.size() > 1)
     remark::analysis(open.front().getLoc(),
                      remark::RemarkOpts::name("layer").category(getArgument()))

@@ -14,6 +14,7 @@
 #ifndef MOEC_DIALECT_MOE_TRANSFORMS_PASSES_H
 #define MOEC_DIALECT_MOE_TRANSFORMS_PASSES_H
 
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/Pass.h"
 #include "moec/Dialect/Moe/IR/MoeDialect.h"
 
@@ -30,8 +31,21 @@ enum class FormulationChoice { Auto, Grouped, Dense };
 
 /// A dictionary on the module by which a driver tells moe-select-config what
 /// holds for all targets: "device", "routing" and "fix" as its options, and
-/// "batch_invariant". A device of another target does not count there.
+/// "batch_invariant", "deterministic" and "predict". A device of another target
+/// does not count there.
 StringRef getSelectionAttrName();
+
+/// The token count by which a choice for all token counts is made.
+int64_t getBatchInvariantTokens();
+/// Whether the driver asks for such a choice.
+bool isBatchInvariant(ModuleOp module);
+
+/// On a grouped GEMM, where moe-select-config is asked to `predict`: an array
+/// of f64, microseconds by each configuration of its list.
+StringRef getPredictionAttrName();
+/// Beside it on the first GEMM of a routing: f64, microseconds of launches,
+/// sorting, quantising and combining around all GEMMs of the routing.
+StringRef getFramePredictionAttrName();
 
 #define GEN_PASS_DECL
 #include "moec/Dialect/Moe/Transforms/Passes.h.inc"

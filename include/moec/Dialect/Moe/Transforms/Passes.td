@@ -239,6 +239,12 @@ def MoeSelectConfig : Pass<"moe-select-config"> {
     A configuration or a `block_m` other than 1 that is present is never
     changed: the pass checks it by the same rules and fails with the rule and its numbers
     if it breaks one; the GEMMs of a routing must have block rows that divide its `block_m`.
+    With `deterministic` one that adds rows in any order (`reduce_by = "add_f32"`, `deterministic = false`)
+    is refused; no candidate does.
+
+    With `predict` every GEMM gets the attribute `moe.predicted_us`, an array of f64 with the microseconds of each
+    configuration of its list, and the first GEMM of a routing `moe.predicted_frame_us` for what stands
+    around the GEMMs.
 
     `routing` says how tokens fall on experts: an archetype, or a .npy file
     of recorded ids, scaled to `tokens`. Without it half of the calls are taken to be balanced and half zipf1.
@@ -262,6 +268,11 @@ def MoeSelectConfig : Pass<"moe-select-config"> {
            "(default none)">,
     Option<"batchInvariant", "batch-invariant", "bool", "false",
            "One choice for every number of tokens (default false)">,
+    Option<"deterministic", "deterministic", "bool", "false",
+           "Refuse configurations whose bits differ between runs (default "
+           "false)">,
+    Option<"predict", "predict", "bool", "false",
+           "Write predicted times beside the configurations (default false)">,
     Option<"limit", "limit", "unsigned", "3",
            "Longest ranked list, in entries (default 3)">];
   let statistics = [
