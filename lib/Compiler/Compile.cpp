@@ -8,6 +8,7 @@
 
 #include "moec/Compiler/Compile.h"
 
+#include "CapVariants.h"
 #include "GpuCompile.h"
 #include "GpuKernels.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -18,6 +19,7 @@
 #include "moec/Compiler/ObjectEmitter.h"
 #include "moec/Compiler/PlanReader.h"
 #include "moec/Dialect/Moe/IR/MoeDialect.h"
+#include "moec/Dialect/Moe/Transforms/Passes.h"
 #include "moec/InitAll.h"
 #include "moec/Pipelines/MoeToCpu.h"
 #include "llvm/Support/Format.h"
@@ -58,6 +60,8 @@ struct TileLayer {
   std::string name;
   std::vector<std::string> configs;
   TokenBucket bucket;
+  /// The tile layer of another bucket that this one shares the code of.
+  size_t sharesCodeOf = 0;
 };
 
 /// One piece of code to be made.
@@ -86,7 +90,9 @@ private:
   LogicalResult tryGpu(GpuBackend &backend);
   LogicalResult checkOptions();
   LogicalResult prepare();
+  LogicalResult checkOrder();
   LogicalResult decide(const TokenBucket &bucket, TileLayer &tile);
+  FailureOr<OwningOpRef<ModuleOp>> decideCpu(const TokenBucket &bucket);
   LogicalResult makeKernels(TileLayer &tile);
   LogicalResult readTile(TileLayer &tile);
   LogicalResult describe();
@@ -106,6 +112,8 @@ private:
   std::vector<std::unique_ptr<GpuBackend>> gpus;
   std::vector<const CpuIsa *> isas;
   std::vector<TokenBucket> buckets;
+  /// Those of the target `cpu`, of which some may be given up.
+  std::vector<TokenBucket> cpuBuckets;
   double front = 0;
 };
 } // namespace
@@ -166,6 +174,10 @@ LogicalResult Compilation::checkOptions() {
     buckets.push_back({first, count, count});
     first = count + 1;
   }
+  // One variant for all: whatever passes decide by the number of tokens is the
+  // same for each.
+  if (isBatchInvariant(module))
+    buckets = {{0, std::nullopt, getBatchInvariantTokens()}};
   buckets.back().last = std::nullopt;
   for (const std::string &warning : options.tiles.getWarnings(tokens))
     addWarning(result.notes, warning);
@@ -230,9 +242,35 @@ FailureOr<bool> mlir::moe::takeDeviceTokens(ModuleOp module) {
   return found;
 }
 
+/// What is known of the order of sums in kernels that are given: those that
+/// configurations decide are seen there.
+LogicalResult Compilation::checkOrder() {
+  auto asked = module->getAttrOfType<DictionaryAttr>(getSelectionAttrName());
+  bool ordered = asked && asked.contains("deterministic");
+  if (ordered && hasGpuKernels(module))
+    return emitError(module.getLoc())
+           << "rule deterministic: nobody knows in which order kernels that "
+              "are given as code add";
+  tile::StoreOp adding;
+  module.walk([&](tile::StoreOp store) {
+    if (store.getMode() == tile::StoreMode::AddF32)
+      adding = store;
+  });
+  if (!adding)
+    return success();
+  if (ordered)
+    return adding.emitError("rule deterministic: mode(add_f32) adds in any "
+                            "order, but the same bits on every run are asked "
+                            "for");
+  result.manifest.ordered = false;
+  return success();
+}
+
 LogicalResult Compilation::prepare() {
   FailureOr<bool> has = takeDeviceTokens(module);
   if (failed(has) || failed(verify(module)))
+    return failure();
+  if (failed(checkOrder()))
     return failure();
   counted = module.clone();
   if (*has || options.deviceTokens)
@@ -312,6 +350,14 @@ LogicalResult Compilation::decide(const TokenBucket &bucket, TileLayer &tile) {
   return success();
 }
 
+FailureOr<OwningOpRef<ModuleOp>>
+Compilation::decideCpu(const TokenBucket &bucket) {
+  TileLayer tile;
+  if (failed(decide(bucket, tile)))
+    return failure();
+  return std::move(tile.kernels);
+}
+
 LogicalResult Compilation::makeKernels(TileLayer &tile) {
   return runPipeline(*tile.kernels,
                      [](OpPassManager &passes) { buildTilePipeline(passes); });
@@ -377,27 +423,32 @@ FailureOr<TargetCode> Compilation::makeCpu() {
   // Ranges whose kernels came out equal share the code.
   double start = now();
   std::vector<TileLayer> tiles;
-  std::string former;
-  for (const TokenBucket &bucket : buckets) {
+  std::vector<std::string> texts;
+  std::vector<size_t> unique;
+  for (const TokenBucket &bucket : cpuBuckets) {
     TileLayer tile;
     if (failed(decide(bucket, tile)) || failed(makeKernels(tile)) ||
         failed(readTile(tile)))
       return failure();
     std::string text;
     llvm::raw_string_ostream(text) << *tile.kernels;
-    if (!tiles.empty() && text == former) {
+    if (!tiles.empty() && text == texts[tiles.back().sharesCodeOf]) {
       tiles.back().bucket.last = bucket.last;
       continue;
     }
-    former = std::move(text);
+    tile.sharesCodeOf = llvm::find(texts, text) - texts.begin();
+    if (tile.sharesCodeOf == texts.size()) {
+      texts.push_back(std::move(text));
+      unique.push_back(tiles.size());
+    }
     tiles.push_back(std::move(tile));
   }
   front = now() - start;
 
-  std::vector<Job> jobs(tiles.size() * isas.size());
+  std::vector<Job> jobs(unique.size() * isas.size());
   for (auto [i, job] : llvm::enumerate(jobs)) {
     job.isa = isas[i % isas.size()];
-    if (failed(lower(tiles[i / isas.size()], job)))
+    if (failed(lower(tiles[unique[i / isas.size()]], job)))
       return failure();
   }
   if (failed(failableParallelForEach(module.getContext(), jobs,
@@ -408,24 +459,28 @@ FailureOr<TargetCode> Compilation::makeCpu() {
   code.layer = tiles.front().name;
   code.arguments = tiles.front().plan.arguments;
   for (auto [i, job] : llvm::enumerate(jobs)) {
-    const TileLayer &tile = tiles[i / isas.size()];
+    const TileLayer &tile = tiles[unique[i / isas.size()]];
     // The hash keeps a reader that has opened the manifest of one artifact from
     // loading the code of another one that took its place.
     job.code.name =
         tile.name + "-" + job.code.isa + "-t" +
         std::to_string(tile.bucket.tokens) + "-" +
         llvm::utohexstr(llvm::xxh3_64bits(job.code.object), true, 16) + ".so";
-    ManifestVariant variant;
-    variant.target = "cpu";
-    variant.isa = job.code.isa;
-    variant.firstTokens = tile.bucket.first;
-    variant.lastTokens = tile.bucket.last;
-    variant.code = job.code.name;
-    variant.configs = tile.configs;
-    variant.workspaces = job.plan.workspaces;
-    variant.launches = job.plan.launches;
-    code.variants.push_back(std::move(variant));
   }
+  for (const TileLayer &tile : tiles)
+    for (size_t i = 0; i < isas.size(); ++i) {
+      const Job &job = jobs[tile.sharesCodeOf * isas.size() + i];
+      ManifestVariant variant;
+      variant.target = "cpu";
+      variant.isa = job.code.isa;
+      variant.firstTokens = tile.bucket.first;
+      variant.lastTokens = tile.bucket.last;
+      variant.code = job.code.name;
+      variant.configs = tile.configs;
+      variant.workspaces = job.plan.workspaces;
+      variant.launches = job.plan.launches;
+      code.variants.push_back(std::move(variant));
+    }
   if (options.verbose)
     report(jobs);
   for (Job &job : jobs)
@@ -439,8 +494,9 @@ std::vector<std::string> Compilation::getCpuDecisive() {
                                    options.tiles.describe()};
   for (const CpuIsa *isa : isas)
     what.push_back(isa->name.str());
-  for (const TokenBucket &bucket : buckets)
-    what.push_back(std::to_string(bucket.tokens));
+  for (const TokenBucket &bucket : cpuBuckets)
+    what.push_back(std::to_string(bucket.first) + ":" +
+                   std::to_string(bucket.tokens));
   return what;
 }
 
@@ -468,6 +524,12 @@ LogicalResult Compilation::add(StringRef target, TargetCode code) {
 
 LogicalResult Compilation::runCpu() {
   double start = now();
+  FailureOr<std::vector<TokenBucket>> capped =
+      capBuckets(module, "cpu", buckets, options.maxVariants,
+                 [&](const TokenBucket &bucket) { return decideCpu(bucket); });
+  if (failed(capped))
+    return failure();
+  cpuBuckets = std::move(*capped);
   auto warn = [&](const Twine &text) { addWarning(result.notes, text); };
   std::optional<FileCache> files;
   if (options.cacheVariants)
@@ -539,7 +601,17 @@ LogicalResult Compilation::emitForm(StringRef form, llvm::raw_ostream &os) {
   TileLayer tile;
   if (failed(checkOptions()) || failed(prepare()))
     return failure();
-  if (!gpus.empty() && options.targets.front() != "cpu")
+  bool forGpu = !gpus.empty() && options.targets.front() != "cpu";
+  if (form == "prediction")
+    return printPredictions(
+        module, options.targets.front(), buckets,
+        [&](const TokenBucket &bucket) {
+          return forGpu ? decideGpu(*counted, *gpus.front(), bucket.tokens,
+                                    options.tiles)
+                        : decideCpu(bucket);
+        },
+        os);
+  if (forGpu)
     return emitGpuForm(*counted, options, *gpus.front(), buckets.front(), form,
                        os);
   if (llvm::is_contained({"nvvm", "ptx", "cubin", "rocdl", "hsaco"}, form))

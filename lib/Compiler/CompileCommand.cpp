@@ -47,6 +47,8 @@ What for:
   --tokens N[,N...]     token counts to choose tile sizes for (default
                         1,16,256); each ends a range of its own, the last one's
                         range has no end
+  --max-variants N      keep at most N variants of a target, those that cost
+                        least by prediction (default: all that differ)
   --device-tokens       code for GPUs may be told in the GPU's memory how many
                         of the tokens exist, so that a captured graph serves
                         fewer; the others give rows of zeros
@@ -54,6 +56,7 @@ What for:
   --topk-ids FILE.npy   recorded expert ids to expect
   --batch-invariant     one configuration for every token count, so that a
                         token's result does not depend on the others
+  --deterministic       refuse configurations whose bits differ between runs
   --fix F=V[,F=V...]    fields that configurations must have: block_m, block_n,
                         block_k, stages, swap
   --config FILE.json    tile sizes from a table of moe-tune, or from a vLLM or
@@ -65,7 +68,8 @@ What comes out:
   --emit FORM           instead, to the standard output: moe, tile, llvm (the
                         dialect), llvm-ir or asm, for sm_* also nvvm, ptx or
                         cubin, for gfx* rocdl or hsaco, for the first target,
-                        instruction set and token count
+                        instruction set and token count; prediction: JSON with
+                        the times that the model predicts for each token count
   --ptxas PATH          NVIDIA's assembler, or none for PTX only (default:
                         $MOEC_PTXAS, bin of $CUDA_HOME and $CUDA_PATH, PATH,
                         /usr/local/cuda/bin)
@@ -153,6 +157,8 @@ static Expected<bool> parseValue(CompileCommand &command, StringRef option,
     error = parseNames(option, value, command.options.isas);
   else if (option == "--tokens")
     error = parseTokens(value, command.options.tokens);
+  else if (option == "--max-variants")
+    error = parseNumber(option, value, command.options.maxVariants);
   else if (option == "--routing")
     error = parseChoice(option, value, command.routing,
                         {"balanced", "uniform", "zipf1", "zipf2", "hot16"});
@@ -165,7 +171,7 @@ static Expected<bool> parseValue(CompileCommand &command, StringRef option,
   else if (option == "--emit")
     error = parseChoice(option, value, command.emit,
                         {"moe", "tile", "llvm", "llvm-ir", "asm", "nvvm", "ptx",
-                         "cubin", "rocdl", "hsaco"});
+                         "cubin", "rocdl", "hsaco", "prediction"});
   else if (option == "--ptxas")
     command.options.ptxas = value.str();
   else if (option == "--ptxas-timeout") {
@@ -190,6 +196,7 @@ static bool parseFlag(CompileCommand &command, StringRef option) {
       llvm::StringSwitch<bool *>(option)
           .Case("--allow-missing-targets", &command.options.allowMissingTargets)
           .Case("--batch-invariant", &command.batchInvariant)
+          .Case("--deterministic", &command.deterministic)
           .Case("--device-tokens", &command.options.deviceTokens)
           .Case("--explain", &command.explain)
           .Case("--no-cache", &command.noCache)

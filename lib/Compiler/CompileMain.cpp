@@ -196,6 +196,8 @@ static Error applySelection(ModuleOp module, const CompileCommand &command) {
   add("fix", command.fix);
   if (command.batchInvariant)
     asked.push_back(b.getNamedAttr("batch_invariant", b.getUnitAttr()));
+  if (command.deterministic)
+    asked.push_back(b.getNamedAttr("deterministic", b.getUnitAttr()));
   if (!asked.empty())
     module->setAttr(getSelectionAttrName(), b.getDictionaryAttr(asked));
   return Error::success();

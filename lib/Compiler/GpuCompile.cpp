@@ -8,6 +8,7 @@
 
 #include "GpuCompile.h"
 
+#include "CapVariants.h"
 #include "GpuKernels.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/Threading.h"
@@ -308,6 +309,14 @@ FailureOr<TargetCode> mlir::moe::compileGpu(ModuleOp module,
     ranges.front().last = ranges.back().last;
     ranges.resize(1, ranges.front());
   }
+  FailureOr<std::vector<TokenBucket>> capped = capBuckets(
+      module, backend.getChip().name, ranges, options.maxVariants,
+      [&](const TokenBucket &bucket) {
+        return decideGpu(module, backend, bucket.tokens, options.tiles);
+      });
+  if (failed(capped))
+    return failure();
+  ranges.assign(capped->begin(), capped->end());
   std::vector<std::optional<TargetCode>> codes;
   std::vector<Variant> missing;
   for (const TokenBucket &bucket : ranges) {
@@ -315,8 +324,14 @@ FailureOr<TargetCode> mlir::moe::compileGpu(ModuleOp module,
     std::vector<std::string> what = getDecisive(backend, bucket, options.tiles);
     codes.push_back(
         cache.load(SmallVector<StringRef>(what.begin(), what.end()), warn));
-    if (!codes.back())
+    // Two ranges may have the same variant.
+    bool known = llvm::any_of(missing, [&](const Variant &variant) {
+      return variant.bucket.tokens == bucket.tokens;
+    });
+    if (!codes.back() && !known)
       missing.emplace_back(backend, bucket);
+    else if (known)
+      continue;
     else if (options.verbose)
       *options.verbose << backend.getChip().name << " t" << bucket.tokens
                        << llvm::format(": all from the cache %.3f s\n",
@@ -333,6 +348,11 @@ FailureOr<TargetCode> mlir::moe::compileGpu(ModuleOp module,
   const Variant *made = missing.data();
   for (auto [bucket, code] : llvm::zip_equal(ranges, codes)) {
     if (code)
+      continue;
+    auto twin = llvm::find_if(ranges, [&](const TokenBucket &other) {
+      return other.tokens == bucket.tokens;
+    });
+    if (code = codes[twin - ranges.begin()]; code)
       continue;
     for (const std::string &warning : made->warnings)
       warn(warning);

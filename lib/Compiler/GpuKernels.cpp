@@ -10,6 +10,7 @@
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Pass/PassManager.h"
+#include "moec/Dialect/Moe/Transforms/Passes.h"
 #include "moec/Pipelines/MoeToCpu.h"
 
 using namespace mlir;
@@ -45,6 +46,9 @@ static std::string print(Attribute attr) {
 
 LogicalResult GpuRanking::decide(ModuleOp source, const GpuBackend &backend,
                                  int64_t tokens, const GivenTiles &tiles) {
+  // One form for all token counts, where scales stand and all else.
+  if (isBatchInvariant(source))
+    tokens = getBatchInvariantTokens();
   this->backend = &backend;
   this->tokens = tokens;
   decided = source.clone();
@@ -196,6 +200,16 @@ FailureOr<GpuKernels> GpuRanking::makeKernels() {
       blamed = llvm::find_if(gemms, hasChoice);
     reject(*blamed, reason);
   }
+}
+
+FailureOr<OwningOpRef<ModuleOp>> mlir::moe::decideGpu(ModuleOp source,
+                                                      const GpuBackend &backend,
+                                                      int64_t tokens,
+                                                      const GivenTiles &tiles) {
+  GpuRanking ranking;
+  if (failed(ranking.decide(source, backend, tokens, tiles)))
+    return failure();
+  return ranking.take();
 }
 
 FailureOr<GpuKernels>

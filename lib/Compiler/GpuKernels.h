@@ -24,6 +24,8 @@ bool hasGpuKernels(ModuleOp module);
 /// came out is no good.
 class GpuRanking {
 public:
+  /// The decided module; this is then of no use.
+  OwningOpRef<ModuleOp> take() { return std::move(decided); }
   /// Makes all decisions for a copy of `source`. `backend` must outlive this.
   LogicalResult decide(ModuleOp source, const GpuBackend &backend,
                        int64_t tokens, const GivenTiles &tiles = {});
@@ -61,6 +63,12 @@ private:
   std::vector<std::string> configs;
   std::vector<ManifestRejection> rejected;
 };
+
+/// The module after all decisions for a token count. Errors are diagnostics.
+FailureOr<OwningOpRef<ModuleOp>> decideGpu(ModuleOp source,
+                                           const GpuBackend &backend,
+                                           int64_t tokens,
+                                           const GivenTiles &tiles);
 
 } // namespace mlir::moe
 

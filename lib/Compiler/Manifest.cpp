@@ -249,12 +249,14 @@ std::string mlir::moe::printManifest(const Manifest &manifest) {
       // what is added where it meets comes in any order.
       json.attribute(
           "deterministic",
-          llvm::none_of(manifest.variants, [](const ManifestVariant &variant) {
-            return llvm::any_of(variant.configs, [](StringRef config) {
-              return config.contains("deterministic = false") ||
-                     config.contains("reduce_by = \"add_f32\"");
-            });
-          }));
+          manifest.ordered &&
+              llvm::none_of(
+                  manifest.variants, [](const ManifestVariant &variant) {
+                    return llvm::any_of(variant.configs, [](StringRef config) {
+                      return config.contains("deterministic = false") ||
+                             config.contains("reduce_by = \"add_f32\"");
+                    });
+                  }));
     });
     if (!manifest.missingTargets.empty())
       json.attributeArray("missing_targets", [&] {

@@ -37,6 +37,10 @@ struct CompileOptions {
   /// Token counts to optimise for, each > 0. Every one is the last count of a
   /// range of its own; the range of the largest has no end.
   std::vector<int64_t> tokens = {1, 16, 256};
+  /// Most variants of a target (of an instruction set, for `cpu`); 0: one for
+  /// each token count whose decisions differ. Those that cost least by
+  /// prediction are given up.
+  int64_t maxVariants = 0;
   /// Targets that are not built yet are listed in the manifest; otherwise they
   /// are an error.
   bool allowMissingTargets = false;
@@ -139,7 +143,8 @@ FailureOr<GpuKernels> makeGpuKernels(ModuleOp module, StringRef target,
 /// instruction set and token count of the options: `moe` (all decisions made),
 /// `tile` (kernels and plan), `llvm` (dialect), `llvm-ir`, `asm`; for NVIDIA
 /// GPUs also `nvvm` (kernels and plan), `ptx` (the same as `asm`) and `cubin`,
-/// for AMD's `rocdl` (kernels and plan) and `hsaco`.
+/// for AMD's `rocdl` (kernels and plan) and `hsaco`. `prediction`: for each
+/// token count, what the model says, as JSON.
 LogicalResult emitForm(ModuleOp module, const CompileOptions &options,
                        StringRef form, llvm::raw_ostream &os);
 

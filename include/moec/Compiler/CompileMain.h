@@ -31,13 +31,14 @@ struct CompileCommand {
   /// The device that times are predicted for, fields that configurations must
   /// have; as of moe-select-config.
   std::string device, fix;
-  bool batchInvariant = false;
+  bool batchInvariant = false, deterministic = false;
   /// A vLLM or SGLang file of tile sizes, "" for none.
   std::string tileFile;
   CompileOptions options;
   std::string output;
   /// "" or what to write to the standard output instead of an artifact: "moe",
-  /// "tile", "llvm" (dialect), "llvm-ir", "asm", "nvvm", "ptx", "cubin".
+  /// "tile", "llvm" (dialect), "llvm-ir", "asm", "nvvm", "ptx", "cubin",
+  /// "prediction".
   std::string emit;
   bool explain = false, verbose = false, noCache = false;
   bool help = false, version = false;

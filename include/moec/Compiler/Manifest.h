@@ -179,6 +179,8 @@ struct Manifest {
   std::vector<std::pair<std::string, llvm::json::Value>> dims;
   std::vector<ManifestArgument> arguments;
   std::vector<ManifestVariant> variants;
+  /// False: kernels that were given add in any order.
+  bool ordered = true;
   /// Targets that were asked for and could not be built.
   std::vector<std::string> missingTargets;
 };
