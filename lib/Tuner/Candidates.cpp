@@ -111,6 +111,10 @@ namespace {
 struct Ranking {
   int64_t blockM = 0;
   SmallVector<ConfigAttr> up, down;
+  /// What the model says of them and of what stands around them, in
+  /// microseconds.
+  SmallVector<double> upUs, downUs;
+  double frameUs = 0;
 };
 } // namespace
 
@@ -130,6 +134,7 @@ static FailureOr<Ranking> rank(ModuleOp fused, StringRef target, int64_t tokens,
   options.target = target.str();
   options.tokens = tokens;
   options.limit = limit;
+  options.predict = true;
   if (failed(runPipeline(*module, [&](OpPassManager &passes) {
         passes.addPass(createMoeSelectConfig(options));
       })))
@@ -140,10 +145,26 @@ static FailureOr<Ranking> rank(ModuleOp fused, StringRef target, int64_t tokens,
   Ranking ranking;
   ranking.blockM =
       cast<RoutingType>(gemms->front().getRouting().getType()).getBlockM();
-  for (auto [gemm, list] :
-       {std::pair((*gemms)[0], &ranking.up), {(*gemms)[1], &ranking.down}})
+  for (auto [gemm, list, times] :
+       {std::tuple((*gemms)[0], &ranking.up, &ranking.upUs),
+        {(*gemms)[1], &ranking.down, &ranking.downUs}}) {
     for (Attribute config : gemm.getConfigAttr())
       list->push_back(cast<ConfigAttr>(config));
+    llvm::append_range(
+        *times, gemm->getAttrOfType<DenseF64ArrayAttr>(getPredictionAttrName())
+                    .asArrayRef());
+  }
+  // Shared experts take their time beside those that are tuned.
+  module->walk([&](GroupedGemmOp gemm) {
+    if (auto frame =
+            gemm->getAttrOfType<FloatAttr>(getFramePredictionAttrName()))
+      ranking.frameUs += frame.getValueAsDouble();
+    if (!llvm::is_contained(*gemms, gemm))
+      ranking.frameUs +=
+          gemm->getAttrOfType<DenseF64ArrayAttr>(getPredictionAttrName())
+              .asArrayRef()
+              .front();
+  });
   return ranking;
 }
 
@@ -168,8 +189,8 @@ static void addPairs(const Ranking &ranking, size_t count,
       TunedChoice choice;
       choice.blockM = ranking.blockM;
       choice.configs = {print(ranking.up[i]), print(ranking.down[j])};
-      choice.predictedUs = double(ranking.up[i].getInt("predicted_us") +
-                                  ranking.down[j].getInt("predicted_us"));
+      choice.predictedUs =
+          ranking.frameUs + ranking.upUs[i] + ranking.downUs[j];
       if (llvm::any_of(choices, [&](const TunedChoice &other) {
             return other.configs == choice.configs;
           }))
@@ -192,7 +213,7 @@ FailureOr<std::vector<TunedChoice>> mlir::moe::rankChoices(ModuleOp module,
   // The selector's choice of rows gets half of the places.
   std::vector<TunedChoice> choices;
   addPairs(*own, std::max<size_t>((limit + 1) / 2, 1), choices);
-  SmallVector<Ranking> others;
+  std::vector<Ranking> others;
   for (int64_t blockM : {own->blockM / 2, own->blockM * 2, own->blockM / 4}) {
     // Every matrix instruction has a side of at least 8.
     if (blockM < 1 || (target != "cpu" && blockM % 8 != 0))

@@ -56,6 +56,8 @@ struct KitItem {
   std::string name;
   TunedChoice choice;
   std::vector<int64_t> tokens;
+  /// For each of them, what the model says of the whole layer.
+  json::Object predicted;
 };
 } // namespace
 
@@ -99,6 +101,7 @@ Error mlir::moe::writeGpuKit(ModuleOp module, const TuneOptions &options) {
       return llvm::createStringError("the selector has no choice for " +
                                      Twine(tokens) + " tokens");
     for (TunedChoice &choice : *choices) {
+      double predictedUs = choice.predictedUs;
       auto known = llvm::find_if(items, [&](const KitItem &item) {
         return item.choice.configs == choice.configs;
       });
@@ -106,10 +109,13 @@ Error mlir::moe::writeGpuKit(ModuleOp module, const TuneOptions &options) {
         items.push_back(
             {llvm::formatv("m{0}-{1,0+3}", choice.blockM, items.size()),
              std::move(choice),
+             {},
              {}});
         known = std::prev(items.end());
       }
       known->tokens.push_back(tokens);
+      known->predicted[std::to_string(tokens)] =
+          json::Object{{"whole", predictedUs}};
       ranks[tokens].push_back(known->name);
     }
   }
@@ -124,7 +130,7 @@ Error mlir::moe::writeGpuKit(ModuleOp module, const TuneOptions &options) {
                        {"block_m", item.choice.blockM},
                        {"up", item.choice.configs.front()},
                        {"down", item.choice.configs.back()},
-                       {"predicted_us", item.choice.predictedUs},
+                       {"predicted_us", json::Object(item.predicted)},
                        {"tokens", json::Array(item.tokens)}};
     progress.step(item.name);
     if (error) {
@@ -241,7 +247,9 @@ KitDocument::getCell(int64_t tokens, const json::Array &names, double margin) {
       choice.blockM = facts->getInteger("block_m").value_or(0);
       choice.configs = {facts->getString("up").value_or("").str(),
                         facts->getString("down").value_or("").str()};
-      choice.predictedUs = facts->getNumber("predicted_us").value_or(0);
+      if (const json::Object *all = facts->getObject("predicted_us"))
+        if (const json::Object *here = all->getObject(std::to_string(tokens)))
+          choice.predictedUs = here->getNumber("whole").value_or(0);
     }
   }
   int64_t routings = 0;

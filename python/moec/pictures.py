@@ -84,10 +84,12 @@ def read_sweep(document, part):
         configs = []
         for result in cell["results"]:
             item = items.get(result["name"], {})
+            predicted = item.get("predicted_us")
+            predicted = predicted.get(str(cell["tokens"]), {}) if isinstance(predicted, dict) else {}
             chosen = (result["name"].startswith("chosen")
                       or first.get(result["name"]) == cell["tokens"])
             configs.append(Config(result["name"], item.get("block_m", 0), result[part],
-                                  item.get("predicted_us", 0), chosen))
+                                  predicted.get(part, 0), chosen))
         nbytes = flops = 0
         if sizes:
             share = {"up": 2, "down": 1, "whole": 3}[part] * sizes["H"] * sizes["I"]

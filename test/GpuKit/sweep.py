@@ -41,6 +41,8 @@ def options_of(arguments):
                         help="the count that everything but the products is compiled for")
     parser.add_argument("--chosen", help="also compile what the selector chooses for these token "
                         "counts, comma-separated")
+    parser.add_argument("--predict", default="1,16,64,256,1024,4096,16384",
+                        help="token counts that times are predicted for, comma-separated")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--list", action="store_true", help="print the grid, compile nothing")
     return parser.parse_args(arguments)
@@ -190,6 +192,18 @@ def compile_layer(options, source, tokens, folder):
         return json.load(file)["variants"][0], None
 
 
+def predict(options, name, tokens):
+    """{token count: {part: microseconds}} by the model, for an artifact of a fixed layer."""
+    source = os.path.join(options.out, name, "layer.mlir")
+    done = subprocess.run([options.compiler, source, "--target", "sm_90a", "--tokens",
+                           ",".join(map(str, tokens)), "--emit", "prediction"],
+                          capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"sweep: {done.stderr.strip()}")
+    return {str(one["tokens"]): {"up": one["products"][0]["us"], "down": one["products"][-1]["us"],
+                                 "whole": one["us"]} for one in json.loads(done.stdout)}
+
+
 def compile_pair(options, texts, name, m, up, down):
     """As compile_layer, with these configurations of the two products."""
     text = texts[m <= FEW_ROWS]
@@ -214,7 +228,8 @@ def compile_chosen(options, tokens):
         sys.exit(f"sweep: {reason}")
     up, down = variant["config"][0], variant["config"][-1]
     return {"name": name, "block_m": int(re.search(r"block = \[(\d+)", up).group(1)), "up": up,
-            "down": down, "tokens": tokens, "resources": resources_of(variant)}
+            "down": down, "tokens": tokens, "resources": resources_of(variant),
+            "predicted_us": predict(options, name, [tokens])}
 
 
 def sizes_of(folder):
@@ -259,7 +274,8 @@ def main(arguments):
             if reason:
                 refused.append({**facts, "reason": reason})
             else:
-                made.append({**facts, "resources": resources_of(variant)})
+                made.append({**facts, "resources": resources_of(variant),
+                             "predicted_us": predict(options, name, numbers(options.predict))})
             print(f"\r{number + 1}/{len(pairs)}, {len(refused)} refused", end="",
                   file=sys.stderr, flush=True)
     print(file=sys.stderr)

@@ -65,9 +65,15 @@ TEST_F(Candidates, TheSelectorsOwnIsFirst) {
       auto again = *rankChoices(*module, target, tokens, 12);
       std::set<std::vector<std::string>> seen;
       std::set<int64_t> rows;
+      std::set<double> times;
       for (auto [i, choice] : llvm::enumerate(many)) {
         EXPECT_EQ(choice.configs, again[i].configs);
         EXPECT_TRUE(seen.insert(choice.configs).second);
+        // What the model says of it: products and what stands around them.
+        EXPECT_GT(choice.predictedUs, 0.5);
+        EXPECT_LT(choice.predictedUs, 1e7);
+        EXPECT_EQ(choice.predictedUs, again[i].predictedUs);
+        times.insert(choice.predictedUs);
         rows.insert(choice.blockM);
         for (const std::string &text : choice.configs) {
           auto config =
@@ -77,6 +83,9 @@ TEST_F(Candidates, TheSelectorsOwnIsFirst) {
         }
       }
       EXPECT_GT(rows.size(), 1u) << target << " " << tokens;
+      // On a CPU one token may take as long by all tiles.
+      if (target != StringRef("cpu"))
+        EXPECT_GT(times.size(), 1u) << target << " " << tokens;
     }
 }
 

@@ -25,7 +25,9 @@ table = {"moec_tuned": 1, "device": "D", "layer": {"name": "layer", "dtype": "bf
 sweep = {"format": 1, "model": "m", "dtype": "fp8-block", "sizes": {"H": 64, "I": 32},
          "machine": {"gpu": "G"},
          "ceilings": {"read_bytes_per_second": 3e12, "cublas_8192_flops_per_second": 8e14},
-         "artifacts": [{"name": "a", "block_m": 8}, {"name": "b", "block_m": 256}],
+         "artifacts": [{"name": "a", "block_m": 8,
+                        "predicted_us": {"16": {"up": 1.5, "whole": 30.0}, "32": {"whole": 20.0}}},
+                       {"name": "b", "block_m": 256}],
          "chosen": [{"name": "chosen-t16", "block_m": 8, "tokens": 16}],
          "ranks": {"32": ["a", "b"]},
          "cells": [{"tokens": tokens, "routing": "zipf1", "rows": 2 * tokens, "active": 8,
@@ -37,7 +39,7 @@ sweep = {"format": 1, "model": "m", "dtype": "fp8-block", "sizes": {"H": 64, "I"
 write("table", table)
 write("sweep", sweep)
 bare = copy.deepcopy(sweep)
-del bare["sizes"]
+del bare["sizes"], bare["artifacts"][0]["predicted_us"]
 write("bare", bare)
 write("other", {"a": 1})
 missing = copy.deepcopy(table)
