@@ -43,7 +43,8 @@ def main(folder, group):
             with open(os.path.join(out, "manifest.json"), encoding="utf-8") as file:
                 variants = json.load(file)["variants"]
             counts = len(TOKENS[group].split(","))
-            assert len(variants) == counts, (model, chip, len(variants), counts)
+            # Neighbouring counts with the same tiles share one.
+            assert 2 <= len(variants) <= counts, (model, chip, len(variants), counts)
             kernels, registers = 0, 0
             for variant in variants:
                 for launch in variant["launches"]:
