@@ -83,6 +83,8 @@ struct OpenSum {
   SmallVector<Value> registers;
   SmallVector<Value> products; ///< accumulators behind their wait
   size_t firstProduct = 0;
+  /// Products that are added to the same registers, one after the other.
+  size_t slices = 1;
   /// Registers of the sum for one product, of which one trimmed to fewer rows
   /// uses the first ones.
   size_t stride = 0;
@@ -193,8 +195,13 @@ private:
   LogicalResult emitColumnLoad(tile::FragLoadOp op);
   LogicalResult openSum(tile::PromoteOp op, size_t count, size_t registers,
                         OpenSum &sum);
+  /// Issues `count` products of `registers` registers each and adds all but the
+  /// last to the sum. A product is made in `slices` along k, which are added
+  /// each by itself; `issue` is given its number, a slice and registers to
+  /// take.
   LogicalResult beginSum(tile::PromoteOp op, size_t count, size_t registers,
-                         function_ref<Value(size_t, Value)> issue);
+                         int64_t slices,
+                         function_ref<Value(size_t, int64_t, Value)> issue);
   LogicalResult emitPromote(tile::PromoteOp op);
   void addProducts(tile::PromoteOp op, OpenSum &sum);
 

@@ -25,6 +25,9 @@ using namespace mlir::moe::nvvm;
 static constexpr uint64_t kDescriptor =
     uint64_t(1) << 16 | uint64_t(64) << 32 | uint64_t(1) << 62;
 
+/// Columns of products that are added after every instruction.
+static constexpr int64_t kNarrow = 8;
+
 Value KernelEmitter::matrixDescriptor(Value buffer, tile::BufType type,
                                       Value rowOffset) {
   int64_t rowBytes =
@@ -131,15 +134,23 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
   SmallVector<Value> acc;
   if (op.getC())
     acc = parts[op.getC()];
-  // The atom that is number `atom` in the registers of the tile, in the
-  // registers of `into` if it is given.
-  auto issue = [&](size_t atom, Value into) -> Value {
+  // The matrix unit adds products of 8-bit floats with some 13 bits below the
+  // largest, so that hidden values round to other codes now and then. What is
+  // summed in f32 after every instruction does so a third as often, and narrow
+  // tiles, which wait for their weights, have registers and time for it.
+  tile::PromoteOp promotion = promotionOf(op);
+  int64_t slices =
+      promotion && width == 8 && !integers && hardN <= kNarrow ? steps : 1;
+  // A slice of the atom that is number `atom` in the registers of the tile, in
+  // the registers of `into` if it is given.
+  auto issue = [&](size_t atom, int64_t slice, Value into) -> Value {
     int64_t j = int64_t(atom) / repeatM, i = int64_t(atom) % repeatM;
     bool fromZero = acc.empty();
     Value d = into       ? into
               : fromZero ? Value(LLVM::UndefOp::create(b, loc, accType))
                          : acc[atom];
-    for (int64_t s = 0; s < steps; ++s) {
+    int64_t begin = slice * (steps / slices);
+    for (int64_t s = begin; s < begin + steps / slices; ++s) {
       Value first = swap ? bDesc[j] : aDesc[i];
       Value second = swap ? aDesc[i] : bDesc[j];
       // A step is 32 bytes, two units of a descriptor.
@@ -151,8 +162,8 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
               b, loc, accType, d, first, second, shape, swap ? *kindB : *kindA,
               swap ? *kindA : *kindB,
               integers ? NVVM::WGMMATypes::s32 : NVVM::WGMMATypes::f32,
-              fromZero && s == 0 ? NVVM::WGMMAScaleOut::zero
-                                 : NVVM::WGMMAScaleOut::one,
+              fromZero && s == begin ? NVVM::WGMMAScaleOut::zero
+                                     : NVVM::WGMMAScaleOut::one,
               NVVM::WGMMAScaleIn::one, NVVM::WGMMAScaleIn::one,
               NVVM::MMALayout::row, NVVM::MMALayout::col,
               NVVM::MMAIntOverflowAttr())
@@ -160,12 +171,12 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
     }
     return d;
   };
-  if (tile::PromoteOp sum = promotionOf(op))
-    return beginSum(sum, repeatM * repeatN, hardN / 2, issue);
+  if (promotion)
+    return beginSum(promotion, repeatM * repeatN, hardN / 2, slices, issue);
   NVVM::WgmmaFenceAlignedOp::create(b, loc);
   SmallVector<Value> result;
   for (int64_t atom = 0; atom < repeatM * repeatN; ++atom)
-    result.push_back(issue(atom, Value()));
+    result.push_back(issue(atom, /*slice=*/0, Value()));
   NVVM::WgmmaGroupSyncAlignedOp::create(b, loc);
   parts[op.getResult()] = result;
   return success();

@@ -270,19 +270,24 @@ LogicalResult KernelEmitter::openSum(tile::PromoteOp op, size_t count,
 
 LogicalResult
 KernelEmitter::beginSum(tile::PromoteOp op, size_t count, size_t registers,
-                        function_ref<Value(size_t, Value)> issue) {
+                        int64_t slices,
+                        function_ref<Value(size_t, int64_t, Value)> issue) {
   OpenSum sum;
   if (failed(openSum(op, count, registers, sum)))
     return failure();
+  sum.slices = size_t(slices);
   SmallVector<Value> added;
-  size_t together = std::max<size_t>(1, kPartRegisters / registers);
+  size_t together =
+      std::max<size_t>(1, kPartRegisters / (registers * sum.slices));
   for (size_t first = 0; first < count; first += together) {
     NVVM::WgmmaFenceAlignedOp::create(b, loc);
     // In the registers of what has been added: a product that starts before
     // that would need others.
     SmallVector<Value> products;
     for (size_t i = first; i < std::min(first + together, count); ++i)
-      products.push_back(issue(i, first ? added[i - first] : Value()));
+      for (int64_t slice = 0; slice < slices; ++slice)
+        products.push_back(
+            issue(i, slice, first ? added[products.size()] : Value()));
     NVVM::WgmmaGroupSyncAlignedOp::create(b, loc);
     auto wait =
         nv::WgmmaWaitOp::create(b, loc, /*pending=*/0, ValueRange(products));
@@ -306,7 +311,7 @@ void KernelEmitter::addProducts(tile::PromoteOp op, OpenSum &sum) {
   for (auto [number, product] : llvm::enumerate(sum.products)) {
     size_t count =
         cast<LLVM::LLVMStructType>(product.getType()).getBody().size();
-    size_t at = (sum.firstProduct + number) * sum.stride;
+    size_t at = (sum.firstProduct + number / sum.slices) * sum.stride;
     for (size_t i = 0; i < count; ++i, ++at) {
       Value row = rows.empty() ? Value() : rows[at];
       Value col = cols.empty() ? Value() : cols[at];

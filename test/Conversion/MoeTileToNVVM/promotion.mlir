@@ -34,11 +34,12 @@
 // MANY-COUNT-64: math.fma
 // MANY-NOT: math.fma
 
-// With few tokens the weights are on the instruction's M side: all four parts of 64 rows together.
+// With few tokens the weights are on the instruction's M side: all four parts of 64 rows together, and every instruction
+// for itself, as the matrix unit adds 8-bit floats with few bits.
 // FEW: nvvm.wgmma.fence.aligned
-// FEW-COUNT-16: nvvm.wgmma.mma_async {{.*}}<m = 64, n = 8, k = 32>
+// FEW-COUNT-16: nvvm.wgmma.mma_async {{.*}}<m = 64, n = 8, k = 32>, D[<f32>, <zero>]
 // FEW: moe_nv.wgmma_wait 0
-// FEW-COUNT-16: math.fma
+// FEW-COUNT-64: math.fma
 // FEW-NOT: math.fma
 
 // The largest value of a row: over the lanes that share it, and over the warps of a team if weights are rows.
