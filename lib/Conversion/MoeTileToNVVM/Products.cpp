@@ -137,10 +137,12 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
   // The matrix unit adds products of 8-bit floats with some 13 bits below the
   // largest, so that hidden values round to other codes now and then. What is
   // summed in f32 after every instruction does so a third as often, and narrow
-  // tiles, which wait for their weights, have registers and time for it.
+  // tiles, which wait for their weights, have registers and time for it. Not a
+  // few rows of a wider tile: a row's sum is the same beside any others.
   tile::PromoteOp promotion = promotionOf(op);
   int64_t slices =
-      promotion && width == 8 && !integers && hardN <= kNarrow ? steps : 1;
+      promotion && width == 8 && !integers && !trim && hardN <= kNarrow ? steps
+                                                                        : 1;
   // A slice of the atom that is number `atom` in the registers of the tile, in
   // the registers of `into` if it is given.
   auto issue = [&](size_t atom, int64_t slice, Value into) -> Value {
