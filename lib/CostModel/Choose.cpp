@@ -92,24 +92,19 @@ static GemmPrediction predictMean(const Device &device,
     GemmPrediction p =
         predictGemm(device, traits, problem, config, one.rows, workload.tokens);
     double GemmPrediction::*const members[] = {
-        &GemmPrediction::seconds,   &GemmPrediction::units,
-        &GemmPrediction::cache,     &GemmPrediction::memory,
-        &GemmPrediction::fill,      &GemmPrediction::matrix,
-        &GemmPrediction::shared,    &GemmPrediction::decode,
-        &GemmPrediction::load,      &GemmPrediction::epilogue,
-        &GemmPrediction::tiles,     &GemmPrediction::tail,
-        &GemmPrediction::use,       &GemmPrediction::memoryBytes,
-        &GemmPrediction::cacheBytes};
+        &GemmPrediction::seconds,     &GemmPrediction::units,
+        &GemmPrediction::cache,       &GemmPrediction::memory,
+        &GemmPrediction::fill,        &GemmPrediction::matrix,
+        &GemmPrediction::shared,      &GemmPrediction::decode,
+        &GemmPrediction::load,        &GemmPrediction::epilogue,
+        &GemmPrediction::overhead,    &GemmPrediction::tiles,
+        &GemmPrediction::tail,        &GemmPrediction::use,
+        &GemmPrediction::memoryBytes, &GemmPrediction::cacheBytes};
     for (double GemmPrediction::*member : members)
       mean.*member += one.weight * p.*member;
   }
   return mean;
 }
-
-/// The tables' order comes from measurements or from what every width costs
-/// elsewhere; predictions of two widths of one kernel differ by less than their
-/// errors.
-static const double orderMargin = 0.15;
 
 static LayerCandidate rate(const Device &device, const RuleTarget &target,
                            const LayerProblem &layer, const Workload &workload,
@@ -136,15 +131,16 @@ static LayerCandidate rate(const Device &device, const RuleTarget &target,
     }
     if (rated.empty() && candidate.legal())
       candidate.illegalGemm = int64_t(i);
-    // The first of the rules' order stays first unless another is faster by
-    // more than the margin; the rest keeps the rules' order behind it.
+    // The rules' order comes from measurements or from what a shape costs
+    // elsewhere. Its first stays first unless another is faster by more than
+    // the model's error; the rest keeps the rules' order behind it.
     if (!rated.empty() && target.kind != RuleTarget::Cpu) {
       auto fastest =
           std::min_element(rated.begin(), rated.end(),
                            [](const RatedConfig &a, const RatedConfig &b) {
                              return a.prediction.seconds < b.prediction.seconds;
                            });
-      if (fastest->prediction.seconds * (1 + orderMargin) <
+      if (fastest->prediction.seconds * (1 + traits.margin) <
           rated.front().prediction.seconds)
         std::rotate(rated.begin(), fastest, fastest + 1);
     }
@@ -253,14 +249,15 @@ std::string mlir::moe::describePrediction(const GemmPrediction &prediction) {
   std::snprintf(
       text, sizeof text,
       "%.1f us (units %.1f: matrix %.1f, shared memory %.1f, decoding %.1f, "
-      "promotion %.1f, loads %.1f, results %.1f; cache %.1f; memory %.1f; "
-      "latency %.1f), %.0f tiles, tail %.2f, rows used %.0f %%, bound by %s",
+      "loads %.1f, results %.1f, tiles and steps %.1f; cache %.1f; memory "
+      "%.1f; latency %.1f), %.0f tiles, tail %.2f, rows used %.0f %%, bound by "
+      "%s",
       prediction.seconds * 1e6, prediction.units * 1e6, prediction.matrix * 1e6,
-      prediction.shared * 1e6, prediction.decode * 1e6,
-      prediction.promote * 1e6, prediction.load * 1e6,
-      prediction.epilogue * 1e6, prediction.cache * 1e6,
-      prediction.memory * 1e6, prediction.fill * 1e6, prediction.tiles,
-      prediction.tail, prediction.use * 100, prediction.getBound());
+      prediction.shared * 1e6, prediction.decode * 1e6, prediction.load * 1e6,
+      prediction.epilogue * 1e6, prediction.overhead * 1e6,
+      prediction.cache * 1e6, prediction.memory * 1e6, prediction.fill * 1e6,
+      prediction.tiles, prediction.tail, prediction.use * 100,
+      prediction.getBound());
   return text;
 }
 

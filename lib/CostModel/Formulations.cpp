@@ -168,7 +168,6 @@ double mlir::moe::predictDense(const Device &device,
 double mlir::moe::predictGrouped(const Device &device,
                                  const DenseProblem &problem,
                                  const Workload &workload, int64_t tileN) {
-  RuleTarget target = {"", RuleTarget::Nvidia, 0, 8, true, true};
   KernelTraits traits;
   traits.overlap = 3;
   traits.matrixShare = tileShare;
@@ -188,6 +187,7 @@ double mlir::moe::predictGrouped(const Device &device,
       RuleConfig config;
       config.blockM = blockM;
       config.blockN = tileN;
+      config.blockK = 64;
       config.swap = true;
       config.partial = "bf16";
       for (const WorkloadCase &one : workload.cases) {

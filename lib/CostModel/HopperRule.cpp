@@ -33,6 +33,17 @@ static const int64_t hardwareRows = 64;
 static const int64_t minStages = 2;
 static const int64_t maxStages = 12;
 
+/// Rows per expert up to which tiles of 64 rows have them on the column side,
+/// where the product is as narrow as there are rows; from there on an expert
+/// fills enough of the hardware's rows, which cost less per value. All
+/// configurations of three layers on an H100, 3 to 100 rows per expert.
+static double swappedRows(const GemmProblem &problem) {
+  return problem.aBits == 8 ? 3 : 12;
+}
+/// Slots of such tiles when rows are gathered: more of them were 1 to 3 %
+/// slower.
+static const int64_t gatherStages = 3;
+
 namespace {
 /// A candidate: rows of B per tile, and whether they take the row side.
 struct Shape {
@@ -129,12 +140,31 @@ static RuleVerdict checkShape(const GemmProblem &problem, int64_t blockM,
   return {};
 }
 
+/// Whether tiles of `blockM` rows have them on the row side first.
+static bool fillsRows(const GemmProblem &problem, int64_t blockM) {
+  return blockM == hardwareRows && problem.rowsPerExpert > swappedRows(problem);
+}
+
+/// `shapes` for tiles of `blockM` rows.
+static std::vector<Shape> shapesFor(const GemmProblem &problem,
+                                    int64_t blockM) {
+  std::vector<Shape> order(std::begin(shapes), std::end(shapes));
+  if (!fillsRows(problem, blockM))
+    return order;
+  int64_t weightRows = problem.gateRun || problem.aBits == 16 ? 256 : 128;
+  auto first = std::find_if(order.begin(), order.end(), [&](const Shape &s) {
+    return !s.swap && s.weightRows == weightRows;
+  });
+  std::rotate(order.begin(), first, first + 1);
+  return order;
+}
+
 std::vector<RuleConfig>
 mlir::moe::rankHopperConfigs(const RuleTarget &target,
                              const GemmProblem &problem, int64_t blockM,
                              size_t limit, std::vector<RuleVerdict> &rejected) {
   std::vector<RuleConfig> ranked;
-  for (const Shape &shape : shapes) {
+  for (const Shape &shape : shapesFor(problem, blockM)) {
     if (ranked.size() >= limit)
       break;
     RuleConfig config;
@@ -158,11 +188,12 @@ mlir::moe::rankHopperConfigs(const RuleTarget &target,
     bool pairs = problem.gateRun != 1 && config.blockN >= 16 &&
                  problem.n % (problem.gateRun ? 16 : 8) == 0;
     // The copy engine writes rows side by side while the next tile's products
-    // run; threads write those by slot, and those of sums, which leave no
-    // registers.
-    config.store = shape.swap || !pairs                    ? "vector"
-                   : problem.scatters || promotes(problem) ? "staged"
-                                                           : "desc";
+    // run; threads write those by slot, those of sums, which leave no
+    // registers, and those of one team, which has nothing else to run.
+    bool summed = problem.sumsRows && blockM == hardwareRows;
+    config.store = shape.swap || !pairs                              ? "vector"
+                   : problem.scatters || promotes(problem) || summed ? "staged"
+                                                                     : "desc";
     // A quantised result is one piece, others go through two.
     int64_t pieces = problem.outGranule != 0 ? 1 : 2;
     int64_t staging = config.store != "vector" ? pieces * blockM * rowBytes : 0;
@@ -175,6 +206,8 @@ mlir::moe::rankHopperConfigs(const RuleTarget &target,
     int64_t fit = (target.sharedBytes - barrierBytes - staging) / slot;
 
     config.stages = std::min(fit, maxStages);
+    if (!shape.swap && problem.gather && fillsRows(problem, blockM))
+      config.stages = std::min(fit, gatherStages);
     if (!shape.swap && blockM >= 2 * hardwareRows) {
       config.computeGroups = 2;
       // Rows of bytes that are gathered by slot take more addresses at a time.

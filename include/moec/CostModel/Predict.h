@@ -21,31 +21,48 @@
 namespace mlir::moe {
 
 /// How well a way of generating code uses a device: properties of kernels, not
-/// of machines.
+/// of machines. The defaults take nothing for what a kernel has not.
 struct KernelTraits {
   const char *name = "";
   /// Memory, cache and units work at the same time; the time of a product is
   /// the `overlap`-norm of theirs: infinity would be their maximum, 1 the sum.
   double overlap = 3;
   /// Share of the device's matrix rate, of its shared-memory rate, of its
-  /// cache's rate that loops of products reach.
+  /// cache's rate that loops of products reach. The matrix share contains what
+  /// adding a partial sum of scaled products to the accumulators takes.
   double matrixShare = 1, sharedShare = 1, cacheShare = 1;
+  /// Share of `unitReadRate` that one block of threads reaches.
+  double unitShare = 1;
+  /// From the request for a slot of the ring until it can be used, in latencies
+  /// of memory; of the slots, `heldStages` are being read by products. 0:
+  /// slots do not bound the rate.
+  double flightLatencies = 0, heldStages = 0;
   /// Clocks of a unit per value of a result that nothing hides, for tokens on
   /// the row side and on the column side.
   double epilogueClocks = 0, swappedEpilogueClocks = 0;
-  /// Clocks of a unit to add a sum of 128 products to the accumulators, per row
-  /// of weights of a tile.
-  double promoteClocks = 0;
+  /// Clocks of a unit for a tile (its entry in the list, filling the ring
+  /// again) and for a k step that nothing hides.
+  double tileClocks = 0, stepClocks = 0;
+  /// Share of the last wave's missing tiles that costs time: units that end
+  /// early leave memory and power to the others.
+  double tailShare = 1;
   /// Lane operations to decode one packed weight, for every tile that reads it.
-  double decodeOps = 0;
+  /// Decoding and products overlap by a norm as above; 1: they do not.
+  double decodeOps = 0, decodeOverlap = 1;
   /// Lane operations to copy 16 bytes of rows into shared memory by threads
   /// that compute; 0: others do, or the copy engine.
   double loadOps = 0;
   /// Warps that share a tile, each a rectangle whose sides it reads from shared
   /// memory; 0: the instruction reads it for 64 rows at once.
   int64_t warps = 0;
-  /// Share of a tile's missing rows that is computed nevertheless.
-  double paddedShare = 0;
+  /// Share of a tile's missing rows that is computed nevertheless, for tokens
+  /// on the row side and on the column side.
+  double paddedShare = 0, swappedPaddedShare = 0;
+  /// Rows without a token are loaded as well.
+  bool loadsWholeBlocks = true;
+  /// Bytes of memory per byte of a result of tokens on the row side that
+  /// threads store by themselves: parts of lines.
+  double threadStores = 1;
   /// Rows are counted by so many in a product.
   int64_t rowStep = 1;
   /// Latencies of memory from the launch to the first product and from the last
@@ -67,16 +84,16 @@ struct GemmPrediction {
   /// stands before and after.
   double units = 0, cache = 0, memory = 0, fill = 0;
   /// Parts of `units`, all tiles of one unit together.
-  double matrix = 0, shared = 0, decode = 0, promote = 0, load = 0,
-         epilogue = 0;
+  double matrix = 0, shared = 0, decode = 0, load = 0, epilogue = 0,
+         overhead = 0;
   /// Tiles, tiles of the fullest unit per mean tiles of a unit, rows that hold
   /// a token per row that is computed.
   double tiles = 0, tail = 1, use = 1;
   double memoryBytes = 0, cacheBytes = 0;
 
   /// The largest of the three: "matrix", "shared memory", "decoding",
-  /// "promotion", "loads", "results", "cache" or "memory"; "latency" if the
-  /// fill is larger.
+  /// "loads", "results", "tiles and steps", "cache" or "memory"; "latency" if
+  /// the fill is larger.
   const char *getBound() const;
 };
 

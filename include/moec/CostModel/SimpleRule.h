@@ -54,6 +54,8 @@ struct GemmProblem {
   /// Columns after which packed weights' products are scaled into a sum, 0 if
   /// the weights are scaled themselves.
   int64_t packedRun = 0;
+  /// Each group of B has a zero point of its own, of 8 bits.
+  bool bZeros = false;
   /// The scale plan promotes this side.
   bool aPromotes = false, bPromotes = false;
   /// The values of A are scaled before they are multiplied.

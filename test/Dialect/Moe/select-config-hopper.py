@@ -57,14 +57,16 @@ def budget(config, gated):
 
 def main():
     # Tokens of Qwen3-30B-A3B: 8 slots on 128 experts.
-    for tokens, m in ((1, 8), (3, 8), (16, 16), (40, 64), (64, 64), (190, 64), (193, 128), (1024, 128), (16384, 128)):
+    # With 12 rows and more per expert a tile of 64 has them on the row side.
+    for tokens, m, swap in ((1, 8, True), (3, 8, True), (16, 16, True), (40, 64, True), (64, 64, True), (180, 64, True),
+                            (200, 64, False), (1024, 64, False), (2048, 128, False), (16384, 128, False)):
         first, second = choose(tokens)
         expect(f"{tokens} tokens: block m", first[0]["block"][0], m)
-        swap = m <= 64
         expect(f"{tokens} tokens: blocks", [c[0]["block"] for c in (first, second)],
                [[m, 64 if swap else 128, 64], [m, 128 if swap else 256, 64]])
         expect(f"{tokens} tokens: swap", [c[0].get("swap") for c in (first, second)], ["true" if swap else None] * 2)
-        expect(f"{tokens} tokens: store", first[0]["store"], '"vector"' if swap else '"desc"')
+        expect(f"{tokens} tokens: stores", [c[0]["store"] for c in (first, second)],
+               ['"vector"'] * 2 if swap else ['"desc"', '"staged"' if m == 64 else '"desc"'])
         expect(f"{tokens} tokens: a", [c[0]["a"] for c in (first, second)], ['"gather"', '"desc"'])
         # The rows before the sum over top-k, never those between the products.
         expect(f"{tokens} tokens: partial", [c[0].get("partial") for c in (first, second)],
@@ -75,6 +77,9 @@ def main():
             for config in ranked:
                 expect(f"{tokens} tokens: fits", budget(config, gated) <= SMEM, True)
             one_more = dict(ranked[0], stages=ranked[0]["stages"] + 1)
+            if gated and m == 64 and not swap:
+                expect(f"{tokens} tokens: slots of gathered rows", ranked[0]["stages"], 3)
+                continue
             expect(f"{tokens} tokens: as many stages as fit", budget(one_more, gated) > SMEM or
                    one_more["stages"] > 12, True)
             expect(f"{tokens} tokens: second choice", (ranked[1]["block"], ranked[1]["stages"]),
@@ -91,8 +96,7 @@ def main():
     expect("interleaved store", choose(4096, gate_up="<interleaved>")[0][0]["store"], '"vector"')
     # Narrow results take narrow tiles.
     expect("48 gate columns", choose(4, inner=48)[0][0]["block"], [64, 32, 64])
-    # Few tiles: narrower ones let more multiprocessors read.
-    expect("64 gate columns", choose(4, inner=64)[0][0]["block"], [64, 16, 64])
+    expect("64 gate columns", choose(4, inner=64)[0][0]["block"], [8, 64, 64])
     expect("24 columns", choose(4096, inner=24, gate_up="")[0][0]["block"], [128, 32, 64])
     expect("72 columns", choose(4096, inner=72, gate_up="")[0][0]["block"], [128, 128, 64])
     # A pitch that neither descriptors nor copies of 16 bytes take.

@@ -99,6 +99,7 @@ static GemmProblem describe(GroupedGemmOp gemm, const Workload &workload,
   problem.bBits = valueBits(gemm.getB(), gemm.getBQuantAttr());
   problem.aGranule = kGranule(gemm.getAQuantAttr(), problem.k);
   problem.bGranule = kGranule(gemm.getBQuantAttr(), problem.k);
+  problem.bZeros = bool(gemm.getBZero());
   if (QuantAttr closing = gemm.getQuantizeAttr())
     problem.outGranule = closing.getGranuleCols() == QuantAttr::kWhole
                              ? gemm.getOutCols()
