@@ -37,6 +37,8 @@ static const int64_t weightRows[] = {256, 128, 64};
 /// Narrow tiles are for a few tokens, whose few experts have few rows to share.
 static const int64_t packedRows[] = {256, 128, 64, 32, 16};
 static const int64_t narrowestShared = 128, fewTokens = 16;
+/// Tokens of a tile of packed weights: with 128, every width spills.
+static const int64_t mostTokens = 64;
 /// Columns of a step, bytes of a row of it at most, longest first.
 static const int64_t packedSteps[] = {256, 128, 64};
 /// Of an A100.
@@ -179,6 +181,12 @@ static void rankPacked(const RuleTarget &target, const GemmProblem &problem,
     config.swap = true;
     config.bPlace = "compute";
     RuleVerdict verdict = checkTile(target, problem, config, rows);
+    if (verdict.ok() && blockM > mostTokens)
+      verdict = {"registers",
+                 "the fragments of " + number(blockM) +
+                     " tokens beside decoded weights need more than the 168 "
+                     "registers of a thread; at most " +
+                     number(mostTokens) + " tokens"};
     int64_t factors = 0;
     if (problem.bGranule)
       // For all of K.

@@ -181,4 +181,10 @@ TEST(AmpereRule, WhatDoesNotFitHasARule) {
   // More than 128 accumulators in a thread.
   for (const RuleConfig &config : rank("sm_80", upProjection(), 256))
     EXPECT_LE(config.blockN, 64);
+  GemmProblem packed = upProjection();
+  packed.bBits = 4;
+  packed.bGranule = 128;
+  EXPECT_FALSE(rank("sm_80", packed, 64).empty());
+  EXPECT_TRUE(rank("sm_80", packed, 128, &rule).empty());
+  EXPECT_EQ(rule, "registers");
 }

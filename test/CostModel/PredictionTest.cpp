@@ -181,6 +181,56 @@ TEST(Prediction, IsNearWhatWasMeasured) {
   }
 }
 
+/// Nothing was fitted on this device: its file has what micro-benchmarks and
+/// the vendor say.
+TEST(Prediction, HoldsOnAnotherDevice) {
+  std::map<std::string, Cell> rows;
+  for (const Cell &cell : readCells())
+    if (cell.model == fittedModel)
+      rows[std::to_string(cell.tokens) + " " + cell.routing] = cell;
+  const Device h200 = llvm::cantFail(findDevice("h200"));
+  std::map<std::string, std::vector<double>> errors;
+  std::ifstream file(MOEC_TEST_INPUTS "/h200-layers.txt");
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string kind, dtype, tokens, routing;
+    double measured;
+    words >> kind >> dtype >> tokens >> routing >> measured;
+    if (kind != "layer")
+      continue;
+    auto found = rows.find(tokens + " " + routing);
+    ASSERT_NE(found, rows.end()) << line;
+    Cell cell = found->second;
+    cell.dtype = dtype;
+    LayerChoice choice = chooseByTokens(cell);
+    LayerProblem layer =
+        makeLayer(cell.sizes, dtype, realWorkload(cell), h200);
+    double sum = 0;
+    for (int i = 0; i < 2; ++i) {
+      const RuleConfig &config = choice.best().gemms[i][0].config;
+      sum += predictGemm(h200, findKernelTraits(hopper(), layer.gemms[i]),
+                         layer.gemms[i], config, cell.rows, cell.tokens)
+                 .seconds;
+      if (config.partial == "bf16")
+        layer.frame.combineBytes = 2;
+    }
+    sum +=
+        predictFrame(h200, layer.frame, cell.tokens, cell.sizes.topk).seconds;
+    double error = std::fabs(sum * 1e6 / measured - 1);
+    errors[dtype].push_back(error);
+    EXPECT_LT(error, 0.3) << line << ": predicted " << sum * 1e6;
+  }
+  EXPECT_EQ(errors.size(), 3u);
+  for (auto &[dtype, list] : errors) {
+    std::printf("h200, %-12s %zu layers: median error %4.1f %%, worst %4.1f "
+                "%%\n",
+                dtype.c_str(), list.size(), quantile(list, 0.5) * 100,
+                quantile(list, 1) * 100);
+    EXPECT_EQ(list.size(), 14u);
+    EXPECT_LE(quantile(list, 0.5), 0.1) << dtype;
+  }
+}
+
 bool isSameKernel(const RuleConfig &a, const RuleConfig &b) {
   auto fields = [](const RuleConfig &c) {
     return std::make_tuple(c.blockM, c.blockN, c.blockK, c.swap, c.store,
