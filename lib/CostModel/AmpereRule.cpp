@@ -181,12 +181,6 @@ static void rankPacked(const RuleTarget &target, const GemmProblem &problem,
     config.swap = true;
     config.bPlace = "compute";
     RuleVerdict verdict = checkTile(target, problem, config, rows);
-    if (verdict.ok() && blockM > mostTokens)
-      verdict = {"registers",
-                 "the fragments of " + number(blockM) +
-                     " tokens beside decoded weights need more than the 168 "
-                     "registers of a thread; at most " +
-                     number(mostTokens) + " tokens"};
     int64_t factors = 0;
     if (problem.bGranule)
       // For all of K.
@@ -212,6 +206,12 @@ static void rankPacked(const RuleTarget &target, const GemmProblem &problem,
       verdict = {"scale_group", "k step " + number(step) +
                                     " straddles scale groups of " +
                                     number(problem.bGranule)};
+    if (verdict.ok() && blockM > mostTokens)
+      verdict = {"registers",
+                 "the fragments of " + number(blockM) +
+                     " tokens beside decoded weights need more than the 168 "
+                     "registers of a thread; at most " +
+                     number(mostTokens) + " tokens"};
     int64_t slot = (blockM * problem.aBits + rows * problem.bBits) * step / 8;
     ranking.add(config, verdict,
                 target.sharedBytes - barrierBytes - factors -

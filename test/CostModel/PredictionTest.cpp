@@ -203,8 +203,7 @@ TEST(Prediction, HoldsOnAnotherDevice) {
     Cell cell = found->second;
     cell.dtype = dtype;
     LayerChoice choice = chooseByTokens(cell);
-    LayerProblem layer =
-        makeLayer(cell.sizes, dtype, realWorkload(cell), h200);
+    LayerProblem layer = makeLayer(cell.sizes, dtype, realWorkload(cell), h200);
     double sum = 0;
     for (int i = 0; i < 2; ++i) {
       const RuleConfig &config = choice.best().gemms[i][0].config;
