@@ -10,9 +10,11 @@
 
 #include "mlir/Conversion/AMDGPUToROCDL/AMDGPUToROCDL.h"
 #include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -60,6 +62,53 @@ struct RocdlHiddenArgumentsPass
       signalPassFailure();
   }
 };
+
+/// Sums of WMMA pass through an empty piece of assembly before anything else
+/// takes them. LLVM moves these instructions, which it does not know to be
+/// convergent, to the blocks of their uses: under masks of stores, where lanes
+/// are off that they need, and with all their operands held until there.
+struct RocdlPinProductsPass
+    : PassWrapper<RocdlPinProductsPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(RocdlPinProductsPass)
+
+  StringRef getArgument() const override { return "moe-rocdl-pin-products"; }
+  StringRef getDescription() const override {
+    return "keep WMMA instructions where all lanes are on";
+  }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<LLVM::LLVMDialect>();
+  }
+  static bool hasBranchBehind(Operation *op) {
+    while ((op = op->getNextNode()))
+      if (isa<scf::IfOp>(op))
+        return true;
+    return false;
+  }
+  void runOnOperation() override {
+    getOperation().walk([](amdgpu::WMMAOp op) {
+      // Nothing leaves a loop or the chain of sums.
+      auto leaves = [](OpOperand &use) {
+        Operation *user = use.getOwner();
+        return !isa<amdgpu::WMMAOp>(user) &&
+               !user->hasTrait<OpTrait::IsTerminator>();
+      };
+      Value sum = op.getResult();
+      if (llvm::none_of(sum.getUses(), leaves) || !hasBranchBehind(op))
+        return;
+      OpBuilder b(op->getContext());
+      b.setInsertionPointAfter(op);
+      auto pinned = LLVM::InlineAsmOp::create(
+          b, op.getLoc(), sum.getType(), sum, /*asm_string=*/"",
+          /*constraints=*/"=v,0", /*has_side_effects=*/true,
+          /*is_align_stack=*/false, LLVM::TailCallKind::None,
+          LLVM::AsmDialectAttr::get(op->getContext(), LLVM::AsmDialect::AD_ATT),
+          /*operand_attrs=*/ArrayAttr());
+      sum.replaceUsesWithIf(pinned.getResult(0), [&](OpOperand &use) {
+        return use.getOwner() != pinned && leaves(use);
+      });
+    });
+  }
+};
 } // namespace
 
 void mlir::moe::buildRocdlToLLVMPipeline(OpPassManager &passes,
@@ -72,6 +121,7 @@ void mlir::moe::buildRocdlToLLVMPipeline(OpPassManager &passes,
   expand.includeF4E2M1 = true;
   passes.addPass(arith::createArithExpandOpsPass(expand));
   passes.addPass(std::make_unique<RocdlHiddenArgumentsPass>());
+  passes.addPass(std::make_unique<RocdlPinProductsPass>());
   ConvertAMDGPUToROCDLPassOptions instructions;
   instructions.chipset = options.chip;
   passes.addPass(createConvertAMDGPUToROCDLPass(instructions));
@@ -89,6 +139,7 @@ void mlir::moe::buildRocdlToLLVMPipeline(OpPassManager &passes,
 
 void mlir::moe::registerRocdlToLLVM() {
   PassRegistration<RocdlHiddenArgumentsPass>();
+  PassRegistration<RocdlPinProductsPass>();
   PassPipelineRegistration<RocdlToLLVMOptions>(
       "moe-rocdl-to-llvm", "ROCDL kernels to the LLVM dialect",
       buildRocdlToLLVMPipeline);
