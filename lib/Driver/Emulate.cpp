@@ -20,6 +20,7 @@
 #include "moec/Emulator/Emulator.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/JSON.h"
 #include <chrono>
 #include <cstring>
 
@@ -332,35 +333,74 @@ EmulatedLayer::makeLaunches(const RunOptions &options) {
 // Running
 //===----------------------------------------------------------------------===//
 
+/// The GPUs that a manifest has code for, each once.
+static SmallVector<std::string> findGpus(StringRef manifest) {
+  SmallVector<std::string> gpus;
+  Expected<llvm::json::Value> parsed = llvm::json::parse(manifest);
+  if (!parsed) {
+    // Who opens the artifact's code says what is wrong with it.
+    llvm::consumeError(parsed.takeError());
+    return gpus;
+  }
+  const llvm::json::Object *top = parsed->getAsObject();
+  const llvm::json::Array *variants = top ? top->getArray("variants") : nullptr;
+  if (!variants)
+    return gpus;
+  for (const llvm::json::Value &variant : *variants) {
+    const llvm::json::Object *fields = variant.getAsObject();
+    std::optional<StringRef> target =
+        fields ? fields->getString("target") : std::nullopt;
+    if (target && *target != "cpu" && !llvm::is_contained(gpus, *target))
+      gpus.push_back(target->str());
+  }
+  return gpus;
+}
+
+Expected<std::string> mlir::moe::chooseEmulatedTarget(const RunOptions &options,
+                                                      StringRef manifest) {
+  constexpr StringRef usual = "sm_90a";
+  std::string target = options.target;
+  if (target.empty()) {
+    SmallVector<std::string> gpus = findGpus(manifest);
+    bool isUsual = gpus.empty() || llvm::is_contained(gpus, usual);
+    if (!isUsual && gpus.size() > 1)
+      return llvm::createStringError("--emulate: " + options.path +
+                                     " has code for " + llvm::join(gpus, ", ") +
+                                     "; --target says which one to emulate");
+    target = isUsual ? usual.str() : gpus.front();
+  }
+  SmallVector<StringRef> targets;
+  for (StringRef name : getTargetNames())
+    if (name != "cpu" && isTargetBuilt(name))
+      targets.push_back(name);
+  if (!llvm::is_contained(targets, target))
+    return llvm::createStringError("--emulate: target '" + target +
+                                   "' cannot be emulated; " +
+                                   llvm::join(targets, ", ") + " can");
+  return target;
+}
+
 Expected<EmulatedRun> mlir::moe::emulate(func::FuncOp function,
                                          const LayerSpec &spec,
                                          llvm::ArrayRef<HostTensor> inputs,
-                                         int64_t tokens,
+                                         int64_t tokens, StringRef target,
                                          const RunOptions &options) {
-  SmallVector<StringRef> targets;
-  for (StringRef target : getTargetNames())
-    if (target != "cpu" && isTargetBuilt(target))
-      targets.push_back(target);
-  if (!llvm::is_contained(targets, options.target))
-    return llvm::createStringError("--emulate: target '" + options.target +
-                                   "' cannot be emulated; " +
-                                   llvm::join(targets, ", ") + " can");
   prepareContext(*function.getContext());
   OwningOpRef<ModuleOp> source = isolate(function);
   if (options.deviceTokens >= 0)
     addDeviceTokens(*source);
   FailureOr<GpuKernels> kernels =
-      makeGpuKernels(*source, options.target, std::max<int64_t>(tokens, 1));
+      makeGpuKernels(*source, target, std::max<int64_t>(tokens, 1));
   if (failed(kernels))
     return llvm::createStringError("'" + function.getName() +
-                                   "' does not compile for " + options.target);
+                                   "' does not compile for " + target);
   EmulatedLayer layer(kernels->plan, spec, tokens, options.deviceTokens);
   if (Error error = layer.bind(inputs))
     return std::move(error);
   if (Error error = layer.makeWorkspace())
     return std::move(error);
   Expected<std::unique_ptr<emu::Emulator>> emulator = emu::Emulator::create(
-      *kernels->module, findNvidiaChip(options.target) ? "" : options.target);
+      *kernels->module, findNvidiaChip(target) ? "" : target.str());
   if (!emulator)
     return emulator.takeError();
   layer.registerMemory(**emulator);

@@ -28,8 +28,8 @@ Who computes:
   --reference          the reference interpreter instead of compiled kernels
   --emulate            GPU kernels on an emulated device that watches what they
                        do: races, accesses out of bounds, missing waits, ...
-  --target NAME        of the emulated device: sm_90a (default), gfx942, gfx950,
-                       gfx1100, gfx1151, gfx1201
+  --target NAME        of the emulated device, a GPU of moe-compile's; default:
+                       the one that DIR has code for, else sm_90a
   --multiprocessors N  of the emulated device (default 8)
   --schedule S         seed of the order in which it runs warps and completes
                        copies; 0: warps in order, copies late (default)

@@ -187,6 +187,13 @@ Session::openOnce(const RunOptions &options) {
   if (options.mode == RunMode::Kernels)
     if (Error error = session->openKernels())
       return std::move(error);
+  if (options.mode == RunMode::Emulate) {
+    Expected<std::string> target =
+        chooseEmulatedTarget(options, readManifest(options.path));
+    if (!target)
+      return target.takeError();
+    session->target = std::move(*target);
+  }
   for (const auto &file : options.inputs.files)
     if (!session->spec.find(file.first()))
       return llvm::createStringError(
@@ -408,10 +415,10 @@ Expected<SmallVector<HostTensor>> Session::runKernels(CaseResult &result) {
 }
 
 Expected<SmallVector<HostTensor>> Session::runEmulated(CaseResult &result) {
-  result.variant = options.target + " emulated";
+  result.variant = target + " emulated";
   SmallVector<uint64_t> before = hashInputs(inputs);
   Expected<EmulatedRun> run =
-      emulate(function, spec, inputs, result.tokens, options);
+      emulate(function, spec, inputs, result.tokens, target, options);
   if (!run)
     return run.takeError();
   result.seconds = run->seconds;

@@ -28,8 +28,15 @@ struct EmulatedRun {
   double seconds = 0;
 };
 
-/// Compiles the layer `function` for the GPU of the options and `tokens`, and
-/// runs its launches on an emulated device as the run time would on a real one.
+/// The target of the emulated device: that of the options or, if they name
+/// none, the GPU for which the artifact with the text `manifest` has code. Of
+/// several that is sm_90a, also for an empty text and an artifact without code
+/// for GPUs. Errors: several others; a target that cannot be emulated.
+llvm::Expected<std::string> chooseEmulatedTarget(const RunOptions &options,
+                                                 llvm::StringRef manifest);
+
+/// Compiles the layer `function` for the GPU `target` and `tokens`, and runs
+/// its launches on an emulated device as the run time would on a real one.
 /// `inputs`: one per argument of the specification. Outputs and workspace are
 /// poisoned. Errors: a layer that does not compile (diagnostics say why), an
 /// operation without an emulation, a launch that no device takes. What the
@@ -37,7 +44,8 @@ struct EmulatedRun {
 llvm::Expected<EmulatedRun> emulate(func::FuncOp function,
                                     const LayerSpec &spec,
                                     llvm::ArrayRef<HostTensor> inputs,
-                                    int64_t tokens, const RunOptions &options);
+                                    int64_t tokens, llvm::StringRef target,
+                                    const RunOptions &options);
 
 } // namespace mlir::moe
 

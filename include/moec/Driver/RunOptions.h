@@ -50,10 +50,10 @@ struct RunOptions {
   /// Threads of the kernels; 0: one per CPU.
   int workers = 0;
   std::string isa;
-  /// Of the emulated device: its architecture, its number of multiprocessors,
-  /// and the seed of its schedule (0: warps in order, copies as late as
-  /// possible).
-  std::string target = "sm_90a";
+  /// Of the emulated device: its architecture (empty: see
+  /// chooseEmulatedTarget), its number of multiprocessors, and the seed of its
+  /// schedule (0: warps in order, copies as late as possible).
+  std::string target;
   int64_t multiprocessors = 8;
   uint64_t scheduleSeed = 0;
   /// How many of the tokens exist, as the emulated device's memory says; the

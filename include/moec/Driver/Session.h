@@ -89,6 +89,8 @@ private:
   llvm::Expected<BenchResult> measure();
 
   const RunOptions &options;
+  /// Of the emulated device, if there is one.
+  std::string target;
   std::unique_ptr<MLIRContext> context;
   OwningOpRef<ModuleOp> module;
   /// Null for an artifact that comes without its source.
