@@ -23,59 +23,64 @@ static const int64_t weightRows[] = {128, 64, 32};
 /// waits for memory.
 static const int64_t residentBlocks = 2;
 
-std::vector<RuleConfig>
-mlir::moe::rankAmdConfigs(const RuleTarget &target, const GemmProblem &problem,
-                          int64_t blockM, size_t limit,
-                          std::vector<RuleVerdict> &rejected) {
+namespace {
+/// What the candidates of one kind have in common.
+struct Kind {
+  int64_t blockM, step;
+  bool widens;
+  std::string bPlace;
+};
+} // namespace
+
+/// All candidates of one kind, best first.
+static std::vector<RuleConfig> rankKind(const RuleTarget &target,
+                                        const GemmProblem &problem,
+                                        const Kind &kind,
+                                        std::vector<RuleVerdict> &rejected) {
   std::vector<RuleConfig> ranked;
-  // Operands stand in LDS as they are multiplied.
-  int64_t step = rowBytes * 8 / std::max<int64_t>(problem.aBits, 8);
-  // 8-bit floats that are multiplied as f16 fill twice the registers.
   const AmdChip *chip = findAmdChip(target.name);
-  bool widens = problem.aBits == 8 && chip && chip->fp8 == AmdFp8::None;
-  if (widens)
-    step /= 2;
+  // As the operands stand in LDS.
+  GemmProblem checked = problem;
+  bool decoded = kind.bPlace == "transform";
+  if (decoded)
+    checked.bBits = problem.aBits;
+  // A step may have several scales of values that are decoded.
+  if (!kind.bPlace.empty() && problem.bGranule &&
+      kind.step % problem.bGranule == 0)
+    checked.bGranule = 0;
   for (int64_t rows : weightRows) {
-    if (ranked.size() >= limit)
-      break;
     RuleConfig config;
-    config.blockM = blockM;
+    config.blockM = kind.blockM;
     // The closing quantisation decides the columns.
     config.blockN = problem.outGranule ? problem.outGranule
                     : problem.gateRun  ? rows / 2
                                        : rows;
-    config.blockK = step;
+    config.blockK = kind.step;
     int64_t tileRows = problem.gateRun ? 2 * config.blockN : config.blockN;
-    int64_t stage =
-        step * (blockM * problem.aBits + tileRows * problem.bBits) / 8;
+    int64_t stage = kind.step *
+                    (kind.blockM * checked.aBits + tileRows * checked.bBits) /
+                    8;
     config.stages = std::clamp<int64_t>(target.sharedBytes / residentBlocks /
                                             std::max<int64_t>(stage, 1),
                                         1, 2);
+    // Operands that both halves of a wave hold, and that are made in registers,
+    // leave none for the addresses of a second stage.
+    if (chip && chip->repeatsOperands() && (kind.widens || problem.bBits < 8))
+      config.stages = 1;
     config.b = "vector";
     config.order = "expert_major";
     config.a = problem.gather ? "gather" : "vector";
-    // Operands that both halves of a wave hold, and that are made in registers,
-    // leave none for the addresses of a second stage.
-    if (chip && chip->repeatsOperands() && (widens || problem.bBits < 8))
-      config.stages = 1;
     // Straight to LDS where one load brings as much as one to registers. A last
     // step that is not whole is filled up with zeros, codes of 8 bits are
     // cleared of negative ones: on the way through registers.
-    bool whole = problem.k % step == 0;
+    bool whole = problem.k % kind.step == 0;
     bool cleared = chip && chip->fp8 == AmdFp8::Fnuz && problem.aBits == 8;
     if (chip && chip->directToLdsBytes == kVectorBytes && whole && !cleared &&
         config.stages == 2)
       config.a = config.b = "lds_direct";
-    GemmProblem checked = problem;
     if (problem.aScaled)
       config.aPlace = "compute";
-    if (problem.bBits < 8 || problem.aScaled) {
-      // Packed weights are decoded on the way to the instruction, where a step
-      // may have several scales.
-      config.bPlace = "compute";
-      if (problem.bGranule && step % problem.bGranule == 0)
-        checked.bGranule = 0;
-    }
+    config.bPlace = kind.bPlace;
     RuleVerdict verdict = checkConfig(target, checked, config);
     if (verdict.ok())
       ranked.push_back(config);
@@ -84,5 +89,37 @@ mlir::moe::rankAmdConfigs(const RuleTarget &target, const GemmProblem &problem,
     if (problem.outGranule)
       break;
   }
+  return ranked;
+}
+
+std::vector<RuleConfig>
+mlir::moe::rankAmdConfigs(const RuleTarget &target, const GemmProblem &problem,
+                          int64_t blockM, size_t limit,
+                          std::vector<RuleVerdict> &rejected) {
+  // Operands stand in LDS as they are multiplied.
+  int64_t step = rowBytes * 8 / std::max<int64_t>(problem.aBits, 8);
+  // 8-bit floats that are multiplied as f16 fill twice the registers.
+  const AmdChip *chip = findAmdChip(target.name);
+  bool widens = problem.aBits == 8 && chip && chip->fp8 == AmdFp8::None;
+  if (widens)
+    step /= 2;
+  Kind kind{blockM, step, widens,
+            problem.bBits < 8 || problem.aScaled ? "compute" : ""};
+  std::vector<RuleConfig> ranked = rankKind(target, problem, kind, rejected);
+  // Packed weights are decoded on the way to the instruction. Where lanes hold
+  // every value of an operand more than once each of them would decode it:
+  // there they are decoded before they stand in LDS, with a third to a half of
+  // the instructions by count. If two tiles do not assemble, the other place
+  // may.
+  if (problem.bBits < 8 && !problem.aScaled && chip &&
+      chip->repeatsOperands()) {
+    kind.bPlace = "transform";
+    std::vector<RuleConfig> first = rankKind(target, problem, kind, rejected);
+    size_t before = std::min<size_t>(first.size(), 2);
+    ranked.insert(ranked.begin(), first.begin(), first.begin() + before);
+    ranked.insert(ranked.end(), first.begin() + before, first.end());
+  }
+  if (ranked.size() > limit)
+    ranked.resize(limit);
   return ranked;
 }

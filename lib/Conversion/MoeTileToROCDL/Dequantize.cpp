@@ -26,6 +26,8 @@ static constexpr int64_t kCodes = 8;
 static constexpr int64_t kSide = 16;
 
 LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
+  if (isa<tile::StagedType>(op.getSource().getType()))
+    return emitUnpack(op);
   auto source = dyn_cast<tile::BufType>(op.getSource().getType());
   bool known = op.getFormat() == tile::DequantFormat::LowEven ||
                op.getFormat() == tile::DequantFormat::Mx ||
@@ -231,6 +233,65 @@ SmallVector<Value> KernelEmitter::decodeFloats(Value words, Type element,
   return values;
 }
 
+KernelEmitter::Decoding KernelEmitter::decodingOf(tile::DequantOp op,
+                                                  Value scale, Value zero) {
+  Decoding how;
+  bool power = !scale || scale.getType().isInteger(8);
+  how.exact = power && !zero;
+  if (scale)
+    how.scale = factorValue(scale);
+  if (zero) {
+    // Zero points of bytes are unsigned.
+    zero = zero.getType().isInteger(8)
+               ? Value(arith::UIToFPOp::create(b, loc, b.getF32Type(), zero))
+               : factorValue(zero);
+  } else if (std::optional<uint64_t> value = op.getZeroValue()) {
+    zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(*value)));
+  }
+  if (zero) {
+    how.shift = arith::NegFOp::create(b, loc, zero);
+    if (how.scale)
+      how.shift = arith::MulFOp::create(b, loc, how.shift, how.scale);
+  }
+  return how;
+}
+
+/// Weights on their way to LDS.
+LogicalResult KernelEmitter::emitUnpack(tile::DequantOp op) {
+  auto source = cast<tile::StagedType>(op.getSource().getType());
+  if (source.getElementType().getIntOrFloatBitWidth() != 8 ||
+      (op.getFormat() != tile::DequantFormat::LowEven &&
+       op.getFormat() != tile::DequantFormat::Mx) ||
+      op.getAt() || !isa<tile::StagedType>(op.getType()) ||
+      !parts.count(op.getSource()))
+    return refuse(op)
+           << "fetched weights of 4 bits, two in a byte, are decoded";
+  ArrayRef<Value> pieces = parts[op.getSource()];
+  for (Value factor : {op.getScale(), op.getZero()})
+    if (factor &&
+        (!parts.count(factor) || parts[factor].size() != pieces.size()))
+      return refuse(op) << "each piece has its scale and zero point in a "
+                           "register, "
+                        << pieces.size() << " of them";
+  // The deposit decodes piece by piece.
+  return success();
+}
+
+/// The four pieces of 16 bytes that piece `i` of fetched weights becomes.
+SmallVector<Value> KernelEmitter::unpackPiece(tile::DequantOp op, int64_t i) {
+  auto result = cast<tile::StagedType>(op.getType());
+  Value piece = parts[op.getSource()][i];
+  auto factor = [&](Value v) { return v ? parts[v][i] : Value(); };
+  Decoding how = decodingOf(op, factor(op.getScale()), factor(op.getZero()));
+  SmallVector<Value> values;
+  for (int64_t w = 0; w < 4; ++w) {
+    Value word = LLVM::ExtractElementOp::create(b, loc, piece, c32(w));
+    values.push_back(packOperand(decodeWord(op, word, how.scale, how.shift),
+                                 result.getElementType(), how.exact));
+  }
+  return values;
+}
+
 /// Operands of the instructions of one step along k, for part `part` of the
 /// wave, whose first row is `row`.
 SmallVector<Value>
@@ -255,37 +316,21 @@ KernelEmitter::decodeOperand(tile::DequantOp op, bool weights, int64_t block,
       int64_t column = piece * kCodes / (result.getCols() / columns);
       return parts[v][part * columns + column];
     };
-    Value scale = factor(op.getScale()), zero = factor(op.getZero()), shift;
-    bool power = !scale || scale.getType().isInteger(8);
-    if (scale)
-      scale = factorValue(scale);
-    if (zero) {
-      // Zero points of bytes are unsigned.
-      zero = zero.getType().isInteger(8)
-                 ? Value(arith::UIToFPOp::create(b, loc, b.getF32Type(), zero))
-                 : factorValue(zero);
-    } else if (std::optional<uint64_t> value = op.getZeroValue()) {
-      zero =
-          arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(*value)));
-    }
-    if (zero) {
-      shift = arith::NegFOp::create(b, loc, zero);
-      if (scale)
-        shift = arith::MulFOp::create(b, loc, shift, scale);
-    }
+    Value scale = factor(op.getScale()), zero = factor(op.getZero());
+    Decoding how = decodingOf(op, scale, zero);
     Value at = packedAddress(rowBytes, weights, plain ? 8 : 4, piece);
     if (base)
       at = add(at, c32(base));
     if (plain) {
       Value words = loadLds(VectorType::get({2}, b.getI32Type()), at, 8);
-      read.push_back(packOperand(
-          decodeFloats(words, source.getElementType(), scale), element,
-          /*exact=*/power));
+      read.push_back(
+          packOperand(decodeFloats(words, source.getElementType(), how.scale),
+                      element, how.exact));
       continue;
     }
     Value word = loadLds(b.getI32Type(), at, 4);
-    read.push_back(packOperand(decodeWord(op, word, scale, shift), element,
-                               /*exact=*/power && (!zero || !op.getZero())));
+    read.push_back(packOperand(decodeWord(op, word, how.scale, how.shift),
+                               element, how.exact));
   }
   return splitPieces(read, instruction, /*bytes=*/2);
 }

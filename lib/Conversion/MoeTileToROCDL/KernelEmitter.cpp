@@ -389,6 +389,48 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
   return success();
 }
 
+/// Waves take roles in the order in which these stand. What a role makes once
+/// for all tiles stands at its start, and is known to no other.
+LogicalResult KernelEmitter::emitRoles(tile::RolesOp op) {
+  Value allThreads = thread, allWaves = warp;
+  int64_t total = threads, first = 0;
+  Operation *entry = lastAtEntry;
+  bool legal = true;
+  for (tile::RoleOp role : op.getBody().getOps<tile::RoleOp>()) {
+    int64_t size = role.getThreads();
+    if (role.getCopies() != 1 || size % chip.waveSize != 0 ||
+        first + size > total)
+      return refuse(role) << "roles are whole waves of " << chip.waveSize
+                          << " threads, " << total << " in all, got " << size
+                          << " behind " << first;
+    int64_t firstWave = first / chip.waveSize;
+    Value mine;
+    if (first > 0)
+      mine = cmp(arith::CmpIPredicate::uge, allWaves, c32(firstWave));
+    if (first + size < total)
+      mine = both(mine, cmp(arith::CmpIPredicate::ult, allWaves,
+                            c32(firstWave + size / chip.waveSize)));
+    ifThen(mine, [&] {
+      shares.clear();
+      laneAddresses.clear();
+      packedAddresses.clear();
+      positions.clear();
+      places.clear();
+      threads = size;
+      thread = sub(allThreads, c32(first));
+      warp = sub(allWaves, c32(firstWave));
+      lastAtEntry = warp.getDefiningOp();
+      legal &= succeeded(emitBlock(role.getBody().front()));
+    });
+    first += size;
+  }
+  thread = allThreads;
+  warp = allWaves;
+  threads = total;
+  lastAtEntry = entry;
+  return success(legal);
+}
+
 LogicalResult KernelEmitter::emitBlock(Block &block) {
   for (Operation &op : block) {
     loc = op.getLoc();
@@ -402,6 +444,7 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
   return TypeSwitch<Operation *, LogicalResult>(&op)
       .Case([&](scf::ForOp op) { return emitFor(op); })
       .Case([&](tile::ForTilesOp op) { return emitForTiles(op); })
+      .Case([&](tile::RolesOp op) { return emitRoles(op); })
       .Case<tile::BufAllocOp, tile::MmaWaitOp, tile::AwaitLaunchOp>(
           [&](auto) { return success(); })
       .Case([&](tile::BlockListOp op) {
@@ -469,7 +512,6 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
 //===----------------------------------------------------------------------===//
 
 void KernelEmitter::setLaunch() {
-  int64_t threads = kernel.getExecAttr().getThreads();
   auto list = [&](int64_t x) { return b.getDenseI64ArrayAttr({x, 1, 1}); };
   Attribute one = b.getI64IntegerAttr(1);
   // Blocks that LDS lets stand next to each other; more than two of them would
@@ -497,6 +539,7 @@ void KernelEmitter::setLaunch() {
 }
 
 LogicalResult KernelEmitter::emit() {
+  threads = kernel.getExecAttr().getThreads();
   Block *entry = new Block;
   func.getBody().push_back(entry);
   b.setInsertionPointToStart(entry);

@@ -6,9 +6,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Emits one moe_tile.kernel of the explicit form without roles as an llvm.func
-// of llvm, rocdl, amdgpu, arith and scf ops. A value of the tile program
-// becomes a list of values, its parts: an accumulator one vector per
+// Emits one moe_tile.kernel of the explicit form without rings as an llvm.func
+// of llvm, rocdl, amdgpu, arith and scf ops. Roles are branches by the number
+// of the wave, which meet at the workgroup's barriers. A value of the tile
+// program becomes a list of values, its parts: an accumulator one vector per
 // instruction, a fragment the registers of a lane in the order of its layout,
 // staged data the vectors of 16 bytes that the thread has fetched. Coordinates
 // are i32, addresses in global memory 64 bits wide.
@@ -119,6 +120,7 @@ private:
   LogicalResult emitScalar(Operation &op);
   LogicalResult emitFor(scf::ForOp op);
   LogicalResult emitForTiles(tile::ForTilesOp op);
+  LogicalResult emitRoles(tile::RolesOp op);
   SmallVector<Value> coordinates(tile::ForTilesOp op, Value entry);
   Value firstEntry();
   LogicalResult emitView(Operation &op);
@@ -139,6 +141,8 @@ private:
   Value loadLds(Type type, Value at, int64_t alignment);
   Value clearNegativeZeros(Value v);
   LogicalResult depositStaged(tile::DepositOp op);
+  void depositPieces(const Share &share, size_t i, Value buffer,
+                     ArrayRef<Value> pieces);
   LogicalResult emitGroupSync(tile::GroupSyncOp op);
 
   // Products.cpp
@@ -172,7 +176,16 @@ private:
   tile::DigitsAttr accumulatorLayout();
 
   // Dequantize.cpp
+  /// How codes become values: scale and minus zero point times scale, f32 or
+  /// null; `exact` if no value needs rounding.
+  struct Decoding {
+    Value scale, shift;
+    bool exact = false;
+  };
   LogicalResult emitDequant(tile::DequantOp op);
+  LogicalResult emitUnpack(tile::DequantOp op);
+  SmallVector<Value> unpackPiece(tile::DequantOp op, int64_t i);
+  Decoding decodingOf(tile::DequantOp op, Value scale, Value zero);
   Value packedAddress(int64_t rowBytes, bool weights, int64_t bytes,
                       int64_t piece);
   Value widenFloats(Value words, Type element);
@@ -256,6 +269,7 @@ private:
   tile::DigitsAttr accLayout;
   LLVM::GlobalOp ldsGlobal;
   Value ldsBase, thread, lane, warp;
+  int64_t threads = 0;              ///< of the kernel or of the role
   Operation *lastAtEntry = nullptr; ///< what all tiles share goes behind it
   int64_t ldsBytes = 0;
   int64_t exchange = 0; ///< where waves exchange values of rows

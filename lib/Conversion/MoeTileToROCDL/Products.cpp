@@ -352,7 +352,6 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
   }
   // While one step is multiplied the next one is read, if the registers suffice
   // beside sums and what is fetched, and no more.
-  int64_t threads = kernel.getExecAttr().getThreads();
   int64_t operands =
       (tokens.size() + weights.size()) * (laneBytes / 4 + (scaled ? 1 : 0));
   int64_t fetched =

@@ -103,7 +103,6 @@ const Share &KernelEmitter::shareOf(int64_t rows, int64_t rowBytes,
   Share &share = it->second;
   if (!isNew)
     return share;
-  int64_t threads = kernel.getExecAttr().getThreads();
   int64_t pieces = rowBytes / (unit ? unit : kPiece);
   share.rows = rows;
   share.rowBytes = rowBytes;
@@ -216,7 +215,6 @@ LogicalResult KernelEmitter::emitFetch(tile::FetchOp op) {
   tile::StagedType type = op.getResult().getType();
   int64_t bytes = bytesOf(type.getElementType());
   int64_t rowBytes = type.getCols() * bytes;
-  int64_t threads = kernel.getExecAttr().getThreads();
   if ((rowBytes != 32 && rowBytes != 64 && rowBytes != 128) ||
       threads % (rowBytes / kPiece) != 0)
     return refuse(op) << "rows of 32, 64 or 128 bytes are fetched, got "
@@ -335,6 +333,40 @@ Value KernelEmitter::clearNegativeZeros(Value v) {
   return arith::AndIOp::create(b, loc, v, keep);
 }
 
+/// Writes what stands for the thread's piece `i`: neighbours of a row of the
+/// buffer, as many as its row has pieces for each that was fetched.
+void KernelEmitter::depositPieces(const Share &share, size_t i, Value buffer,
+                                  ArrayRef<Value> pieces) {
+  auto type = cast<tile::BufType>(buffer.getType());
+  int64_t rowBytes = type.getCols() * bytesOf(type.getElementType());
+  int64_t base = buffers.lookup(buffer);
+  int64_t distance = int64_t(i) * share.step;
+  int64_t count = int64_t(pieces.size());
+  // The distance of two pieces is whole periods of the XOR pattern, or the
+  // pattern is made anew.
+  bool periodic = distance * rowBytes % 1024 == 0;
+  Value row = periodic ? share.row : add(share.row, c32(distance));
+  Value exists;
+  if (share.partial && int64_t(i) + 1 == share.count)
+    exists = cmp(arith::CmpIPredicate::ult, add(share.row, c32(distance)),
+                 c32(share.rows));
+  for (auto [number, v] : llvm::enumerate(pieces)) {
+    Value at = share.inBuffer;
+    if (count > 1 || !periodic) {
+      Value piece = quotient(share.byte, kPiece);
+      if (count > 1)
+        piece = add(mul(piece, c32(count)), c32(int64_t(number)));
+      piece =
+          arith::XOrIOp::create(b, loc, piece, swizzlePattern(row, rowBytes));
+      at = add(mul(row, c32(rowBytes)), mul(piece, c32(kPiece)));
+    }
+    at = add(at, c32(base + (periodic ? distance * rowBytes : 0)));
+    ifThen(exists, [&, v = v] {
+      LLVM::StoreOp::create(b, loc, v, lds(at), /*alignment=*/kPiece);
+    });
+  }
+}
+
 LogicalResult KernelEmitter::depositStaged(tile::DepositOp op) {
   tile::BufType buffer = op.getBuffer().getType();
   auto staged = dyn_cast<tile::StagedType>(op.getValues()[0].getType());
@@ -346,37 +378,33 @@ LogicalResult KernelEmitter::depositStaged(tile::DepositOp op) {
   auto it = buffers.find(op.getBuffer());
   if (it == buffers.end())
     return refuse(op) << "tiles are deposited in a buf_alloc";
+  // Weights that are decoded stand as those that were fetched. One piece after
+  // the other, so that few values wait to be stored.
+  if (auto unpack = op.getValues()[0].getDefiningOp<tile::DequantOp>()) {
+    auto packed = cast<tile::StagedType>(unpack.getSource().getType());
+    const Share share = shareOf(
+        packed.getRows(), packed.getCols() * bytesOf(packed.getElementType()),
+        /*unit=*/0);
+    for (int64_t i = 0; i < share.count; ++i) {
+      depositPieces(share, i, op.getBuffer(), unpackPiece(unpack, i));
+      ROCDL::SchedBarrier::create(b, loc, 0);
+    }
+    return success();
+  }
   const Share share = shareOf(buffer.getRows(), rowBytes, /*unit=*/0);
   bool fnuz = chip.fp8 == AmdFp8::Fnuz &&
               isa<Float8E4M3FNType, Float8E5M2Type>(buffer.getElementType());
-  for (auto [i, value] : llvm::enumerate(parts[op.getValues()[0]])) {
-    Value v = fnuz ? clearNegativeZeros(value) : value;
-    // The distance of two pieces is whole periods of the XOR pattern, or the
-    // pattern is made anew.
-    Value at = share.inBuffer;
-    int64_t distance = int64_t(i) * share.step;
-    if (distance * rowBytes % 1024 == 0) {
-      at = add(at, c32(it->second + distance * rowBytes));
-    } else {
-      Value row = add(share.row, c32(distance));
-      Value piece = arith::XOrIOp::create(b, loc, quotient(share.byte, kPiece),
-                                          swizzlePattern(row, rowBytes));
-      at = add(add(mul(row, c32(rowBytes)), mul(piece, c32(kPiece))),
-               c32(it->second));
-    }
-    bool last = int64_t(i) + 1 == share.count;
-    Value exists;
-    if (share.partial && last)
-      exists = cmp(arith::CmpIPredicate::ult, add(share.row, c32(distance)),
-                   c32(share.rows));
-    ifThen(exists, [&] {
-      LLVM::StoreOp::create(b, loc, v, lds(at), /*alignment=*/kPiece);
-    });
-  }
+  for (auto [i, value] : llvm::enumerate(parts[op.getValues()[0]]))
+    depositPieces(share, i, op.getBuffer(),
+                  {fnuz ? clearNegativeZeros(value) : value});
   return success();
 }
 
 LogicalResult KernelEmitter::emitGroupSync(tile::GroupSyncOp op) {
+  // Two in a row are one to MLIR, but not to another role that waits twice.
+  Block *block = b.getInsertionBlock();
+  if (!block->empty() && isa<amdgpu::LDSBarrierOp>(block->back()))
+    ROCDL::SchedBarrier::create(b, loc, 0);
   amdgpu::LDSBarrierOp::create(b, loc);
   return success();
 }

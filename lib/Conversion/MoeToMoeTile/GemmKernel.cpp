@@ -81,7 +81,7 @@ LogicalResult GemmKernel::decideScales() {
     // Scaled on load: f32 keeps value times scale exact. Matrix instructions
     // take the product rounded to the other operand's type.
     if (where == ScalePlace::Operand &&
-        (other ? decodesInCompute : scalesInCompute))
+        (other ? roundsDecoded : scalesInCompute))
       return other ? other : BFloat16Type::get(op.getContext());
     if (where == ScalePlace::Operand)
       return Float32Type::get(op.getContext());
@@ -209,6 +209,8 @@ LogicalResult GemmKernel::decide() {
       op.getBQuantAttr() && config.getString("b_place") == "compute";
   scalesInCompute =
       op.getAQuantAttr() && config.getString("a_place") == "compute";
+  roundsDecoded =
+      decodesInCompute || config.getString("b_place") == "transform";
   cols = op.getOutCols();
   k = op.getReductionSize();
   fitBlockN();

@@ -64,6 +64,8 @@ private:
   bool decodesInCompute = false;
   /// The same of A, whose values are scaled.
   bool scalesInCompute = false;
+  /// Decoded values of B have the type of a matrix instruction's operands.
+  bool roundsDecoded = false;
   int64_t cols = 0, k = 0; ///< columns of the result, reduction size
   int64_t tileRowsOfB = 0; ///< rows of B per tile: blockN or 2 blockN
   SmallVector<int64_t> boxes;

@@ -124,9 +124,29 @@ DigitsAttr moe::tile::decodedFactorLayout(const TileGemm &gemm, int64_t columns,
   return DigitsAttr::get(accumulator.getContext(), digits);
 }
 
-/// What decoding in registers can do.
+static LogicalResult checkScaleType(DequantOp dequant, const AmdChip &chip) {
+  if (!dequant.getScale())
+    return success();
+  Type scale = getTileElementType(dequant.getScale().getType());
+  if (isa<Float32Type, BFloat16Type, Float16Type, Float8E8M0FNUType>(scale))
+    return success();
+  return dequant.emitOpError()
+         << chip.name << ": rule scale_type: weights are decoded by "
+         << "scales of f32, bf16, f16 or powers of two, got " << scale;
+}
+
+/// What decoding in registers, or on the way to LDS, can do.
 static LogicalResult checkDecoding(const TileGemm &gemm, const AmdChip &chip,
                                    int64_t unit) {
+  for (LoadOp load : gemm.getUnpackFactors()) {
+    auto [rows, cols] = getTileShape(load.getType());
+    if (rows != gemm.cols)
+      return load.emitOpError()
+             << chip.name << ": rule scale_group: scales are one for each "
+             << "weight row, got " << rows << " for " << gemm.cols;
+  }
+  if (gemm.unpack)
+    return checkScaleType(gemm.unpack, chip);
   for (DequantOp dequant : {gemm.dequant, gemm.dequantA}) {
     if (!dequant)
       continue;
@@ -145,14 +165,8 @@ static LogicalResult checkDecoding(const TileGemm &gemm, const AmdChip &chip,
              << chip.name << ": rule scale_place: packed weights are scaled "
              << "where they are decoded (b = operand of the scale plan), this "
              << "plan scales their products";
-    if (dequant.getScale()) {
-      Type scale = getTileElementType(dequant.getScale().getType());
-      if (!isa<Float32Type, BFloat16Type, Float16Type, Float8E8M0FNUType>(
-              scale))
-        return dequant.emitOpError()
-               << chip.name << ": rule scale_type: weights are decoded by "
-               << "scales of f32, bf16, f16 or powers of two, got " << scale;
-    }
+    if (failed(checkScaleType(dequant, chip)))
+      return failure();
     int64_t extent = dequant == gemm.dequant ? gemm.cols : gemm.rows;
     for (Value factor : {dequant.getScale(), dequant.getZero()}) {
       if (!factor)
@@ -167,6 +181,71 @@ static LogicalResult checkDecoding(const TileGemm &gemm, const AmdChip &chip,
     }
   }
   return success();
+}
+
+/// What a role that brings operands can do: those of a product that needs
+/// nothing else, for a result that waves finish by themselves.
+static LogicalResult checkLoadRole(const TileGemm &gemm, const AmdChip &chip) {
+  int64_t threads = amdLoadThreads(gemm);
+  KernelOp kernel = gemm.kernel;
+  if (threads == 0)
+    return success();
+  if (threads % chip.waveSize != 0)
+    return kernel.emitOpError()
+           << chip.name << ": rule load_threads: whole waves of "
+           << chip.waveSize << " threads bring operands, got " << threads;
+  ForTilesOp tiles = gemm.tiles;
+  if (gemm.dequant || gemm.dequantA || gemm.promote ||
+      !tiles.getBody().getOps<RowReduceOp>().empty())
+    return kernel.emitOpError()
+           << chip.name << ": rule load_role: a role brings operands of plain "
+           << "products; this kernel "
+           << (gemm.dequant || gemm.dequantA
+                   ? "decodes operands beside the product"
+               : gemm.promote ? "scales every product into a sum"
+                              : "quantises its result");
+  return success();
+}
+
+int64_t moe::tile::amdLoadThreads(const TileGemm &gemm) {
+  return gemm.config.getInt("load_threads");
+}
+
+FailureOr<DigitsAttr> moe::tile::unpackFactorLayout(const TileGemm &gemm,
+                                                    const AmdChip &chip,
+                                                    int64_t columns,
+                                                    int64_t threads) {
+  DequantOp unpack = gemm.unpack;
+  auto [rows, bytes] = getTileShape(unpack.getSource().getType());
+  if (bytes != 32 && bytes != 64 && bytes != 128)
+    return unpack.emitOpError()
+           << chip.name << ": rule k_step: rows of packed weights have 32, "
+           << "64 or 128 bytes, got " << bytes;
+  int64_t pieces = bytes / kVectorBytes;
+  int64_t values = gemm.step / pieces;
+  if (gemm.step % columns != 0 || (gemm.step / columns) % values != 0)
+    return unpack.emitOpError()
+           << chip.name << ": rule scale_group: scales are one for each "
+           << "weight row and multiple of " << values << " columns, got "
+           << columns << " for " << gemm.step << " columns";
+  // Pieces of a row are a power of two, fewer than lanes.
+  int64_t pass = threads / pieces;
+  if (rows % pass != 0)
+    return unpack.emitOpError()
+           << chip.name << ": rule load_threads: " << threads
+           << " threads do not share " << rows << " rows of " << pieces
+           << " pieces of " << kVectorBytes << " bytes evenly";
+  int64_t rowsOfWave = chip.waveSize / pieces;
+  SmallVector<Digit> digits;
+  for (const Digit &digit :
+       {Digit{Level::Reg, Dim::M, rows / pass, pass},
+        Digit{Level::Lane, Dim::M, pieces / columns, 0},
+        Digit{Level::Lane, Dim::N, columns, 1},
+        Digit{Level::Lane, Dim::M, rowsOfWave, 1},
+        Digit{Level::Warp, Dim::M, threads / chip.waveSize, rowsOfWave}})
+    if (digit.extent > 1)
+      digits.push_back(digit);
+  return DigitsAttr::get(unpack.getContext(), digits);
 }
 
 /// Waves along m and n, the rest of the tile in registers. Waves stand next to
@@ -251,7 +330,8 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
            << chip.name << ": rule k_step: step " << gemm.step
            << " is not a multiple of " << unit << ", what the lanes of "
            << instruction->family << " read at once";
-  if (failed(checkDecoding(gemm, chip, scaled ? kScaledRun : unit)))
+  if (failed(checkDecoding(gemm, chip, scaled ? kScaledRun : unit)) ||
+      failed(checkLoadRole(gemm, chip)))
     return failure();
   auto atom =
       AtomAttr::get(context, StringAttr::get(context, instruction->family),
@@ -366,6 +446,7 @@ LogicalResult moe::tile::assignAmdCopies(const TileGemm &gemm,
   llvm::append_range(loads, gemm.getFactors());
   if (gemm.scaleA)
     loads.push_back(gemm.scaleA);
+  llvm::append_range(loads, gemm.getUnpackFactors());
   bool direct[2];
   for (int i : {0, 1}) {
     LoadOp load = i == 0 ? gemm.a : gemm.b;
@@ -377,6 +458,10 @@ LogicalResult moe::tile::assignAmdCopies(const TileGemm &gemm,
     return KernelOp(gemm.kernel).emitOpError()
            << chip.name << ": rule lds_direct: both operands are copied "
            << "straight to LDS, or none";
+  if (direct[0] && (gemm.unpack || amdLoadThreads(gemm)))
+    return KernelOp(gemm.kernel).emitOpError()
+           << chip.name << ": rule lds_direct: all threads copy, and nothing "
+           << "is decoded on the way";
   if (direct[0] && failed(checkDirect(gemm, chip)))
     return failure();
   for (LoadOp load : loads) {
@@ -410,9 +495,9 @@ LogicalResult moe::tile::formAmdBuffers(TileGemm &gemm, const AmdChip &chip) {
   KernelOp kernel = gemm.kernel;
   Block &compute = gemm.loop.getCompute().front();
   int64_t slot = 0;
-  LoadOp operands[] = {gemm.a, gemm.b};
-  for (auto [i, load] : llvm::enumerate(operands)) {
-    auto type = cast<BufType>(load.getType());
+  Value operands[] = {LoadOp(gemm.a).getResult(), gemm.getStoredB()};
+  for (auto [i, operand] : llvm::enumerate(operands)) {
+    auto type = cast<BufType>(operand.getType());
     int64_t row =
         type.getCols() * type.getElementType().getIntOrFloatBitWidth() / 8;
     // The period of the XOR that spreads rows over the banks.
@@ -422,7 +507,7 @@ LogicalResult moe::tile::formAmdBuffers(TileGemm &gemm, const AmdChip &chip) {
              << "128 bytes, " << type.getCols() << " columns have " << row;
     auto swizzled = BufType::get(type.getContext(), type.getRows(),
                                  type.getCols(), type.getElementType(), row, 0);
-    load.getResult().setType(swizzled);
+    operand.setType(swizzled);
     compute.getArgument(1 + i).setType(swizzled);
     slot += swizzled.getSizeInBytes();
   }
@@ -435,6 +520,10 @@ LogicalResult moe::tile::formAmdBuffers(TileGemm &gemm, const AmdChip &chip) {
     return kernel.emitOpError()
            << chip.name << ": rule stages: operands stand in 1 or 2 stages, "
            << "got " << stages;
+  if (amdLoadThreads(gemm) && stages != 2)
+    return kernel.emitOpError()
+           << chip.name << ": rule stages: a load role fills one stage while "
+           << "the other is multiplied, got " << stages;
   bool direct = *gemm.a.getHow() == How::LdsDirect;
   if (direct && stages != 2)
     return kernel.emitOpError()

@@ -46,6 +46,17 @@ FailureOr<AmdTile> chooseAmdTile(const TileGemm &gemm, const AmdChip &chip);
 DigitsAttr decodedFactorLayout(const TileGemm &gemm, int64_t columns,
                                bool weights);
 
+/// Threads of the role that brings operands, 0 = all threads do.
+int64_t amdLoadThreads(const TileGemm &gemm);
+
+/// Layout of the factors of weights that `threads` threads decode on their way
+/// to LDS, rows x `columns`: each thread has those of its pieces of 16 bytes.
+/// Fails, naming chip and rule, where a piece has several factors or threads
+/// have no piece.
+FailureOr<DigitsAttr> unpackFactorLayout(const TileGemm &gemm,
+                                         const AmdChip &chip, int64_t columns,
+                                         int64_t threads);
+
 /// Operands are read by vectors into registers or, where the configuration says
 /// "lds_direct", copied straight to LDS; scales go to registers. Fails where
 /// pitches are not whole vectors of 16 bytes, or for what such copies cannot.

@@ -23,20 +23,35 @@ using namespace mlir::moe;
 using namespace mlir::moe::tile;
 
 namespace {
-/// Rewrites one kernel: the k loop becomes loops of fetch, product, deposit.
+/// Rewrites one kernel: the k loop becomes loops of fetch, product, deposit, or
+/// the kernel two roles that meet at barriers.
 class Pipeliner {
 public:
-  explicit Pipeliner(TileGemm &gemm)
-      : gemm(gemm), b(gemm.loop), loc(gemm.loop.getLoc()) {}
+  /// `factorLayout` is that of factors of weights which are decoded on their
+  /// way to on-chip memory.
+  Pipeliner(TileGemm &gemm, DigitsAttr factorLayout)
+      : gemm(gemm), factorLayout(factorLayout), b(gemm.loop),
+        loc(gemm.loop.getLoc()) {}
 
-  void run();
+  /// One team, or `loadThreads` threads for a role that brings operands beside
+  /// `computeThreads` that multiply.
+  void run(int64_t loadThreads, int64_t computeThreads);
 
 private:
   /// One step's operands on their way through registers. Factors (scales, zero
-  /// points) stay there.
+  /// points) of the product stay there; those of `b` are for its deposit.
   struct Staged {
     Value a, b;
-    SmallVector<Value> factors;
+    SmallVector<Value> ofB, factors;
+    /// Of operands without factors of the product: what a loop carries.
+    SmallVector<Value> all() const {
+      SmallVector<Value> values{a, b};
+      llvm::append_range(values, ofB);
+      return values;
+    }
+    static Staged from(ValueRange values) {
+      return {values[0], values[1], llvm::to_vector(values.drop_front(2)), {}};
+    }
   };
   /// What one step hands to the next: the sum and the factors of that step.
   struct Carried {
@@ -61,7 +76,7 @@ private:
   /// Clones what the load region computes for the step at `k`.
   void cloneAddresses(Value k, IRMapping &map);
   Staged fetch(Value k);
-  void deposit(Staged data, Stage stage);
+  void deposit(const Staged &data, Stage stage);
   void sync() { GroupSyncOp::create(b, loc, Scope::Block, /*proxy=*/false); }
   /// The product of a step, added to the sum.
   Value multiply(Stage stage, const Carried &carried);
@@ -78,18 +93,31 @@ private:
   Carried advance(Stage now, Stage next, Value k, const Carried &carried);
   Value mainLoop(Value sum);
 
+  /// The part of a tile of each role; both meet as many barriers.
+  void bring();
+  Value consume(Value sum);
+  /// Adds a role with a copy of the loop over tiles, whose k loop `build`
+  /// replaces: it returns the sum, or null if nobody is to see the result.
+  void addRole(Block &roles, StringRef name, int64_t threads,
+               function_ref<Value(Value)> build);
+  int64_t countSteps() const { return llvm::divideCeil(gemm.k, gemm.step); }
+
   TileGemm &gemm;
+  DigitsAttr factorLayout;
   OpBuilder b;
   Location loc;
   SmallVector<Stage, 2> stages;
+  /// What stands for the tile's values in the role that is being built.
+  IRMapping ofRole;
 };
 } // namespace
 
 void Pipeliner::cloneAddresses(Value k, IRMapping &map) {
   Block &load = gemm.loop.getLoad().front();
+  map = ofRole;
   map.map(load.getArgument(0), k);
   for (Operation &op : load.without_terminator())
-    if (!isa<LoadOp>(op))
+    if (!isa<LoadOp, DequantOp>(op))
       b.clone(op, map);
 }
 
@@ -110,12 +138,28 @@ Pipeliner::Staged Pipeliner::fetch(Value k) {
         source.getGranuleAttr(), source.getBoxesAttr(), source.getBoxDimAttr(),
         source.getHowAttr(), PlaceAttr(), source.getWidthAttr());
   }
-  return {staged[0], staged[1], fetchFactors(map)};
+  SmallVector<Value> ofB;
+  for (LoadOp load : gemm.getUnpackFactors())
+    ofB.push_back(factor(load, factorLayout, map));
+  return {staged[0], staged[1], ofB, fetchFactors(map)};
 }
 
-void Pipeliner::deposit(Staged data, Stage stage) {
+void Pipeliner::deposit(const Staged &data, Stage stage) {
   DepositOp::create(b, loc, data.a, stage.a);
-  DepositOp::create(b, loc, data.b, stage.b);
+  Value weights = data.b;
+  if (DequantOp unpack = gemm.unpack) {
+    auto buffer = cast<BufType>(unpack.getType());
+    auto type = StagedType::get(b.getContext(), buffer.getRows(),
+                                buffer.getCols(), buffer.getElementType());
+    std::optional<int64_t> zeroValue;
+    if (unpack.getZeroValue())
+      zeroValue = *unpack.getZeroValue();
+    weights = DequantOp::create(
+        b, loc, type, weights, unpack.getScale() ? data.ofB.front() : Value(),
+        unpack.getZero() ? data.ofB.back() : Value(), unpack.getFormat(),
+        zeroValue, unpack.getGranule().value_or(ArrayRef<int64_t>()), Value());
+  }
+  DepositOp::create(b, loc, weights, stage.b);
 }
 
 /// Factors of a step go straight to the registers of the lanes that use them.
@@ -239,7 +283,7 @@ Pipeliner::Carried Pipeliner::advance(Stage now, Stage next, Value k,
 
 Value Pipeliner::mainLoop(Value sum) {
   Stage first = stages.front(), second = stages.back();
-  int64_t steps = llvm::divideCeil(gemm.k, gemm.step);
+  int64_t steps = countSteps();
   // The tile before may still be read.
   Carried carried{sum, {}};
   if (isDirect()) {
@@ -280,21 +324,130 @@ Value Pipeliner::mainLoop(Value sum) {
   return multiply(rest ? second : first, carried);
 }
 
-void Pipeliner::run() {
+//===----------------------------------------------------------------------===//
+// Roles
+//===----------------------------------------------------------------------===//
+//
+// Step s of a tile is in stage s % 2. Who brings it meets the barrier behind
+// the deposit, who multiplies it the same barrier before the product: both meet
+// one for each step. While a step is multiplied, the next one is deposited. A
+// tile of an odd number of steps ends in the stage with which the next one
+// begins, so there one more barrier keeps them apart.
+
+void Pipeliner::bring() {
+  Stage first = stages.front(), second = stages.back();
+  int64_t steps = countSteps(), turns = (steps - 1) / 2;
+  // Fetches the step behind `k` and deposits the one at `k`.
+  auto step = [&](const Staged &data, Value k, Stage stage) {
+    Value behind = arith::AddIOp::create(b, loc, k, index(gemm.step));
+    Staged next = fetch(behind);
+    deposit(data, stage);
+    sync();
+    return next;
+  };
+  Staged data = fetch(index(0));
+  if (turns > 0) {
+    auto loop =
+        scf::ForOp::create(b, loc, index(0), index(turns * 2 * gemm.step),
+                           index(2 * gemm.step), data.all());
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value k = loop.getInductionVar();
+    Staged next = step(Staged::from(loop.getRegionIterArgs()), k, first);
+    k = arith::AddIOp::create(b, loc, k, index(gemm.step));
+    next = step(next, k, second);
+    scf::YieldOp::create(b, loc, next.all());
+    data = Staged::from(loop.getResults());
+  }
+  bool even = steps % 2 == 0;
+  if (even)
+    data = step(data, index(turns * 2 * gemm.step), first);
+  deposit(data, even ? second : first);
+  sync();
+  if (!even)
+    sync();
+}
+
+Value Pipeliner::consume(Value sum) {
+  Stage first = stages.front(), second = stages.back();
+  int64_t turns = countSteps() / 2;
+  auto step = [&](Value sum, Stage stage) {
+    sync();
+    return multiply(stage, {sum, {}});
+  };
+  if (turns > 0) {
+    auto loop = scf::ForOp::create(b, loc, index(0), index(turns), index(1),
+                                   ValueRange{sum});
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Value next = step(loop.getRegionIterArg(0), first);
+    scf::YieldOp::create(b, loc, step(next, second));
+    sum = loop.getResult(0);
+  }
+  if (countSteps() % 2 != 0) {
+    sum = step(sum, first);
+    sync();
+  }
+  return sum;
+}
+
+void Pipeliner::addRole(Block &roles, StringRef name, int64_t threads,
+                        function_ref<Value(Value)> build) {
+  OpBuilder at = OpBuilder::atBlockEnd(&roles);
+  auto role = RoleOp::create(
+      at, loc, at.getStringAttr(name), at.getI64IntegerAttr(threads),
+      at.getI64IntegerAttr(1), DivideAttr(), IntegerAttr());
+  b.setInsertionPointToStart(&role.getBody().emplaceBlock());
+  ofRole.clear();
+  b.clone(*gemm.tiles, ofRole);
+  Operation *loop =
+      ofRole.lookup(gemm.loop.getResult(0)).getDefiningOp<KLoopOp>();
+  b.setInsertionPoint(loop);
+  if (Value sum = build(ofRole.lookup(gemm.loop.getInits()[0]))) {
+    loop->getResult(0).replaceAllUsesWith(sum);
+    loop->erase();
+  } else {
+    SmallVector<Operation *> rest;
+    for (Operation *op = loop; !op->hasTrait<OpTrait::IsTerminator>();
+         op = op->getNextNode())
+      rest.push_back(op);
+    for (Operation *op : llvm::reverse(rest))
+      op->erase();
+  }
+  eraseDead(role);
+}
+
+//===----------------------------------------------------------------------===//
+// The kernel
+//===----------------------------------------------------------------------===//
+
+void Pipeliner::run(int64_t loadThreads, int64_t computeThreads) {
   KernelOp kernel = gemm.kernel;
   OpBuilder top(gemm.tiles);
   for (int64_t i = 0; i < int64_t(*gemm.loop.getStages()); ++i) {
     Value a = BufAllocOp::create(top, loc, cast<BufType>(gemm.a.getType()));
-    Value weights =
-        BufAllocOp::create(top, loc, cast<BufType>(gemm.b.getType()));
+    Value weights = BufAllocOp::create(
+        top, loc, cast<BufType>(gemm.getStoredB().getType()));
     stages.push_back({a, weights});
   }
   kernel.setForm(Form::Explicit);
-  Value sum = mainLoop(gemm.loop.getInits()[0]);
-  gemm.loop.getResult(0).replaceAllUsesWith(sum);
-  gemm.loop.erase();
   // A counter would have to be broadcast to all waves.
   gemm.tiles.setClaim(Claim::Stride);
+  if (loadThreads == 0) {
+    Value sum = mainLoop(gemm.loop.getInits()[0]);
+    gemm.loop.getResult(0).replaceAllUsesWith(sum);
+    gemm.loop.erase();
+    return;
+  }
+  auto roles = RolesOp::create(top, loc);
+  Block &block = roles.getBody().emplaceBlock();
+  addRole(block, "load", loadThreads, [&](Value) {
+    bring();
+    return Value();
+  });
+  addRole(block, "compute", computeThreads,
+          [&](Value sum) { return consume(sum); });
+  gemm.tiles.erase();
 }
 
 namespace {
@@ -324,8 +477,26 @@ struct PipelinePass
              << "' has no form with operands staged in registers";
     DigitsAttr layout =
         cast<FragType>(gemm.read.getResult().getType()).getLayout();
-    int64_t threads = layout.getLevelSize(Level::Warp) * chip->waveSize;
-    Pipeliner(gemm).run();
+    int64_t computeThreads = layout.getLevelSize(Level::Warp) * chip->waveSize;
+    int64_t loadThreads = amdLoadThreads(gemm);
+    int64_t threads = computeThreads + loadThreads;
+    if (threads > chip->maxThreads)
+      return kernel.emitOpError()
+             << chip->name << ": rule workgroup: roles of " << loadThreads
+             << " and " << computeThreads << " threads, at most "
+             << chip->maxThreads << " fit";
+    DigitsAttr factorLayout;
+    if (gemm.unpack) {
+      auto factors = gemm.getUnpackFactors();
+      int64_t columns =
+          factors.empty() ? 1 : getTileShape(factors[0].getType()).second;
+      FailureOr<DigitsAttr> chosen = unpackFactorLayout(
+          gemm, *chip, columns, loadThreads ? loadThreads : computeThreads);
+      if (failed(chosen))
+        return failure();
+      factorLayout = *chosen;
+    }
+    Pipeliner(gemm, factorLayout).run(loadThreads, computeThreads);
     Grid grid = gemm.config.getString("grid") == "tiles" ? Grid::Tiles
                                                          : Grid::Persistent;
     kernel.setExecAttr(ExecAttr::get(kernel.getContext(), threads,

@@ -417,18 +417,6 @@ void Specializer::buildCompute(RoleOp role) {
   }
 }
 
-/// Erases what no role uses of the clones, last first.
-static void eraseDead(RoleOp role) {
-  SmallVector<Operation *> operations;
-  role.walk<WalkOrder::PreOrder>([&](Operation *op) {
-    if (op != role.getOperation())
-      operations.push_back(op);
-  });
-  for (Operation *op : llvm::reverse(operations))
-    if (isOpTriviallyDead(op))
-      op->erase();
-}
-
 LogicalResult Specializer::run() {
   KernelOp kernel = gemm.kernel;
   // Of the tiles, which will be gone.

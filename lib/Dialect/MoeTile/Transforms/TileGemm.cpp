@@ -10,6 +10,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "moec/Target/AmdChip.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -71,6 +72,40 @@ matchProduct(TileGemm &gemm, Value first, Value second, size_t others,
   return success();
 }
 
+/// The second operand's decoding in the load region, if there is one.
+static LogicalResult
+matchUnpacking(TileGemm &gemm,
+               function_ref<LogicalResult(Operation *, const Twine &)> refuse) {
+  auto unpack = gemm.loop.getLoaded()[1].getDefiningOp<DequantOp>();
+  if (!unpack || (unpack.getFormat() != DequantFormat::LowEven &&
+                  unpack.getFormat() != DequantFormat::Mx))
+    return success();
+  gemm.unpack = unpack;
+  gemm.b = unpack.getSource().getDefiningOp<LoadOp>();
+  auto loadOf = [](Value v) {
+    return v ? v.getDefiningOp<LoadOp>() : LoadOp();
+  };
+  gemm.unpackScale = loadOf(unpack.getScale());
+  gemm.unpackZero = loadOf(unpack.getZero());
+  size_t factors = (unpack.getScale() ? 1 : 0) + (unpack.getZero() ? 1 : 0);
+  if (!gemm.b || unpack.getAt() || gemm.getUnpackFactors().size() != factors ||
+      !isa<BufType>(unpack.getType()))
+    return refuse(unpack, "weights that are decoded on their way are loaded, "
+                          "with factors that are loaded");
+  return success();
+}
+
+void moe::tile::eraseDead(RoleOp role) {
+  SmallVector<Operation *> operations;
+  role.walk<WalkOrder::PreOrder>([&](Operation *op) {
+    if (op != role.getOperation())
+      operations.push_back(op);
+  });
+  for (Operation *op : llvm::reverse(operations))
+    if (isOpTriviallyDead(op))
+      op->erase();
+}
+
 FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
   TileGemm gemm;
   gemm.kernel = kernel;
@@ -118,8 +153,11 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
   gemm.a = gemm.loop.getLoaded()[0].getDefiningOp<LoadOp>();
   gemm.b = gemm.loop.getLoaded()[1].getDefiningOp<LoadOp>();
   const AmdChip *chip = findAmdChip(kernel.getTarget().value_or("").str());
+  if (chip && !promotes && failed(matchUnpacking(gemm, refuse)))
+    return failure();
   for (Value loaded : gemm.loop.getLoaded().take_front(2))
-    if (auto decoded = loaded.getDefiningOp<DequantOp>(); decoded && chip)
+    if (auto decoded = loaded.getDefiningOp<DequantOp>();
+        decoded && chip && decoded != gemm.unpack)
       return decoded.emitOpError()
              << chip->name << ": rule decoding: values of "
              << getTileElementType(decoded.getSource().getType())

@@ -41,6 +41,10 @@ struct TileGemm {
   /// The same for a, scaled in registers beside the product.
   DequantOp dequantA;
   LoadOp scaleA;
+  /// Decodes b on its way to on-chip memory, null for others (for AMD GPUs);
+  /// its scales and zero points.
+  DequantOp unpack;
+  LoadOp unpackScale, unpackZero;
   MmaOp mma;
   AccReadOp read;
   /// What adds a step's product to the sum, if any, and the loads of its row
@@ -84,6 +88,19 @@ struct TileGemm {
         factors.push_back(load);
     return factors;
   }
+  /// The same of weights that are decoded on their way to on-chip memory.
+  SmallVector<LoadOp, 2> getUnpackFactors() const {
+    SmallVector<LoadOp, 2> factors;
+    for (LoadOp load : {unpackScale, unpackZero})
+      if (load)
+        factors.push_back(load);
+    return factors;
+  }
+  /// b as the product takes it from on-chip memory.
+  Value getStoredB() const {
+    return unpack ? Value(DequantOp(unpack).getResult())
+                  : Value(LoadOp(b).getResult());
+  }
   /// How several teams share a tile: by m or by n.
   Divide getDivide() const {
     return config.getString("compute_split") == "n" ? Divide::N : Divide::M;
@@ -101,6 +118,9 @@ struct TileGemm {
 /// `moe.config`, or explicit already) gives nothing; one that has a
 /// configuration, but not the shape above, an error.
 FailureOr<std::optional<TileGemm>> matchTileGemm(KernelOp kernel);
+
+/// Erases what nobody uses of the operations in a role, last first.
+void eraseDead(RoleOp role);
 
 /// Loads of the k loop in the order of a slot's buffers: A, B, then scales.
 SmallVector<LoadOp> slotLoads(const TileGemm &gemm);

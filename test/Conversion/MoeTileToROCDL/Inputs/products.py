@@ -24,9 +24,11 @@ def floats(kind, rows):
     return {"mx8": "f8E4M3FN", "mx8e5": "f8E5M2" if rows else "f8E4M3FN", "mx84": "f8E4M3FN" if rows else None}.get(kind)
 
 
-def kernel(element, m, n, k, bm, bn, bk, stages, out, direct):
+def kernel(element, m, n, k, bm, bn, bk, stages, out, direct, place, load_threads):
     how_a, how_b = ("lds_direct", "lds_direct") if direct else ("gather", "vector")
     quant, rows8, weights8 = packed(element), floats(element, True), floats(element, False)
+    # Packed weights are decoded beside the product, or by those who bring them.
+    beside = quant and place == "compute"
     if quant:
         scale, group, how = quant
         element, columns = "bf16", -(-bk // group)
@@ -46,8 +48,9 @@ def kernel(element, m, n, k, bm, bn, bk, stages, out, direct):
         dims = " dims [1, -1]" if columns == 1 else ""
         loads = f"""%half = arith.divui %k, %c2 : index
         %s = moe_tile.load %S[%e, %n0, %k]{dims} granule [1, 1, {group}] : {memory} -> {scales}"""
-        yields, types, arguments = ", %s", f", {scales}", f", %s: {scales}"
-        operand = f"!moe_tile.frag<{bn}x{bk}x{element}>"
+        if beside:
+            yields, types, arguments = ", %s", f", {scales}", f", %s: {scales}"
+        operand = f"!moe_tile.{'frag' if beside else 'buf'}<{bn}x{bk}x{element}>"
         decoded = f"%w = moe_tile.dequant %b scale(%s : {scales}) {how} : {codes} -> {operand}"
     if rows8:
         scale_rows, memory = f"!moe_tile.buf<{bm}x{columns}x{scale}>", f"memref<?x{-(-k // group)}x{scale}>"
@@ -59,10 +62,12 @@ def kernel(element, m, n, k, bm, bn, bk, stages, out, direct):
         decoded += f"""
         %v = moe_tile.dequant %a scale(%sx : {scale_rows}) granule [1, 32] : {codes_a} -> {first[1]}"""
         buf = codes_a, buf[1]
+    brought = "%w" if quant and not beside else "%b"
     body = "arith.truncf %v : f32 to " + out if out != "f32" else "arith.mulf %v, %one : f32"
     return f"""
 moe_tile.kernel @product(%X: memref<?x{k}x{held}>{scaled}, %W: {weights}{more}, %slots: memref<?xi32>, %table: memref<?x4xi32>, %Y: memref<?x{n}x{out}>)
-    attributes {{moe.config = #moe.config<block = [{bm}, {bn}, {bk}], stages = {stages}, a = "{how_a}", b = "{how_b}", store = "vector">}} {{
+    attributes {{moe.config = #moe.config<block = [{bm}, {bn}, {bk}], stages = {stages}, a = "{how_a}", b = "{how_b}", b_place = "{place}",
+                                               store = "vector", load_threads = {load_threads}>}} {{
   %c0 = arith.constant 0 : index
   %c2 = arith.constant 2 : index
   %blocks = arith.constant {blocks} : index
@@ -78,9 +83,10 @@ moe_tile.kernel @product(%X: memref<?x{k}x{held}>{scaled}, %W: {weights}{more}, 
         %a = moe_tile.load %X[%idx : !moe_tile.rows<{bm}>, %k] : memref<?x{k}x{held}> -> {buf[0]}
         {loads}
         %b = moe_tile.load %W[%e, %n0, {"%half" if quant and not weights8 else "%k"}] : {weights} -> {codes}
-        moe_tile.yield %a, %b{yields} : {buf[0]}, {codes}{types}
-      }} compute(%k: index, %a: {buf[0]}, %b: {codes}{arguments}, %c: {acc}) {{
-        {decoded}
+        {"" if beside else decoded}
+        moe_tile.yield %a, {brought}{yields} : {buf[0]}, {codes if beside else operand}{types}
+      }} compute(%k: index, %a: {buf[0]}, {brought}: {codes if beside else operand}{arguments}, %c: {acc}) {{
+        {decoded if beside else ""}
         %d = moe_tile.mma {first[0]}, {"%w" if quant else "%b"}, %c : {first[1]}, {operand}, {acc}
         moe_tile.yield %d : {acc}
       }}
@@ -223,11 +229,12 @@ def fill(m, bm):
 
 
 def main():
-    o = dict(chip="gfx942", type="bf16", m=100, n=128, k=256, bm=64, bn=64, bk=64, stages=1, grid=3, source=150, out="f32", without="", direct=0)
+    o = dict(chip="gfx942", type="bf16", m=100, n=128, k=256, bm=64, bn=64, bk=64, stages=1, grid=3, source=150, out="f32", without="", direct=0,
+             place="compute", load_threads=0)
     for argument in sys.argv[1:]:
         name, value = argument.split("=")
         o[name] = type(o[name])(value)
-    text = kernel(o["type"], o["m"], o["n"], o["k"], o["bm"], o["bn"], o["bk"], o["stages"], o["out"], o["direct"])
+    text = kernel(o["type"], o["m"], o["n"], o["k"], o["bm"], o["bn"], o["bk"], o["stages"], o["out"], o["direct"], o["place"], o["load_threads"])
     done = subprocess.run(["moe-opt", f"-moe-tile-to-explicit=target={o['chip']}", "-convert-moe-tile-to-rocdl",
                            "-canonicalize", "-cse"], input=text, capture_output=True, text=True)
     if done.returncode:

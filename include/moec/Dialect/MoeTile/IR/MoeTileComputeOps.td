@@ -98,11 +98,11 @@ def MoeTile_DequantOp : MoeTile_ReadsBuffers<"dequant", [AttrSizedOperandSegment
 
     Example: `%d = moe_tile.dequant %q scale(%s : !moe_tile.buf<64x1xbf16>) zero_value 8 format(low_even) : !moe_tile.buf<64x64xi8> -> !moe_tile.buf<64x128xbf16>`
   }];
-  let arguments = (ins MoeTile_BufOrFrag:$source, Optional<MoeTile_BufOrFrag>:$scale,
+  let arguments = (ins MoeTile_Decodable:$source, Optional<MoeTile_BufOrFrag>:$scale,
                        Optional<MoeTile_BufOrFrag>:$zero, Optional<MoeTile_AnyIndex>:$at,
                        OptionalAttr<DenseI64ArrayAttr>:$granule, OptionalAttr<I64Attr>:$zero_value,
                        DefaultValuedAttr<MoeTile_DequantFormatAttr, "DequantFormat::Plain">:$format);
-  let results = (outs MoeTile_BufOrFrag:$result);
+  let results = (outs MoeTile_Decodable:$result);
   let assemblyFormat = [{
     $source (`scale` `(` $scale^ `:` qualified(type($scale)) `)`)? (`zero` `(` $zero^ `:` qualified(type($zero)) `)`)?
     (`at` `(` custom<OptionalIndexOperand>($at, type($at))^ `)`)? (`granule` $granule^)? (`zero_value` $zero_value^)? (`format` `(` custom<Word>($format)^ `)`)? attr-dict

@@ -148,6 +148,7 @@ def MoeTile_CursorType : MoeTile_Type<"Cursor", "cursor"> {
 def MoeTile_AnyIndex : AnyTypeOf<[Index, I32, I64]>;
 def MoeTile_Coord : AnyTypeOf<[Index, I32, I64, MoeTile_RowsType]>;
 def MoeTile_BufOrFrag : AnyTypeOf<[MoeTile_BufType, MoeTile_FragType]>;
+def MoeTile_Decodable : AnyTypeOf<[MoeTile_BufType, MoeTile_FragType, MoeTile_StagedType]>;
 def MoeTile_Carried : AnyTypeOf<[MoeTile_AccType, MoeTile_FragType]>;
 
 #endif // MOEC_DIALECT_MOETILE_IR_MOETILETYPES_TD

@@ -155,7 +155,15 @@ def MoeTilePipeline : Pass<"moe-tile-pipeline", "::mlir::moe::tile::KernelOp"> {
     deposit what was fetched. With one stage two barriers stand around the
     deposit; with two stages, which take turns, one barrier is behind it. The last
     step has nothing to fetch and stands behind the loop. Scales of a step are
-    read to the registers that use them.
+    read to the registers that use them. Packed weights that the load region
+    decodes (`b_place = "transform"`) are decoded before their deposit, each
+    once; those that the compute region decodes, beside every product.
+
+    With `load_threads` the kernel has two roles in step: one fetches, decodes and
+    deposits, the other multiplies. Both meet one block-wide barrier for each step
+    of a tile, which is deposited in one of two stages while the step before is
+    multiplied in the other, across tiles too; after an odd number of steps one
+    barrier more.
 
     Needs what `moe-tile-assign-atoms`, `moe-tile-assign-copies` and
     `moe-tile-form-rings` set. Kernels without `moe.config` pass unseen.
