@@ -41,8 +41,6 @@ static const int64_t narrowestShared = 128, fewTokens = 16;
 static const int64_t mostTokens = 64;
 /// Columns of a step, bytes of a row of it at most, longest first.
 static const int64_t packedSteps[] = {256, 128, 64};
-/// Of an A100.
-static const int64_t multiprocessors = 108;
 /// Scales and zero points of two tiles stand beside the ring.
 static const int64_t factorSlots = 2;
 /// Slots start at multiples of it.
@@ -150,10 +148,12 @@ static int64_t factorBytes(const GemmProblem &problem) {
 
 /// What decoding takes if the experts' rows are shared in tiles of `rows`:
 /// eight warps decode 16 rows each at a time, of narrower tiles fewer warps.
+/// Without a device all tiles run at once.
 static int64_t decodingRounds(const GemmProblem &problem, int64_t rows) {
   double tiles =
       std::ceil(problem.hitExperts) * std::ceil(double(problem.n) / rows);
-  int64_t waves = int64_t(std::ceil(tiles / multiprocessors));
+  double units = problem.units > 0 ? double(problem.units) : tiles;
+  int64_t waves = int64_t(std::ceil(tiles / std::max(units, 1.0)));
   return waves * std::max<int64_t>(1, rows / narrowestShared);
 }
 

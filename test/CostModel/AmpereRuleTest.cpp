@@ -101,6 +101,7 @@ static GemmProblem oneToken(int64_t n, int64_t k, bool gated) {
   problem.gateHalves = gated;
   problem.rowsPerExpert = 1;
   problem.hitExperts = 8;
+  problem.units = 108;
   return problem;
 }
 
@@ -110,6 +111,14 @@ static bool offers(const std::vector<RuleConfig> &ranked, size_t best,
     if (ranked[i].blockN == blockN && ranked[i].blockK == blockK)
       return true;
   return false;
+}
+
+TEST(AmpereRule, FewerUnitsTakeWiderTiles) {
+  GemmProblem problem = oneToken(1024, 2048, true);
+  EXPECT_EQ(rank("sm_80", problem, 16)[0].blockN, 64);
+  // 64 tiles of 128 rows would be two rounds for some of them.
+  problem.units = 40;
+  EXPECT_EQ(rank("sm_80", problem, 16)[0].blockN, 128);
 }
 
 TEST(AmpereRule, OneTokenIsOfferedNarrowTilesAndLongSteps) {
