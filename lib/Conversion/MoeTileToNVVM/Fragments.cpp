@@ -52,13 +52,11 @@ LogicalResult needLayout(Operation *op, Type type) {
 // Places
 //===----------------------------------------------------------------------===//
 
-std::pair<Value, Value> KernelEmitter::threadPosition(tile::DigitsAttr layout) {
-  Value lane = arith::AndIOp::create(b, loc, team.thread, c32(31));
+std::pair<Value, Value>
+KernelEmitter::positionOf(tile::DigitsAttr layout,
+                          ArrayRef<std::pair<tile::Level, Value>> indices) {
   Value position[2] = {c32(0), c32(0)};
-  for (auto [level, index] :
-       {std::pair<tile::Level, Value>{tile::Level::Lane, lane},
-        {tile::Level::Warp, team.warp},
-        {tile::Level::Group, team.group}}) {
+  for (auto [level, index] : indices) {
     Value rest = index;
     int64_t left = layout.getLevelSize(level);
     for (const tile::Digit &digit : layout.getDigits()) {
@@ -76,6 +74,18 @@ std::pair<Value, Value> KernelEmitter::threadPosition(tile::DigitsAttr layout) {
     }
   }
   return {position[0], position[1]};
+}
+
+std::pair<Value, Value> KernelEmitter::threadPosition(tile::DigitsAttr layout) {
+  Value lane = arith::AndIOp::create(b, loc, team.thread, c32(31));
+  return positionOf(layout, {{tile::Level::Lane, lane},
+                             {tile::Level::Warp, team.warp},
+                             {tile::Level::Group, team.group}});
+}
+
+std::pair<Value, Value> KernelEmitter::warpPosition(tile::DigitsAttr layout) {
+  return positionOf(layout, {{tile::Level::Warp, team.warp},
+                             {tile::Level::Group, team.group}});
 }
 
 Value KernelEmitter::rowNumber(const RowList &rows, Value m, Value &valid) {

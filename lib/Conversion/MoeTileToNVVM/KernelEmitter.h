@@ -231,8 +231,6 @@ private:
         upper; ///< 1 in lanes whose matrix is of the second eight rows, else 0
     int64_t rowBytes = 0;
   };
-  /// The position of a warp's part, the same in all lanes.
-  std::pair<Value, Value> warpPosition(tile::DigitsAttr layout);
   /// `rowsFirst`: the matrices are rows 0-7 and 8-15 of eight columns, then of
   /// the next eight; else two times eight columns of the first rows, then of
   /// the second.
@@ -292,7 +290,13 @@ private:
 
   // Fragments.cpp
   Value rowNumber(const RowList &rows, Value m, Value &valid);
+  /// The row and column that the digits of these levels add up to.
+  std::pair<Value, Value>
+  positionOf(tile::DigitsAttr layout,
+             ArrayRef<std::pair<tile::Level, Value>> indices);
   std::pair<Value, Value> threadPosition(tile::DigitsAttr layout);
+  /// The position of a warp's part, the same in all lanes.
+  std::pair<Value, Value> warpPosition(tile::DigitsAttr layout);
   Value elementOffset(tile::TileAccess access, Value row, Value r, Value c,
                       Value &inside);
   Value globalAt(const Memory &memory, Value elements);

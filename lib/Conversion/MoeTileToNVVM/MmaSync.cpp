@@ -136,39 +136,6 @@ sortedParts(ArrayRef<std::pair<int64_t, int64_t>> offsets, bool first) {
   return parts;
 }
 
-std::pair<Value, Value> KernelEmitter::warpPosition(tile::DigitsAttr layout) {
-  SmallVector<tile::Digit> digits;
-  for (const tile::Digit &digit : layout.getDigits())
-    if (digit.level != tile::Level::Lane)
-      digits.push_back(digit);
-  // Reg digits are offsets of their own; without lanes every lane has the
-  // position of the first one.
-  Value position[2] = {c32(0), c32(0)};
-  for (auto [level, index] :
-       {std::pair<tile::Level, Value>{tile::Level::Warp, team.warp},
-        {tile::Level::Group, team.group}}) {
-    int64_t left = 1;
-    for (const tile::Digit &digit : digits)
-      if (digit.level == level)
-        left *= digit.extent;
-    Value rest = index;
-    for (const tile::Digit &digit : digits) {
-      if (digit.level != level)
-        continue;
-      Value d = rest;
-      left /= digit.extent;
-      if (left > 1) {
-        d = arith::RemUIOp::create(b, loc, rest, c32(digit.extent));
-        rest = arith::DivUIOp::create(b, loc, rest, c32(digit.extent));
-      }
-      Value &at = position[digit.dim == tile::Dim::M ? 0 : 1];
-      if (digit.stride)
-        at = add(at, mul(d, c32(digit.stride)));
-    }
-  }
-  return {position[0], position[1]};
-}
-
 KernelEmitter::MatrixOperand KernelEmitter::matrixOperand(Value buffer,
                                                           tile::BufType type,
                                                           Value firstRow,
