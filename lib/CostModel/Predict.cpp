@@ -25,17 +25,17 @@ using namespace mlir::moe;
 static const KernelTraits hopper16 = [] {
   KernelTraits traits;
   traits.name = "wgmma, 16 bits";
-  traits.overlap = 4.53;
-  traits.matrixShare = 0.959;
-  traits.flightLatencies = 0.893;
+  traits.overlap = 4.48;
+  traits.matrixShare = 0.992;
+  traits.flightLatencies = 0.959;
   traits.heldStages = 0.5;
-  traits.epilogueClocks = 0.243;
-  traits.swappedEpilogueClocks = 0.829;
-  traits.tileClocks = 2207;
-  traits.tailShare = 0.785;
-  traits.paddedShare = 0.598;
-  traits.swappedPaddedShare = 0.48;
-  traits.threadStores = 2.79;
+  traits.epilogueClocks = 0.194;
+  traits.swappedEpilogueClocks = 0.846;
+  traits.tileClocks = 1795;
+  traits.tailShare = 0.82;
+  traits.paddedShare = 0.65;
+  traits.swappedPaddedShare = 0.2575;
+  traits.threadStores = 2.74;
   traits.rowStep = 8;
   traits.fillLatencies = 5.1;
   traits.margin = 0.09;
@@ -44,16 +44,16 @@ static const KernelTraits hopper16 = [] {
 static const KernelTraits hopper8 = [] {
   KernelTraits traits = hopper16;
   traits.name = "wgmma, 8 bits";
-  traits.overlap = 5.19;
-  traits.matrixShare = 0.777;
-  traits.flightLatencies = 0.828;
-  traits.epilogueClocks = 0.166;
-  traits.swappedEpilogueClocks = 0.601;
-  traits.tileClocks = 2502;
+  traits.overlap = 4.38;
+  traits.matrixShare = 0.7465;
+  traits.flightLatencies = 0.922;
+  traits.epilogueClocks = 0.063;
+  traits.swappedEpilogueClocks = 0.575;
+  traits.tileClocks = 2573;
   traits.tailShare = 0.792;
-  traits.paddedShare = 0.483;
-  traits.swappedPaddedShare = 1;
-  traits.threadStores = 2.55;
+  traits.paddedShare = 0.59;
+  traits.swappedPaddedShare = 0;
+  traits.threadStores = 2.563;
   traits.fillLatencies = 6.7;
   traits.margin = 0.08;
   return traits;
@@ -63,17 +63,18 @@ static const KernelTraits hopper8 = [] {
 static const KernelTraits hopperPacked = [] {
   KernelTraits traits = hopper16;
   traits.name = "wgmma, packed weights";
-  traits.overlap = 3.73;
+  traits.overlap = 4.03;
   traits.matrixShare = 1.2;
-  traits.unitShare = 0.545;
-  traits.flightLatencies = 0.892;
-  traits.swappedEpilogueClocks = 0.775;
-  traits.tileClocks = 777;
-  traits.stepClocks = 170;
+  traits.unitShare = 0.59;
+  traits.flightLatencies = 0.988;
+  traits.swappedEpilogueClocks = 0.8;
+  traits.tileClocks = 608;
+  traits.stepClocks = 157.5;
   traits.tailShare = 1;
-  traits.decodeOps = 3.73;
+  traits.decodeOps = 3.74;
   traits.decodeOverlap = 1.3;
-  traits.swappedPaddedShare = 0.161;
+  traits.swappedPaddedShare = 0.184;
+  traits.gathersMissingRows = true;
   traits.fillLatencies = 5.25;
   traits.margin = 0.1;
   return traits;
@@ -287,10 +288,18 @@ mlir::moe::predictGemm(const Device &device, const KernelTraits &traits,
   if (!config.swap && config.store == "vector")
     results *= traits.threadStores;
   double weights = n * k * weightBytes(problem);
-  double loadedRows = traits.loadsWholeBlocks
-                          ? tiles.blocks * double(config.blockM)
-                          : tiles.computed;
-  p.memoryBytes = tiles.hit * weights + distinct * k * a + results;
+  bool wholeBlocks =
+      problem.gather ? traits.gathersMissingRows : traits.loadsWholeBlocks;
+  double loadedRows =
+      wholeBlocks ? tiles.blocks * double(config.blockM) : tiles.computed;
+  // Tiles of one block of rows after another: the next block of the expert
+  // finds its weights in the last cache, or reads them again.
+  double readings = tiles.hit;
+  if (config.order == "block_major" && weights > f.l2Bytes / 2)
+    readings = tiles.hit +
+               (tiles.blocks - tiles.hit) *
+                   std::min(1.0, columnTiles / std::max(1.0, f.computeUnits));
+  p.memoryBytes = readings * weights + distinct * k * a + results;
   p.cacheBytes =
       columnTiles * loadedRows * k * a + tiles.blocks * weights + results;
 

@@ -257,6 +257,24 @@ TEST(Hopper, ManyRowsTakeTwoTeams) {
   EXPECT_EQ(first("sm_90a", scattered, 128).stages, c.stages);
 }
 
+TEST(Hopper, ManyGatheredRowsOfBytesRunColumnByColumn) {
+  auto order = [](double rows, int64_t blockM, int64_t bits, bool gather) {
+    GemmProblem p = up(rows);
+    p.gather = gather;
+    p.aBits = p.bBits = bits;
+    if (bits == 8) {
+      p.aGranule = p.bGranule = p.outGranule = 128;
+      p.aPromotes = p.bPromotes = true;
+    }
+    return first("sm_90a", p, blockM).order;
+  };
+  EXPECT_EQ(order(256, 128, 8, true), "n_major");
+  EXPECT_EQ(order(128, 128, 8, true), "expert_major");
+  EXPECT_EQ(order(256, 64, 8, true), "expert_major");
+  EXPECT_EQ(order(256, 128, 8, false), "expert_major");
+  EXPECT_EQ(order(256, 128, 16, true), "expert_major");
+}
+
 TEST(Hopper, SecondChoiceHasOneSlotLess) {
   std::vector<RuleVerdict> rejected;
   auto ranked =

@@ -20,7 +20,8 @@ import sys
 # Fields that make two configurations the same kernel, and what they are when left out.
 FIELDS = {"block": None, "stages": "1", "swap": "false", "order": '"block_major"',
           "store": '"vector"', "compute_groups": "1", "compute_split": '"m"'}
-CONFIGS = re.compile(r"config \[(#moe\.config<.*?>)")
+CONFIGS = re.compile(r"config \[(#moe\.config<.*?>)\](?= )")
+CANDIDATE = re.compile(r"#moe\.config<.*?>(?=, #|$)")
 
 
 def fields_of(text):
@@ -36,16 +37,23 @@ def key_of(text, without=()):
 
 
 def choices(compiler, model, dtype, tokens, extra):
-    """The first configurations of both products."""
+    """The candidates of both products, best first."""
     done = subprocess.run([compiler, "--model", model, "--dtype", dtype, "--target", "sm_90a",
                            "--tokens", str(tokens), "--emit", "moe", *extra],
                           capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"regret: {done.stderr.strip()}")
-    found = CONFIGS.findall(done.stdout)
+    found = [CANDIDATE.findall(candidates) for candidates in CONFIGS.findall(done.stdout)]
     if len(found) < 2:
         sys.exit(f"regret: {model} {dtype} has not two products with configurations")
     return found[0], found[-1]
+
+
+def taken(items, candidates, part):
+    """The candidate that a compilation takes: the first, unless the assembler refuses it (it
+    spills), as it then did in the sweep too. Later ones count only if they were measured."""
+    measured = {key_of(item[part]) for item in items}
+    return next((text for text in candidates if key_of(text) in measured), candidates[0])
 
 
 def find(times, text):
@@ -63,6 +71,8 @@ def find(times, text):
 def measure(document, cell, chosen):
     """{part: (regret, mark)} for a cell; parts that cannot be told are left out."""
     items = {item["name"]: item for item in document["artifacts"] + document.get("chosen", [])}
+    run = [items[result["name"]] for result in cell["results"]]
+    chosen = [taken(run, texts, part) for part, texts in zip(("up", "down"), chosen)]
     times = {"up": {}, "down": {}}
     rest, together = [], []
     for result in cell["results"]:
@@ -121,7 +131,7 @@ def main(arguments):
                     parts.append(f"{part} {regrets[part][1]}{regrets[part][0]:.3f}")
                 else:
                     parts.append(f"{part} unknown")
-            blocks = " ".join(fields_of(text)["block"] for text in known[asked])
+            blocks = " ".join(fields_of(texts[0])["block"] for texts in known[asked])
             print(f"{document['model']} {document['dtype']} T={cell['tokens']} {cell['routing']}: "
                   + ", ".join(parts) + f"; {blocks}")
     for part, values in all_regrets.items():

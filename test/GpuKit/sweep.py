@@ -92,10 +92,14 @@ def grid_16(product, m, stages):
 
 
 def grid_8(product, m, stages):
-    """Of 8-bit operands with scales per 128 columns; the first result is quantised by 128."""
+    """Of 8-bit operands with scales per 128 columns; the first result is quantised by 128, which
+    leaves one width, so that every number of slots and every order is a configuration."""
+    orders = ("expert_major", "n_major")
+    if product == "up":
+        stages, orders = sorted({2, 3, 4, 5, 6, *stages}), orders + ("block_major",)
     for rows in ((256,) if product == "up" else (64, 128)) if m <= 64 else ():
         for count in stages_of((m + rows) * 128 + 1024, stages):
-            for order in ("expert_major", "n_major"):
+            for order in orders[:2]:
                 yield entry(product, m, rows, 128, count, swap=True, order=order)
     for rows in ((256,) if product == "up" else (64, 128, 256)) if m % 64 == 0 else ():
         teams = TEAMS if m >= 128 and m % 128 == 0 else {}
@@ -103,7 +107,7 @@ def grid_8(product, m, stages):
             staging = 0 if store == "vector" else (1 if product == "up" else 2) * m * 128
             most = min((SHARED_BYTES - staging) // ((m + rows) * 128 + 1024), 12)
             for count in sorted({c or most for c in stages if 2 <= (c or most) <= most}):
-                for order in ("expert_major", "n_major"):
+                for order in orders:
                     yield entry(product, m, rows, 128, count, store=store, order=order, **teams)
 
 

@@ -58,8 +58,11 @@ struct KernelTraits {
   /// Share of a tile's missing rows that is computed nevertheless, for tokens
   /// on the row side and on the column side.
   double paddedShare = 0, swappedPaddedShare = 0;
-  /// Rows without a token are loaded as well.
-  bool loadsWholeBlocks = true;
+  /// Rows without a token are loaded as well: by the copy engine, which takes
+  /// whole blocks, and where rows are gathered one by one (copies of no bytes,
+  /// which cost what others cost where the threads that start them are the
+  /// bound).
+  bool loadsWholeBlocks = true, gathersMissingRows = false;
   /// Bytes of memory per byte of a result of tokens on the row side that
   /// threads store by themselves: parts of lines.
   double threadStores = 1;

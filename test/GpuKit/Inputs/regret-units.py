@@ -34,16 +34,20 @@ cell = {"tokens": 16, "routing": "zipf1", "results": [
     {"name": name, "up": up, "down": down, "whole": whole}
     for name, (up, down, whole) in times.items()]}
 # Timed together.
-assert regret.measure(document, cell, names[1][1:]) == {
+assert regret.measure(document, cell, [[text] for text in names[1][1:]]) == {
     "up": (1.2, ""), "down": (1.0, ""), "whole": (1.05, "")}
 # One from each: their sum and what stands around them.
-found = regret.measure(document, cell, (names[0][1], names[1][2]))
+found = regret.measure(document, cell, ([names[0][1]], [names[1][2]]))
 assert found["up"] == (1.0, "") and found["whole"] == (1.0, "~"), found
 # Other slots: the nearest.
-found = regret.measure(document, cell, (config(8, 64, 5), names[0][2]))
+found = regret.measure(document, cell, ([config(8, 64, 5)], [names[0][2]]))
 assert found["up"] == (1.2, "~") and found["down"] == (1.2, ""), found
+# The first candidate was refused by the assembler in the sweep too.
+assert regret.measure(document, cell, ([config(16, 64, 5), names[1][1]],
+                                       [config(16, 128, 5), names[1][2]])) == {
+    "up": (1.2, ""), "down": (1.0, ""), "whole": (1.05, "")}
 # Another block: unknown.
-assert regret.measure(document, cell, (config(16, 64, 5), config(16, 128, 5))) == {}
+assert regret.measure(document, cell, ([config(16, 64, 5)], [config(16, 128, 5)])) == {}
 assert regret.summary("up", []) == "up: nothing known"
 assert regret.summary("up", [1.0, 1.21]) == ("up: 2 cells, geometric mean 1.1000, worst 1.2100")
 os.makedirs(sys.argv[2], exist_ok=True)

@@ -4,6 +4,8 @@
 """Which experts tokens go to. The two kinds of the recorded table come from the same streams."""
 
 KINDS = ("balanced", "zipf1", "hot16", "ragged", "one", "few", "missing")
+# Experts of hot16 that are hit 40 times as often as others.
+HOT = 16
 
 
 def generator(torch, seed, tokens, experts, topk):
@@ -41,8 +43,10 @@ def route(torch, kind, tokens, experts, topk, seed=0):
         odds = 1.0 / torch.arange(1, experts + 1, dtype=torch.float64)
         ids = weighted(torch, tokens, topk, odds, stream)
     elif kind == "hot16":
+        if experts <= HOT:
+            raise ValueError(f"hot16 is for more than {HOT} experts, not {experts}")
         odds = torch.ones(experts, dtype=torch.float64)
-        odds[:16] = 40.0
+        odds[:HOT] = 40.0
         ids = weighted(torch, tokens, topk, odds, stream)
     elif kind in ("ragged", "missing"):
         odds = torch.rand(experts, generator=stream, dtype=torch.float64) ** 6 + 1e-9
