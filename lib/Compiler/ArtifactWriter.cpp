@@ -6,7 +6,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moec/Compiler/Compile.h"
+#include "ArtifactWriter.h"
+
 #include "moec/Support/FileIO.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -174,9 +175,9 @@ static std::error_code install(Staging &staging, const std::string &target) {
   return error;
 }
 
-LogicalResult mlir::moe::writeArtifact(Location location,
-                                       const CompiledLayer &layer,
-                                       StringRef directory) {
+LogicalResult mlir::moe::writeFolder(Location location,
+                                     ArrayRef<ArtifactFile> files,
+                                     StringRef directory) {
   auto refuse = [&](const Twine &why) {
     return emitError(location)
            << "cannot write artifact '" << directory << "': " << why;
@@ -203,18 +204,22 @@ LogicalResult mlir::moe::writeArtifact(Location location,
   Staging staging;
   if (std::error_code error = staging.create(target))
     return refuse(error.message());
-  for (const CodeObject &code : layer.code)
-    if (std::error_code error = staging.write(code.name, code.sharedObject))
-      return refuse(code.name + ": " + error.message());
-  for (const ArtifactFile &file : layer.files)
+  for (const ArtifactFile &file : files)
     if (std::error_code error = staging.write(file.name, file.bytes))
       return refuse(file.name + ": " + error.message());
-  if (std::error_code error = staging.write("layer.mlir", layer.source))
-    return refuse("layer.mlir: " + error.message());
-  if (std::error_code error =
-          staging.write("manifest.json", printManifest(layer.manifest)))
-    return refuse("manifest.json: " + error.message());
   if (std::error_code error = install(staging, std::string(target.str())))
     return refuse(error.message());
   return success();
+}
+
+LogicalResult mlir::moe::writeArtifact(Location location,
+                                       const CompiledLayer &layer,
+                                       StringRef directory) {
+  std::vector<ArtifactFile> files;
+  for (const CodeObject &code : layer.code)
+    files.push_back({code.name, code.sharedObject});
+  llvm::append_range(files, layer.files);
+  files.push_back({"layer.mlir", layer.source});
+  files.push_back({"manifest.json", printManifest(layer.manifest)});
+  return writeFolder(location, files, directory);
 }

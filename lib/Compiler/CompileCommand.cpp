@@ -19,7 +19,7 @@ using llvm::Expected;
 StringRef mlir::moe::getCompileHelp() {
   return R"(OVERVIEW: compiles a Mixture-of-Experts layer to an artifact
 
-USAGE: moe-compile (FILE.mlir | --hf-config config.json | --model NAME)
+USAGE: moe-compile (FILE.mlir | --hf-config config.json | --model NAME | --probes)
                    --target T[,T...] -o DIR [options]
 
 What to compile:
@@ -31,6 +31,8 @@ What to compile:
   --dtype NAME          how weights are stored, e.g. bf16, fp8-block,
                         w4a16-g128; an unknown name lists all (default: what
                         the model says)
+  --probes              no layer, but the kernels that measure a GPU, for
+                        gpu-kit/run calibrate
   --tp N                split every expert over N ranks, compile one of them
   --ep N                split the experts over N ranks, compile one of them
 
@@ -89,6 +91,7 @@ EXAMPLES:
   moe-compile layer.mlir --target cpu --isa native -v -o layer.moec
   moe-compile layer.mlir --target cpu --isa avx512 --tokens 16 --emit asm
   moe-compile kernels.mlir --target sm_90a -v -o layer.moec
+  moe-compile --probes --target sm_90a -o probes
 )";
 }
 
@@ -200,6 +203,7 @@ static bool parseFlag(CompileCommand &command, StringRef option) {
           .Case("--device-tokens", &command.options.deviceTokens)
           .Case("--explain", &command.explain)
           .Case("--no-cache", &command.noCache)
+          .Case("--probes", &command.probes)
           .Cases({"-v", "--verbose"}, &command.verbose)
           .Case("--version", &command.version)
           .Cases({"--help", "-h"}, &command.help)
@@ -212,13 +216,16 @@ static bool parseFlag(CompileCommand &command, StringRef option) {
 /// Rules between options.
 static Error check(const CompileCommand &command) {
   int sources = !command.file.empty() + !command.hfConfig.empty() +
-                !command.model.empty();
+                !command.model.empty() + command.probes;
   if (sources == 0)
     return makeError("what to compile? A .mlir file, --hf-config or --model; "
                      "see --help");
   if (sources > 1)
-    return makeError("a .mlir file, --hf-config and --model exclude one "
-                     "another");
+    return makeError("a .mlir file, --hf-config, --model and --probes exclude "
+                     "one another");
+  if (command.probes && command.options.targets.size() > 1)
+    return makeError("--probes are for one target, --target names " +
+                     Twine(command.options.targets.size()));
   if (!command.file.empty() && (command.dtype || command.tensorParallel != 1 ||
                                 command.expertParallel != 1))
     return makeError("--dtype, --tp and --ep describe a model; a .mlir file "

@@ -8,6 +8,7 @@
 
 #include "moec/Compiler/CompileMain.h"
 
+#include "ProbeCompile.h"
 #include "mlir/IR/Remarks.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
@@ -269,6 +270,23 @@ static int compileModel(MLIRContext &context, const CompileCommand &command) {
   return compile(context, *module, command);
 }
 
+static int compileProbes(MLIRContext &context, const CompileCommand &command) {
+  ScopedDiagnosticHandler diagnostics(&context, printPlainly);
+  StringRef target = command.options.targets.front();
+  if (!command.emit.empty())
+    return failed(emitProbes(&context, target, command.options, command.emit,
+                             llvm::outs()));
+  std::vector<std::string> notes;
+  FailureOr<std::vector<ArtifactFile>> files =
+      makeProbes(&context, target, command.options, notes);
+  if (failed(files) ||
+      failed(writeFolder(UnknownLoc::get(&context), *files, command.output)))
+    return 1;
+  for (const std::string &note : notes)
+    llvm::errs() << "moe-compile: " << note << "\n";
+  return 0;
+}
+
 int mlir::moe::compileMain(ArrayRef<std::string> args) {
   Expected<CompileCommand> parsed = parseCompileCommand(args);
   if (!parsed)
@@ -293,6 +311,8 @@ int mlir::moe::compileMain(ArrayRef<std::string> args) {
   prepareContext(context);
   // The message names rule and numbers; the operation may fill pages.
   context.printOpOnDiagnostic(false);
+  if (command.probes)
+    return compileProbes(context, command);
   return command.file.empty() ? compileModel(context, command)
                               : compileFile(context, command);
 }

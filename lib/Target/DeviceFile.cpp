@@ -40,6 +40,7 @@ private:
   Error readSources();
   Error readFigures(bool cpu);
   Error readBlocks();
+  Error readProbes();
 
   StringRef path;
   const llvm::json::Object &object;
@@ -154,10 +155,25 @@ Error Reader::readBlocks() {
   return Error::success();
 }
 
+Error Reader::readProbes() {
+  if (!object.get("probes"))
+    return Error::success();
+  const llvm::json::Object *list = object.getObject("probes");
+  if (!list)
+    return fail("key 'probes' is no object");
+  for (const auto &[name, value] : *list) {
+    std::optional<double> number = value.getAsNumber();
+    if (!number || !(*number > 0))
+      return fail("probe '" + StringRef(name) + "' is no number above 0");
+    device.probes[StringRef(name).str()] = *number;
+  }
+  return Error::success();
+}
+
 Expected<Device> Reader::read() {
-  static const char *known[] = {"name",    "product",        "arch",
-                                "sources", "reported_names", "figures",
-                                "default", "measured_blocks"};
+  static const char *known[] = {"name",    "product",         "arch",
+                                "sources", "reported_names",  "figures",
+                                "default", "measured_blocks", "probes"};
   for (const auto &[key, value] : object)
     if (!llvm::is_contained(known, StringRef(key)))
       return fail("unknown key '" + StringRef(key) + "'");
@@ -184,6 +200,8 @@ Expected<Device> Reader::read() {
   if (Error error = readFigures(device.arch == "cpu"))
     return std::move(error);
   if (Error error = readBlocks())
+    return std::move(error);
+  if (Error error = readProbes())
     return std::move(error);
   return std::move(device);
 }
@@ -256,6 +274,11 @@ std::string mlir::moe::printDevice(const Device &device) {
                                   });
                               });
         }
+      });
+    if (!device.probes.empty())
+      json.attributeObject("probes", [&] {
+        for (const auto &[name, value] : device.probes)
+          json.attribute(name, value);
       });
     json.attributeObject("sources", [&] {
       for (auto [i, source] : llvm::enumerate(sources))

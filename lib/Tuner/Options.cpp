@@ -231,6 +231,9 @@ Expected<TuneOptions> mlir::moe::parseTuneOptions(ArrayRef<std::string> args) {
   Expected<CompileCommand> layer = parseCompileCommand(rest);
   if (!layer)
     return layer.takeError();
+  if (layer->probes)
+    return llvm::createStringError(
+        "--probes are for moe-compile; there is nothing to tune in them");
   options.layer = std::move(*layer);
   if (Error error = check(options))
     return std::move(error);

@@ -24,7 +24,7 @@ WORKSHOP = re.compile(r"(?i)\b(?:" + "|".join(
 # The floors of docs/architecture.md: a file includes what stands below its own, or
 # a file of its own folder. What reads `Dialect/Moe` belongs to `Dialect`.
 FLOORS = [["Support", "Runtime"], ["Target", "Routing"], ["CostModel", "TunedConfigs"], ["Dialect"],
-          ["Conversion", "Frontend", "Reference", "Emulator"], ["Pipelines", "InitAll.h"], ["Compiler"],
+          ["Conversion", "Frontend", "Reference", "Emulator", "Calibration"], ["Pipelines", "InitAll.h"], ["Compiler"],
           ["Driver", "CAPI"], ["Tuner"], ["tools"]]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 

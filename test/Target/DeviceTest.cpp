@@ -217,6 +217,20 @@ TEST(DeviceFile, ErrorsNameTheKey) {
               "key 'default' is no true or false");
   expectError(edited("\"a16_b16\": [", "\"a16_b16\": [[99, 8],"),
               "measured_blocks 'a16_b16' is no list of");
+  expectError(edited("\"default\"", "\"probes\": [1], \"default\""),
+              "key 'probes' is no object");
+  expectError(edited("\"default\"", "\"probes\": {\"a.b\": 0}, \"default\""),
+              "probe 'a.b' is no number above 0");
+}
+
+TEST(DeviceFile, KeepsWhatProbesShowed) {
+  Device device = llvm::cantFail(parseDevice(
+      "mine.json", edited("\"default\"", "\"probes\": {\"b\": 4.5e10, "
+                                         "\"a.n8\": 2}, \"default\"")));
+  ASSERT_EQ(device.probes.size(), 2u);
+  EXPECT_EQ(device.probes["b"], 4.5e10);
+  Device again = llvm::cantFail(parseDevice("again.json", printDevice(device)));
+  EXPECT_EQ(again.probes, device.probes);
 }
 
 TEST(DeviceFile, IsReadFromAPath) {

@@ -92,6 +92,8 @@ TEST(TuneOptions, Refused) {
   const std::pair<const char *, const char *> cases[] = {
       {"-o t", "what to compile? A .mlir file, --hf-config or --model; see "
                "--help"},
+      {"--probes -o t",
+       "--probes are for moe-compile; there is nothing to tune in them"},
       {"--model tiny", "where to? See -o in --help"},
       {"--model tiny -o", "option '-o' needs a value"},
       {"--model tiny -o t --top 0",

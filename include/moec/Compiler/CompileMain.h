@@ -19,10 +19,12 @@ namespace mlir::moe {
 
 /// What moe-compile is asked to do.
 struct CompileCommand {
-  /// Exactly one of the three says what to compile.
+  /// Exactly one of the four says what to compile.
   std::string file;
   std::string hfConfig;
   std::string model;
+  /// The kernels that measure a device, instead of a layer.
+  bool probes = false;
   /// Of --hf-config and --model only.
   std::optional<std::string> dtype;
   int64_t tensorParallel = 1, expertParallel = 1;

@@ -81,6 +81,9 @@ struct Device {
   /// Ascending bounds for each pair of storages.
   std::vector<MeasuredBlock> measuredBlocks;
   std::string measuredSource;
+  /// What single probes showed on it, by their names (Calibration/Probes.h):
+  /// what figures of other devices are compared with.
+  std::map<std::string, double> probes;
 
   /// The block rows measured best, 0 if nobody measured.
   int64_t findMeasuredBlock(int64_t aBits, int64_t bBits,
