@@ -36,7 +36,7 @@ config.substitutions.append(
     ("%stock_mlir_opt", os.path.join(config.llvm_tools_dir, "mlir-opt")))
 
 # A test that needs a tool names its feature and is counted as skipped without it.
-for tool in ("ptxas", "nvcc"):
+for tool in ("ptxas",):
     if shutil.which(tool):
         config.available_features.add(tool)
 # Pictures are drawn where Debian's Python has matplotlib.

@@ -2,12 +2,12 @@
 # See LICENSE for licence information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Collects the GPU kit: build.py SOURCE BUILD KIT [ARTIFACT...] [--kernels ARTIFACT...]
-[--sweep FOLDER...]
+[--sweep FOLDER...] [--probes FOLDER]
 
 The run time, the Python package, this folder's programs and the artifacts (folders with a
 manifest.json, or folders of such folders), in KIT, which may be copied to any Linux host. Those
 behind --kernels are single products for `run kernels`, those behind --sweep were written by
-sweep.py for `run sweep`.
+sweep.py for `run sweep`, the one behind --probes by moe-compile --probes for `run calibrate`.
 """
 
 import os
@@ -48,7 +48,7 @@ def size_of(folder):
 
 
 def main(source, build, kit, *given):
-    groups, kind = {"": [], "--kernels": [], "--sweep": []}, ""
+    groups, kind = {"": [], "--kernels": [], "--sweep": [], "--probes": []}, ""
     for word in given:
         if word in groups:
             kind = word
@@ -59,6 +59,11 @@ def main(source, build, kit, *given):
     for path in sweeps:
         if not os.path.exists(os.path.join(path, "sweep.json")):
             sys.exit(f"gpu-kit: no sweep.json in {path}")
+    if len(groups["--probes"]) > 1:
+        sys.exit("gpu-kit: one folder of probes at a time")
+    for path in groups["--probes"]:
+        if not os.path.exists(os.path.join(path, "manifest.json")):
+            sys.exit(f"gpu-kit: no manifest.json in {path}")
     # Made beside it: a kit is whole or it is not there.
     part = kit + ".part"
     shutil.rmtree(part, ignore_errors=True)
@@ -75,6 +80,8 @@ def main(source, build, kit, *given):
         for path in paths:
             name = os.path.basename(os.path.abspath(path))
             shutil.copytree(path, os.path.join(part, folder, name))
+    for path in groups["--probes"]:
+        shutil.copytree(path, os.path.join(part, "probes"))
     size = size_of(part)
     if size > LIMIT:
         shutil.rmtree(part)
@@ -85,7 +92,8 @@ def main(source, build, kit, *given):
     more += f", {len(sweeps)} sweeps" if sweeps else ""
     print(f"{kit}: {len(chosen)} artifacts{more}, {size / 2 ** 20:.1f} MiB; {kit}/run check, "
           f"{kit}/run bench" + (f", {kit}/run kernels" if kernels else "")
-          + (f", {kit}/run sweep" if sweeps else ""))
+          + (f", {kit}/run sweep" if sweeps else "")
+          + (f", {kit}/run calibrate" if groups["--probes"] else ""))
 
 
 main(*sys.argv[1:])

@@ -1,14 +1,14 @@
 # Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 # See LICENSE for licence information.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""gpu-kit/run check | bench | kernels | sweep | report"""
+"""gpu-kit/run check | bench | kernels | sweep | calibrate | report"""
 
 import argparse
 import json
 import os
 import sys
 
-from . import bench, check, kernels, report, sweep
+from . import bench, calibrate, check, kernels, report, sweep
 
 HOME = os.environ.get("MOEC_GPU_KIT") or os.path.dirname(
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -30,6 +30,9 @@ def main(arguments):
         command.add_argument("--dry-run", action="store_true",
                              help="say what would be done; needs neither GPU nor PyTorch")
         module.add_arguments(command)
+    command = commands.add_parser("calibrate", description=calibrate.__doc__,
+                                  help=calibrate.__doc__)
+    calibrate.add_arguments(command, HOME)
     command = commands.add_parser("report", help="table and plots of a bench.json")
     command.add_argument("json")
     command.add_argument("--out", default=".")
@@ -41,6 +44,8 @@ def main(arguments):
         for path in report.plots(document, options.out):
             print(f"wrote {path}", file=sys.stderr)
         return 0
+    if options.command == "calibrate":
+        return calibrate.run(options)
     return programs[options.command].run(options)
 
 
