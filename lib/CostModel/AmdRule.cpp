@@ -10,6 +10,7 @@
 #include "moec/Target/AmdChip.h"
 
 #include <algorithm>
+#include <cmath>
 
 using namespace mlir::moe;
 
@@ -69,6 +70,14 @@ static std::vector<RuleConfig> rankKind(const RuleTarget &target,
       config.stages = 1;
     config.b = "vector";
     config.order = "expert_major";
+    config.claim = "stride";
+    // Dies have a cache each. Tiles of one expert read the same weights or the
+    // same rows: on one die they are fetched once, dealt out in turn once for
+    // each die.
+    double tiles = std::ceil(double(problem.n) / double(tileRows)) *
+                   std::ceil(problem.rowsPerExpert / double(kind.blockM));
+    if (chip && chip->dies > 1 && tiles > 1)
+      config.xcd = chip->dies;
     config.a = problem.gather ? "gather" : "vector";
     // Straight to LDS where one load brings as much as one to registers. A last
     // step that is not whole is filled up with zeros, codes of 8 bits are

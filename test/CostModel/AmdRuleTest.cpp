@@ -83,6 +83,26 @@ TEST(AmdRule, DecodedWeightsNeedTheirRoom) {
     EXPECT_EQ(verdict.rule, "shared_memory") << verdict.text;
 }
 
+// Tiles of an expert share weights or rows: dies with a cache of their own take
+// neighbours, where there are such dies and more than one tile.
+TEST(AmdRule, DiesTakeNeighbours) {
+  for (const char *name : {"gfx942", "gfx950", "gfx1100", "gfx1151", "gfx1201"})
+    for (int64_t n : {32, 128, 1024})
+      for (double rows : {1.0, 64.0, 65.0, 500.0}) {
+        GemmProblem p = problem(16, 16);
+        p.n = n;
+        p.rowsPerExpert = rows;
+        for (const RuleConfig &config : rank(name, p, 100)) {
+          bool several = n > config.blockN || rows > 64;
+          bool dies =
+              std::string(name) == "gfx942" || std::string(name) == "gfx950";
+          EXPECT_EQ(config.xcd, several && dies ? 8 : 0)
+              << name << " n " << n << " rows " << rows;
+          EXPECT_EQ(config.claim, "stride");
+        }
+      }
+}
+
 // Floats of 8 bits that are widened in registers: one stage on RDNA3.
 TEST(AmdRule, WidenedFloatsHaveOneStage) {
   for (const RuleConfig &config : rank("gfx1100", problem(8, 8), 100, 16))

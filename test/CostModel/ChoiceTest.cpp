@@ -99,7 +99,8 @@ bool operator==(const RuleConfig &a, const RuleConfig &b) {
   auto fields = [](const RuleConfig &c) {
     return std::tie(c.blockM, c.blockN, c.blockK, c.stages, c.swap, c.a, c.b,
                     c.store, c.order, c.claim, c.partial, c.bPlace,
-                    c.computeSplit, c.loadRegs, c.computeGroups, c.computeRegs);
+                    c.computeSplit, c.loadRegs, c.computeGroups, c.computeRegs,
+                    c.xcd);
   };
   return fields(a) == fields(b);
 }

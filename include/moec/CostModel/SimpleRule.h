@@ -86,7 +86,7 @@ struct RuleConfig {
   std::string a = "direct", b = "direct", store = "vector";
   /// Empty or 0: the field is left out.
   std::string order, claim, partial, aPlace, bPlace, computeSplit;
-  int64_t loadRegs = 0, computeGroups = 0, computeRegs = 0;
+  int64_t loadRegs = 0, computeGroups = 0, computeRegs = 0, xcd = 0;
 };
 
 /// Verdict of one named rule on one candidate: empty text means legal.

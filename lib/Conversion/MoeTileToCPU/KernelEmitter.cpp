@@ -606,6 +606,9 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
   if (!list.table)
     return op.emitOpError("the CPU lowering needs the list's definition in the "
                           "kernel");
+  if (op.getDies())
+    return op.emitOpError("cpu: rule dies: tiles are shared by ")
+           << int64_t(*op.getDies()) << " dies (xcd), the target has 1";
   Value total = list.count;
   int64_t perBlock = 1;
   if (list.blocks) {

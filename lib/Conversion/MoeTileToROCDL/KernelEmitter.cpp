@@ -334,19 +334,28 @@ SmallVector<Value> KernelEmitter::coordinates(tile::ForTilesOp op,
           mul(column, c32(list.blockN))};
 }
 
-/// The workgroup's first entry of a list. Workgroups are dealt to the chip's
-/// dies in turn: those of one die take entries side by side, so that they share
-/// weights in their cache.
-Value KernelEmitter::firstEntry() {
+/// First entry, end and step of the workgroup in a list of `entries`, as
+/// `shareOfDie` has them. Only the last division is one by the number of
+/// workgroups, which the compiler does not know.
+std::array<Value, 3> KernelEmitter::shareOf(Value entries, int64_t dies) {
   Value block = ROCDL::BlockIdXOp::create(b, loc, b.getI32Type());
-  if (chip.dies == 1)
-    return block;
   Value blocks = ROCDL::GridDimXOp::create(b, loc, b.getI32Type());
-  Value perDie = quotient(blocks, chip.dies);
-  Value whole = cmp(arith::CmpIPredicate::eq, rest(blocks, chip.dies), c32(0));
-  Value moved =
-      add(mul(rest(block, chip.dies), perDie), quotient(block, chip.dies));
-  return arith::SelectOp::create(b, loc, whole, moved, block);
+  if (dies == 1)
+    return {block, entries, blocks};
+  Value die = rest(block, dies), perDie = quotient(blocks, dies);
+  Value more = rest(blocks, dies);
+  Value whole = arith::DivUIOp::create(b, loc, entries, blocks);
+  Value left = sub(entries, mul(whole, blocks));
+  auto startOf = [&](Value die) {
+    Value before =
+        add(mul(die, perDie), arith::MinUIOp::create(b, loc, die, more));
+    return add(mul(whole, before),
+               arith::DivUIOp::create(b, loc, mul(left, before), blocks));
+  };
+  Value own = arith::ExtUIOp::create(b, loc, b.getI32Type(),
+                                     cmp(arith::CmpIPredicate::ult, die, more));
+  return {add(startOf(die), quotient(block, dies)), startOf(add(die, c32(1))),
+          add(perDie, own)};
 }
 
 LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
@@ -362,12 +371,14 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
                          "columns";
   if (op.getOrder() == tile::Order::Explicit)
     return refuse(op) << "a list of row blocks has no explicit order";
+  int64_t dies = op.getDies().value_or(1);
+  if (chip.dies % dies != 0)
+    return refuse(op) << "rule dies: tiles are shared by " << dies
+                      << " dies (xcd), the chip has " << chip.dies;
   int64_t columns = llvm::divideCeil(list.columns, list.blockN);
   SmallVector<Value> inits = flatten(op.getInits());
-  Value first = firstEntry();
-  Value stride = ROCDL::GridDimXOp::create(b, loc, b.getI32Type());
-  Value end = mul(list.count, c32(columns));
-  auto loop = scf::ForOp::create(b, loc, first, end, stride, inits);
+  auto [first, end, step] = shareOf(mul(list.count, c32(columns)), dies);
+  auto loop = scf::ForOp::create(b, loc, first, end, step, inits);
   for (auto [from, to] : llvm::zip(op.getCarried(), op.getInits()))
     parts[from] = parts.lookup(to);
   for (auto [from, to] : llvm::zip(op.getResults(), op.getInits()))

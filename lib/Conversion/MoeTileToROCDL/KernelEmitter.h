@@ -29,6 +29,7 @@
 #include "moec/Dialect/MoeTile/IR/MoeTile.h"
 #include "moec/Target/AmdChip.h"
 
+#include <array>
 #include <map>
 
 namespace mlir::moe::rocdl {
@@ -122,7 +123,7 @@ private:
   LogicalResult emitForTiles(tile::ForTilesOp op);
   LogicalResult emitRoles(tile::RolesOp op);
   SmallVector<Value> coordinates(tile::ForTilesOp op, Value entry);
-  Value firstEntry();
+  std::array<Value, 3> shareOf(Value entries, int64_t dies);
   LogicalResult emitView(Operation &op);
   LogicalResult emitMemRefLoad(memref::LoadOp op);
   SmallVector<Value> flatten(ValueRange values);

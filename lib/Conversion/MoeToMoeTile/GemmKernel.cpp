@@ -513,7 +513,14 @@ LogicalResult GemmKernel::build() {
     flat =
         plan.workspace({ShapedType::kDynamic, cols}, partialElement(op), slots);
   }
-  bool counts = op.getChosenConfig().getString("claim") == "counter";
+  ConfigAttr config = op.getChosenConfig();
+  int64_t dies = config.getInt("xcd");
+  bool counts = config.getString("claim") == "counter";
+  if (dies > 1 && counts && config.getFields().contains("claim"))
+    return op.emitOpError("xcd = ")
+           << dies << " gives every die tiles of its own, which claim = "
+           << "\"counter\" does not know, use \"stride\"";
+  counts &= dies <= 1;
   Value counter;
   if (counts)
     counter = plan.workspace({1}, plan.b.getI64Type(), {}, /*zero=*/true);
@@ -562,6 +569,8 @@ LogicalResult GemmKernel::build() {
               "expert_major";
   auto loop = tile::ForTilesOp::create(kb, loc, list, *order);
   loop.setClaim(counts ? tile::Claim::Counter : tile::Claim::Stride);
+  if (dies > 1)
+    loop.setDies(dies);
   {
     OpBuilder::InsertionGuard guard(kb);
     Block &body = loop.getBody().front();

@@ -10,6 +10,7 @@
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "moec/Target/DieShare.h"
 
 using namespace mlir;
 using namespace mlir::moe;
@@ -466,15 +467,18 @@ LogicalResult Runner::runForTiles(ForTilesOp op) {
     total *= llvm::divideCeil(list.columns, list.blockN);
   SmallVector<HostValue> carried = getAll(op.getInits());
   bool counter = op.getClaim() && *op.getClaim() == Claim::Counter;
+  EntryShare share = shareOfDie(worker.index, machine.numWorkers,
+                                op.getDies().value_or(1), total);
   for (int64_t turn = 0;; ++turn) {
-    int64_t entry = worker.index + turn * machine.numWorkers;
+    int64_t entry = share.first + turn * share.step, end = share.end;
     if (counter) {
       // The first role to need the worker's next entry takes it for all.
       if (turn == static_cast<int64_t>(worker.claims.size()))
         worker.claims.push_back(machine.nextEntry++);
       entry = worker.claims[turn];
+      end = total;
     }
-    if (entry >= total)
+    if (entry >= end)
       break;
     FailureOr<TileRecord> record = getRecord(op, list, entry);
     if (failed(record))

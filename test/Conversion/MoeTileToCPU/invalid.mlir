@@ -61,3 +61,12 @@ moe_tile.kernel @strided(%x: memref<4x4xf32, strided<[1, 4]>>) {
 moe_tile.kernel @scalar(%x: f32) {
   moe_tile.return
 }
+
+// -----
+
+moe_tile.kernel @dies(%table: memref<?x4xi32>, %n: index) {
+  %list = moe_tile.block_list %table count(%n) columns 64 by 64 : memref<?x4xi32> -> !moe_tile.tiles<blocks>
+  // expected-error @+1 {{cpu: rule dies: tiles are shared by 8 dies (xcd), the target has 1}}
+  moe_tile.for_tiles %t in %list : !moe_tile.tiles<blocks> order(expert_major) claim(stride) dies(8) { }
+  moe_tile.return
+}

@@ -38,6 +38,7 @@ CASES = [
 
     # Lists of tiles.
     ("'moe_tile.for_tiles' op the NVVM lowering takes claim(stride)", "claim(stride)", "claim(counter)"),
+    ("rule dies: tiles are shared by 8 dies (xcd), the chip has 1", "claim(stride)", "claim(stride) dies(8)"),
     ("", "order(block_major)", "order(expert_major)"),
     ("", "order(block_major)", "order(n_major)"),
 

@@ -17,10 +17,10 @@
 // CHECK: %[[T:.+]] = rocdl.workitem.id.x
 // The number of the wave is the same in all of its lanes.
 // CHECK: rocdl.readfirstlane
-// Workgroups of one die take tiles side by side.
-// CDNA3: rocdl.grid.dim.x
-// CDNA3: arith.select
-// CHECK: scf.for
+// What is not said to be of dies is dealt out in turn.
+// CHECK: %[[W:.+]] = rocdl.workgroup.id.x
+// CHECK: %[[G:.+]] = rocdl.grid.dim.x
+// CHECK: scf.for %{{.+}} = %[[W]] to %{{.+}} step %[[G]]
 // CHECK: llvm.load %{{.+}} invariant {alignment = 16 : i64} : !llvm.ptr<1> -> vector<4xi32>
 // 16 bytes for each lane.
 // CHECK-COUNT-6: llvm.load %{{.+}} {alignment = 16 : i64} : !llvm.ptr<1> -> vector<4xi32>

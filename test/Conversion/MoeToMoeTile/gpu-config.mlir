@@ -5,7 +5,7 @@
 // ends, and rows of bf16 before the sum over top-k.
 
 #first = #moe.config<block = [128, 128, 64], stages = 4, a = "gather", b = "desc", order = "n_major", claim = "stride">
-#second = #moe.config<block = [128, 256, 64], stages = 4, b = "desc", order = "expert_major", claim = "stride", partial = "bf16">
+#second = #moe.config<block = [128, 256, 64], stages = 4, b = "desc", order = "expert_major", xcd = 8, partial = "bf16">
 
 // Nobody counts tiles, so that no counter is made and zeroed.
 // CHECK-LABEL: moe_tile.plan @layer
@@ -22,7 +22,8 @@
 // CHECK:           moe_tile.load {{.*}} boxes [0, 192] {{.*}} -> !moe_tile.buf<256x64xbf16>
 // CHECK-LABEL: moe_tile.kernel @layer_gemm_0(
 // CHECK:         moe_tile.block_list {{.*}} columns 40 by 256
-// CHECK:         order(expert_major) claim(stride)
+// Dies with tiles of their own leave nothing to count.
+// CHECK:         order(expert_major) claim(stride) dies(8)
 // CHECK:         moe_tile.map {{.*}} -> !moe_tile.frag<128x256xbf16>
 // CHECK:           arith.truncf
 // CHECK:         moe_tile.store {{.*}} to memref<?x40xbf16>

@@ -33,7 +33,7 @@
 
 // Two workgroups with one stage of 128 x 128 bf16 tiles fill the 64 KiB of a compute unit.
 // GFX-LABEL: func.func @layer
-// GFX: moe.grouped_gemm {{.*}} config [#moe.config<block = [128, 128, 64], stages = 1, a = "gather", b = "vector", order = "expert_major", store = "vector", source = "rule">
+// GFX: moe.grouped_gemm {{.*}} config [#moe.config<block = [128, 128, 64], stages = 1, a = "gather", b = "vector", order = "expert_major", store = "vector", claim = "stride", xcd = 8, source = "rule">
 // REMARK: shared_memory | Category:moe-select-config | Reason="2 stages need 131072 bytes, sm_89 has 101376"
 func.func @layer(%x: tensor<?x512xbf16>, %ids: tensor<?x2xi32>, %w1: tensor<8x1024x512xbf16>,
                  %w2: tensor<8x512x1024xbf16>, %h: tensor<?x1024xbf16>, %o: tensor<?x512xf32>) -> tensor<?x512xf32> {

@@ -226,6 +226,22 @@ moe_tile.kernel @k(%l: !moe_tile.tiles<blocks>, %m: memref<4xf32>) attributes {f
 // -----
 
 moe_tile.kernel @k(%l: !moe_tile.tiles<blocks>, %m: index) {
+  // expected-error @below {{for_tiles_c4: entries are shared by two dies or more, got 1}}
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<blocks> order(n_major) dies(1) { }
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%l: !moe_tile.tiles<blocks>) {
+  // expected-error @below {{for_tiles_c4: dies have entries of their own, which a counter does not know}}
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<blocks> order(n_major) claim(counter) dies(8) { }
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%l: !moe_tile.tiles<blocks>, %m: index) {
   // expected-error @below {{for_tiles_c3: carries 1 values in the sequential form}}
   %r = moe_tile.for_tiles %t in %l : !moe_tile.tiles<blocks> order(n_major) iter(%c = %m : index) {
     moe_tile.yield %c : index

@@ -151,6 +151,8 @@ def cases():
     yield program([tiles([fors("n", [S])])], [tiles([fors("n", [S])])]), None
     yield program([tiles([S])], [tiles([S], source="l2")]), DIFFER + "loops over different tile lists"
     yield program([tiles([S])], [tiles([S], claim="counter")]), DIFFER + "tiles claimed in different ways"
+    yield program([tiles([S], claim="stride) dies(8")], [tiles([S], claim="stride) dies(8")]), None
+    yield program([tiles([S], claim="stride) dies(8")], [tiles([S])]), DIFFER + "tiles of 8 dies against 1"
     yield program([tiles([S], order="n_major")], [tiles([S], order="expert_major")]), \
         DIFFER + "tile order n_major against expert_major"
     yield program([tiles([S])], [fors("n", [S])]), DIFFER + "a loop over tiles against another loop"

@@ -3,6 +3,9 @@
 // RUN: moe-opt %s -moe-tile-interpret="functions=one,two tolerance=0.6" -o /dev/null
 // RUN: moe-opt %s -moe-tile-interpret="functions=chain schedules=20 workers=3 print" -o /dev/null | FileCheck %s --check-prefix=CHAIN
 // RUN: moe-opt %s -moe-tile-interpret="functions=claim schedules=20 workers=3 print" -o /dev/null | FileCheck %s --check-prefix=CLAIM
+// RUN: moe-opt %s -moe-tile-interpret="functions=dies schedules=3 workers=1 print" -o /dev/null | FileCheck %s --check-prefix=DIES
+// RUN: moe-opt %s -moe-tile-interpret="functions=dies schedules=3 workers=5 print" -o /dev/null | FileCheck %s --check-prefix=DIES
+// RUN: moe-opt %s -moe-tile-interpret="functions=dies schedules=3 workers=11 print" -o /dev/null | FileCheck %s --check-prefix=DIES
 // RUN: not moe-opt %s -moe-tile-interpret="functions=none" 2>&1 | FileCheck %s --check-prefix=NONE
 // RUN: moe-opt %s -moe-tile-interpret="functions=third print" -o /dev/null | FileCheck %s --check-prefix=NARROW
 // RUN: moe-opt %s -moe-tile-interpret="functions=third print wide" -o /dev/null | FileCheck %s --check-prefix=WIDE
@@ -84,6 +87,21 @@ moe_tile.kernel @claim(%x: memref<7x1xf32> {moe_tile.test = {init = "iota"}},
         moe_tile.yield %n : !moe_tile.cursor<consumer>
       }
     }
+  }
+  moe_tile.return
+}
+
+// Dies share a list: every entry is taken once, by fewer workers than dies and by more than entries.
+// DIES: argument 0 = [1, 2, 3, 4, 5, 6, 7]
+moe_tile.kernel @dies(%x: memref<7xf32> {moe_tile.test = {init = "iota"}},
+                      %list: !moe_tile.tiles<records> {moe_tile.test = {values = dense<[[0,0,1,0],[1,0,1,0],[2,0,1,0],[3,0,1,0],[4,0,1,0],[5,0,1,0],[6,0,1,0]]> : tensor<7x4xi32>}})
+    attributes {form = #moe_tile.form<explicit>} {
+  %one = arith.constant 1.0 : f32
+  moe_tile.for_tiles %t in %list : !moe_tile.tiles<records> order(explicit) claim(stride) dies(8) {
+    %e, %row0, %rows, %n0 = moe_tile.coords %t : index
+    %a = memref.load %x[%e] : memref<7xf32>
+    %b = arith.addf %a, %one : f32
+    memref.store %b, %x[%e] : memref<7xf32>
   }
   moe_tile.return
 }

@@ -153,7 +153,8 @@ static RuleConfig readConfig(ConfigAttr attr) {
       *field = attr.getString(name).str();
   for (auto [name, field] : {std::pair("load_regs", &config.loadRegs),
                              {"compute_groups", &config.computeGroups},
-                             {"compute_regs", &config.computeRegs}})
+                             {"compute_regs", &config.computeRegs},
+                             {"xcd", &config.xcd}})
     if (attr.getFields().contains(name))
       *field = attr.getInt(name);
   return config;
@@ -185,7 +186,8 @@ static ConfigAttr writeConfig(MLIRContext *context, const RuleConfig &config,
         add(name, b.getStringAttr(value));
     for (auto [name, value] : {std::pair{"load_regs", config.loadRegs},
                                {"compute_groups", config.computeGroups},
-                               {"compute_regs", config.computeRegs}})
+                               {"compute_regs", config.computeRegs},
+                               {"xcd", config.xcd}})
       if (value != 0)
         add(name, b.getI64IntegerAttr(value));
   }

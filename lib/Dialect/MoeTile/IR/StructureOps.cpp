@@ -370,6 +370,15 @@ ParseResult ForTilesOp::parse(OpAsmParser &parser, OperationState &state) {
       parseEnumClause<ClaimAttr>(parser, state, getClaimAttrName(state.name),
                                  symbolizeClaim))
     return failure();
+  if (succeeded(parser.parseOptionalKeyword("dies"))) {
+    IntegerAttr dies;
+    if (parser.parseLParen() ||
+        parser.parseAttribute(dies, parser.getBuilder().getI64Type(),
+                              getDiesAttrName(state.name).strref(),
+                              state.attributes) ||
+        parser.parseRParen())
+      return failure();
+  }
   if (succeeded(parser.parseOptionalKeyword("iter")) &&
       parseInits(parser, /*named=*/true, arguments, inits, types))
     return failure();
@@ -392,6 +401,8 @@ void ForTilesOp::print(OpAsmPrinter &printer) {
           << ")";
   if (getClaim())
     printer << " claim(" << stringifyClaim(*getClaim()) << ")";
+  if (getDies())
+    printer << " dies(" << int64_t(*getDies()) << ")";
   if (!getInits().empty()) {
     printer << " iter(";
     llvm::interleaveComma(
@@ -402,7 +413,8 @@ void ForTilesOp::print(OpAsmPrinter &printer) {
     printer << ")";
   }
   printer.printOptionalAttrDictWithKeyword(
-      (*this)->getAttrs(), {getOrderAttrName(), getClaimAttrName()});
+      (*this)->getAttrs(),
+      {getOrderAttrName(), getClaimAttrName(), getDiesAttrName()});
   printer << " ";
   printer.printRegion(getBody(), /*printEntryBlockArgs=*/false,
                       /*printBlockTerminators=*/!getInits().empty());
@@ -442,6 +454,14 @@ LogicalResult ForTilesOp::verify() {
   if (!types.empty() && kernel && kernel.getKernelForm() == Form::Seq)
     return emitOpError("for_tiles_c3: carries ")
            << types.size() << " values in the sequential form";
+  // for_tiles_c4
+  if (getDies() && int64_t(*getDies()) < 2)
+    return emitOpError("for_tiles_c4: entries are shared by two dies or more, "
+                       "got ")
+           << int64_t(*getDies());
+  if (getDies() && getClaim() == Claim::Counter)
+    return emitOpError("for_tiles_c4: dies have entries of their own, which a "
+                       "counter does not know");
   return success();
 }
 

@@ -111,6 +111,7 @@ Specializer::addTileLoop(ValueRange cursors, IRMapping &map,
         YieldOp::create(b, loc, next);
       });
   loop.setClaim(Claim::Stride);
+  loop.setDies(gemm.tiles.getDies());
   return loop;
 }
 

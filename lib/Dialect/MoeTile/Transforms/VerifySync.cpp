@@ -172,6 +172,10 @@ static std::string compareNests(const Nest &a, const Nest &b,
       if (tilesX.getClaim().value_or(Claim::Stride) !=
           tilesY.getClaim().value_or(Claim::Stride))
         return "tiles claimed in different ways";
+      if (tilesX.getDies().value_or(1) != tilesY.getDies().value_or(1))
+        return llvm::formatv("tiles of {0} dies against {1}",
+                             int64_t(tilesX.getDies().value_or(1)),
+                             int64_t(tilesY.getDies().value_or(1)));
       values.map(tilesX.getTile(), tilesY.getTile());
     } else {
       auto forX = cast<scf::ForOp>(x.loop), forY = cast<scf::ForOp>(y.loop);

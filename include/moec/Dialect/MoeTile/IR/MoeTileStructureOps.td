@@ -238,6 +238,13 @@ def MoeTile_ForTilesOp : MoeTile_Op<"for_tiles", [RecursiveMemoryEffects, Single
     describes. `claim`: `stride` = worker w takes w, w + W, ...; `counter` = next
     free entry.
 
+    `dies`: hardware deals workers to that many dies with a cache each in turn,
+    worker w to die w mod D. Entries side by side, which read the same weights or
+    rows, then go to one die: die d takes a run of the list in proportion to its
+    workers, which take every G-th entry of it, G of them on that die. Every entry
+    has one worker for every number of workers and entries, and no worker has more
+    entries than without (`shareOfDie` in moec/Target/DieShare.h).
+
     `expert_major` of a `blocks` list: row blocks that follow each other in the
     table and have the same expert form a run; runs are taken in table order,
     and inside of one column block after column block, each with all row blocks
@@ -249,7 +256,8 @@ def MoeTile_ForTilesOp : MoeTile_Op<"for_tiles", [RecursiveMemoryEffects, Single
     Constraints:
     * `for_tiles_c1`: a `blocks` list has any order but `explicit`, a `records` list any but `block_major`;
     * `for_tiles_c2`: carried values are cursors or scalars, of the same types as the yielded ones;
-    * `for_tiles_c3`: no carried values in a kernel of form `seq` (entries are independent).
+    * `for_tiles_c3`: no carried values in a kernel of form `seq` (entries are independent);
+    * `for_tiles_c4`: dies are at least two, and share what is not claimed by a counter.
 
     Example:
     ```mlir
@@ -262,7 +270,8 @@ def MoeTile_ForTilesOp : MoeTile_Op<"for_tiles", [RecursiveMemoryEffects, Single
     ```
   }];
   let arguments = (ins MoeTile_TilesType:$list, Variadic<AnyType>:$inits,
-                       MoeTile_OrderAttr:$order, OptionalAttr<MoeTile_ClaimAttr>:$claim);
+                       MoeTile_OrderAttr:$order, OptionalAttr<MoeTile_ClaimAttr>:$claim,
+                       OptionalAttr<I64Attr>:$dies);
   let results = (outs Variadic<AnyType>:$results);
   let regions = (region SizedRegion<1>:$body);
   let builders = [OpBuilder<(ins "Value":$list, "Order":$order, CArg<"ValueRange", "{}">:$inits,
