@@ -28,6 +28,9 @@ static const std::vector<AmdMatrixOp> cdna4 = {
     {"mfma", 16, 16, 128, AmdOperand::F8, 32, /*scaled=*/true},
     {"mfma", 16, 16, 128, AmdOperand::BF8, 32, /*scaled=*/true},
     {"mfma", 16, 16, 128, AmdOperand::F4, 32, /*scaled=*/true},
+    {"mfma", 32, 32, 64, AmdOperand::F8, 32, /*scaled=*/true},
+    {"mfma", 32, 32, 64, AmdOperand::BF8, 32, /*scaled=*/true},
+    {"mfma", 32, 32, 64, AmdOperand::F4, 32, /*scaled=*/true},
 };
 static const std::vector<AmdMatrixOp> rdna3 = {
     // Both halves of a wave hold the same rows.
@@ -74,9 +77,9 @@ bool AmdChip::repeatsOperands() const {
   return false;
 }
 
-const AmdMatrixOp *AmdChip::findScaledOp(int64_t k) const {
+const AmdMatrixOp *AmdChip::findScaledOp(int64_t m, int64_t k) const {
   for (const AmdMatrixOp &op : matrixOps)
-    if (op.scaled && op.k == k)
+    if (op.scaled && op.m == m && op.k == k)
       return &op;
   return nullptr;
 }

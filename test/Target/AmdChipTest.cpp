@@ -44,15 +44,19 @@ TEST(AmdChipTest, LanesHoldWholeOperands) {
     }
 }
 
-// The number of values of a row tells instructions with scales from others.
+// The shape tells instructions with scales from others.
 TEST(AmdChipTest, ScalesByTheirStep) {
   for (const AmdChip *chip : allChips())
     for (const AmdMatrixOp &op : chip->matrixOps)
-      EXPECT_EQ(chip->findScaledOp(op.k) != nullptr, op.scaled)
+      EXPECT_EQ(chip->findScaledOp(op.m, op.k) != nullptr, op.scaled)
           << chip->name << " " << op.family << " " << op.k;
-  ASSERT_NE(findAmdChip("gfx950")->findScaledOp(128), nullptr);
-  EXPECT_EQ(findAmdChip("gfx950")->findScaledOp(128)->valuesPerLane, 32);
-  EXPECT_EQ(findAmdChip("gfx942")->findScaledOp(128), nullptr);
+  for (auto [m, k] : {std::pair{16, 128}, {32, 64}}) {
+    ASSERT_NE(findAmdChip("gfx950")->findScaledOp(m, k), nullptr);
+    EXPECT_EQ(findAmdChip("gfx950")->findScaledOp(m, k)->valuesPerLane, 32);
+    EXPECT_EQ(findAmdChip("gfx942")->findScaledOp(m, k), nullptr);
+  }
+  EXPECT_EQ(findAmdChip("gfx950")->findScaledOp(16, 64), nullptr);
+  EXPECT_EQ(findAmdChip("gfx950")->findScaledOp(32, 128), nullptr);
 }
 
 TEST(AmdChipTest, SixteenBitProductsEverywhere) {

@@ -73,9 +73,9 @@ struct AmdChip {
 
   /// Whether the lanes of a wave hold every value of an operand more than once.
   bool repeatsOperands() const;
-  /// An instruction that takes scales and `k` values of a row; null if the chip
-  /// has none, or that many values stand for one without scales.
-  const AmdMatrixOp *findScaledOp(int64_t k) const;
+  /// An instruction that takes scales, `m` rows and `k` values of each; null if
+  /// the chip has none, or that shape stands for one without scales.
+  const AmdMatrixOp *findScaledOp(int64_t m, int64_t k) const;
 };
 
 /// The chip called `name`, or null.

@@ -148,6 +148,7 @@ private:
 
   // Products.cpp
   const AmdMatrixOp *instructionOf(Type element);
+  int64_t side();
   int64_t resultRegisters();
   std::pair<SmallVector<int64_t>, SmallVector<int64_t>> partOffsets();
   SmallVector<Value> loadOperand(Value buffer, bool weights, int64_t block,
@@ -268,6 +269,7 @@ private:
   SmallVector<KnownRow> knownRows;
   SmallVector<Attribute> params;
   tile::DigitsAttr accLayout;
+  int64_t sideOfAtom = 0; ///< 0 = not looked up
   LLVM::GlobalOp ldsGlobal;
   Value ldsBase, thread, lane, warp;
   int64_t threads = 0;              ///< of the kernel or of the role

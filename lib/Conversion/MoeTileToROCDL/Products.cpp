@@ -24,8 +24,6 @@ using namespace mlir::moe::rocdl;
 
 /// Bytes that a lane reads from LDS at once.
 static constexpr int64_t kPiece = 16;
-/// Rows and columns of an instruction.
-static constexpr int64_t kSide = 16;
 /// Steps along k of a stage whose order is left to the assembler.
 static constexpr int64_t kFreeBlocks = 2;
 /// Which part of the registers an operand may fill that is read once.
@@ -57,9 +55,21 @@ const AmdMatrixOp *KernelEmitter::instructionOf(Type element) {
   return nullptr;
 }
 
+/// Rows and columns of the kernel's instructions: all products have one atom.
+int64_t KernelEmitter::side() {
+  if (!sideOfAtom) {
+    sideOfAtom = 16;
+    kernel.walk([&](tile::MmaOp op) {
+      if (std::optional<tile::AtomAttr> atom = op.getAtom())
+        sideOfAtom = atom->getM();
+    });
+  }
+  return sideOfAtom;
+}
+
 /// Registers of one instruction's result in a lane.
 int64_t KernelEmitter::resultRegisters() {
-  return kSide * kSide / chip.waveSize;
+  return side() * side() / chip.waveSize;
 }
 
 /// Where the parts of a wave start, beside the wave's own offset: rows of
@@ -81,7 +91,7 @@ KernelEmitter::partOffsets() {
 
 /// The row of the wave's first part that the lane has in its operands.
 Value KernelEmitter::laneRow(bool weights) {
-  Value row = rest(lane, kSide), left = warp;
+  Value row = rest(lane, side()), left = warp;
   // Lane halves of RDNA3 hold even and odd rows of the result: row 2 i + h is
   // the column 8 h + i.
   if (weights && chip.major == 11)
@@ -109,7 +119,7 @@ Value KernelEmitter::laneAddress(int64_t rowBytes, bool weights, int64_t piece,
            // Lanes of one row hold neighbouring pieces, or the same.
            Value number = c32(piece);
            if (chip.major != 11)
-             number = add(number, mul(quotient(lane, kSide), c32(perGroup)));
+             number = add(number, mul(quotient(lane, side()), c32(perGroup)));
            Value swizzled = arith::XOrIOp::create(
                b, loc, number, swizzlePattern(row, rowBytes));
            return add(mul(row, c32(rowBytes)), mul(swizzled, c32(kPiece)));
@@ -203,7 +213,7 @@ LogicalResult KernelEmitter::emitAccZero(tile::AccZeroOp op) {
 /// The instruction that scales both operands of `op`, if its atom is one.
 const AmdMatrixOp *KernelEmitter::scaledInstruction(tile::MmaOp op) {
   std::optional<tile::AtomAttr> atom = op.getAtom();
-  return atom ? chip.findScaledOp(atom->getK()) : nullptr;
+  return atom ? chip.findScaledOp(atom->getM(), atom->getK()) : nullptr;
 }
 
 /// The codes of one step along k that a lane gives to an instruction with
@@ -250,10 +260,20 @@ Value KernelEmitter::multiplyScaled(const AmdMatrixOp &op, tile::MmaOp product,
   };
   // The scale stands in the lowest byte of its register.
   Value first = c32(0);
-  return ROCDL::mfma_scale_f32_16x16x128_f8f6f4::create(
-      b, loc, sum.getType(),
-      ValueRange{weights[0], tokens[0], sum, format(product.getB()),
-                 format(product.getA()), first, weights[1], first, tokens[1]});
+  SmallVector<Value> operands{weights[0],
+                              tokens[0],
+                              sum,
+                              format(product.getB()),
+                              format(product.getA()),
+                              first,
+                              weights[1],
+                              first,
+                              tokens[1]};
+  if (op.m == 32)
+    return ROCDL::mfma_scale_f32_32x32x64_f8f6f4::create(b, loc, sum.getType(),
+                                                         operands);
+  return ROCDL::mfma_scale_f32_16x16x128_f8f6f4::create(b, loc, sum.getType(),
+                                                        operands);
 }
 
 Value KernelEmitter::multiply(const AmdMatrixOp &op, Value weights,
@@ -323,7 +343,8 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
   };
   if (byParts) {
     // One part of the result after the other, so that few wait to be scaled.
-    // The other operand is read once, if it fits the registers.
+    // The operand that all of them share is read once, if it fits the
+    // registers: tokens, or else weights.
     int64_t values =
         instruction->valuesPerLane *
         std::max<int64_t>(1, kPiece / (instruction->valuesPerLane * bytes));
@@ -346,7 +367,7 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
           ROCDL::SchedBarrier::create(b, loc, 0);
       }
       for (auto [i, sum] : llvm::enumerate(sums))
-        use(i + j * tokens.size(), sum);
+        use(numberOf(i), sum);
     }
     return success();
   }

@@ -1,6 +1,7 @@
 // Rows and weights of 8-bit floats, or weights of 4 bits, with a power of two for 32 columns each: chips whose matrix
 // instruction scales its operands leave it to that, others decode in registers. The atom says which; the program is one.
 // RUN: moe-opt %s -moe-tile-to-explicit=target=gfx950 | FileCheck %s --check-prefix=FORM
+// RUN: sed 's/b_place = "compute"/b_place = "compute", atom = "mfma 16x16x128, swap"/' %s | moe-opt -moe-tile-to-explicit=target=gfx950 | FileCheck %s --check-prefix=FORM16
 // RUN: moe-opt %s -moe-tile-to-explicit=target=gfx942 | FileCheck %s --check-prefix=FORM3
 // RUN: moe-opt %s -moe-tile-to-explicit=target=gfx950 -convert-moe-tile-to-rocdl -canonicalize -cse | FileCheck %s --check-prefix=CDNA4
 // RUN: moe-opt %s -moe-tile-to-explicit=target=gfx942 -convert-moe-tile-to-rocdl -canonicalize -cse | FileCheck %s --check-prefix=CDNA3
@@ -8,9 +9,14 @@
 // RUN: moe-opt %s -moe-tile-to-explicit=target=gfx950 -convert-moe-tile-to-rocdl -moe-rocdl-to-llvm=chip=gfx950 | FileCheck %s --check-prefix=LLVM
 
 // A lane has the scale of its own group of 32 columns; without such an instruction those of all four.
+// The part of a wave is whole larger instructions, of two groups each.
 // FORM-LABEL: moe_tile.kernel @scaled(
-// FORM: moe_tile.load {{.+}} -> !moe_tile.frag<128x4xf8E8M0FNU, #moe_tile.digits<reg = [m * 2 by 64], lane = [m * 16 by 1, n * 4 by 1], warp = [m * 4 by 16]>>
-// FORM: moe_tile.mma {{.+}} atom(#moe_tile.atom<mfma 16x16x128, swap>)
+// FORM: moe_tile.load {{.+}} -> !moe_tile.frag<128x4xf8E8M0FNU, #moe_tile.digits<reg = [n * 2 by 2], lane = [m * 32 by 1, n * 2 by 1], warp = [m * 4 by 32]>>
+// FORM: moe_tile.load {{.+}} -> !moe_tile.frag<64x4xf8E8M0FNU, #moe_tile.digits<reg = [n * 2 by 2, m * 2 by 32], lane = [m * 32 by 1, n * 2 by 1], warp = [m * 4 by 0]>>
+// FORM: moe_tile.mma {{.+}} atom(#moe_tile.atom<mfma 32x32x64, swap>)
+// FORM16-LABEL: moe_tile.kernel @scaled(
+// FORM16: moe_tile.load {{.+}} -> !moe_tile.frag<128x4xf8E8M0FNU, #moe_tile.digits<reg = [m * 2 by 64], lane = [m * 16 by 1, n * 4 by 1], warp = [m * 4 by 16]>>
+// FORM16: moe_tile.mma {{.+}} atom(#moe_tile.atom<mfma 16x16x128, swap>)
 // FORM3: moe_tile.load {{.+}} -> !moe_tile.frag<128x4xf8E8M0FNU, #moe_tile.digits<reg = [n * 4 by 1, m * 2 by 64], lane = [m * 16 by 1, m * 4 by 0], warp = [m * 4 by 16]>>
 // FORM3: moe_tile.mma {{.+}} atom(#moe_tile.atom<mfma 16x16x16, swap>)
 
@@ -21,12 +27,12 @@
 // CDNA4: llvm.load %{{.+}} {alignment = 16 : i64} : !llvm.ptr<3> -> vector<4xi32>
 // CDNA4: llvm.shufflevector %{{.+}}, %{{.+}} [0, 1, 2, 3, 4, 5, 6, 7] : vector<4xi32>
 // CDNA4: arith.extui %{{.+}} : i8 to i32
-// CDNA4: rocdl.mfma.scale.f32.16x16x128.f8f6f4 %{{.+}} : (vector<8xi32>, vector<8xi32>, vector<4xf32>, i32, i32, i32, i32, i32, i32) -> vector<4xf32>
+// CDNA4: rocdl.mfma.scale.f32.32x32x64.f8f6f4 %{{.+}} : (vector<8xi32>, vector<8xi32>, vector<16xf32>, i32, i32, i32, i32, i32, i32) -> vector<16xf32>
 // CDNA4-NOT: rocdl.cvt
 // CDNA4-NOT: amdgpu.mfma
 // CDNA4-LABEL: llvm.func @packed(
 // Four bits each: half as many registers.
-// CDNA4: rocdl.mfma.scale.f32.16x16x128.f8f6f4 %{{[0-9]+}}, %{{[0-9]+}}, %{{[a-z0-9_]+}}, %[[FP4:c4.*]], %[[FP8:c0[^ ]*]], %[[FP8]], %{{.+}}, %[[FP8]], %{{.+}} : (vector<4xi32>, vector<8xi32>, vector<4xf32>, i32, i32, i32, i32, i32, i32) -> vector<4xf32>
+// CDNA4: rocdl.mfma.scale.f32.32x32x64.f8f6f4 %{{[0-9]+}}, %{{[0-9]+}}, %{{[a-z0-9_]+}}, %[[FP4:c4.*]], %[[FP8:c0[^ ]*]], %[[FP8]], %{{.+}}, %[[FP8]], %{{.+}} : (vector<4xi32>, vector<8xi32>, vector<16xf32>, i32, i32, i32, i32, i32, i32) -> vector<16xf32>
 
 // The other bias halves both operands.
 // CDNA3-LABEL: llvm.func @scaled(
@@ -43,7 +49,7 @@
 // RDNA3-NOT: rocdl.cvt
 // RDNA3: amdgpu.wmma 16x16x16 %{{.+}} : vector<16xbf16>, vector<16xbf16>, vector<8xf32>
 
-// LLVM: rocdl.mfma.scale.f32.16x16x128.f8f6f4
+// LLVM: rocdl.mfma.scale.f32.32x32x64.f8f6f4
 
 !A = !moe_tile.buf<64x128xf8E4M3FN>
 !B = !moe_tile.buf<128x128xf8E4M3FN>

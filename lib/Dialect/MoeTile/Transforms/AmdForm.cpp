@@ -8,11 +8,13 @@
 
 #include "AmdForm.h"
 
+#include "llvm/Support/FormatVariadic.h"
+
 using namespace mlir;
 using namespace mlir::moe;
 using namespace mlir::moe::tile;
 
-/// Rows and columns of every matrix instruction used here.
+/// Rows and columns of the smallest matrix instructions.
 static constexpr int64_t kSide = 16;
 /// Bytes of a vector that one lane reads.
 static constexpr int64_t kVectorBytes = 16;
@@ -73,18 +75,29 @@ static std::optional<AmdOperand> scaledOperandOf(DequantOp op) {
   return small ? operand : std::nullopt;
 }
 
-/// The instruction that scales both operands by itself, null if the chip has
-/// none for them or the step is not whole ones.
-static const AmdMatrixOp *findScaled(const TileGemm &gemm,
-                                     const AmdChip &chip) {
+/// The instructions that scale both operands by themselves and of which the
+/// tile and its step are whole ones.
+static SmallVector<const AmdMatrixOp *> findScaled(const TileGemm &gemm,
+                                                   const AmdChip &chip) {
   std::optional<AmdOperand> a = scaledOperandOf(gemm.dequantA);
   std::optional<AmdOperand> b = scaledOperandOf(gemm.dequant);
-  const AmdMatrixOp *ofA = a ? chip.findMatrixOp(*a, /*scaled=*/true) : nullptr;
-  const AmdMatrixOp *ofB = b ? chip.findMatrixOp(*b, /*scaled=*/true) : nullptr;
-  // The operands' types are chosen each for itself.
-  if (!ofA || !ofB || ofA->k != ofB->k || gemm.step % ofA->k != 0)
-    return nullptr;
-  return ofA;
+  SmallVector<const AmdMatrixOp *> found;
+  for (const AmdMatrixOp &op : chip.matrixOps) {
+    // The operands' types are chosen each for itself.
+    bool takesB = llvm::any_of(chip.matrixOps, [&](const AmdMatrixOp &other) {
+      return other.scaled && other.operand == b && other.m == op.m &&
+             other.k == op.k;
+    });
+    if (op.scaled && op.operand == a && takesB && gemm.step % op.k == 0 &&
+        gemm.rows % op.n == 0 && gemm.cols % op.m == 0)
+      found.push_back(&op);
+  }
+  return found;
+}
+
+static AtomAttr atomOf(MLIRContext *context, const AmdMatrixOp &op) {
+  return AtomAttr::get(context, StringAttr::get(context, op.family), op.m, op.n,
+                       op.k, /*swap=*/true);
 }
 
 DigitsAttr moe::tile::decodedFactorLayout(const TileGemm &gemm, int64_t columns,
@@ -99,24 +112,27 @@ DigitsAttr moe::tile::decodedFactorLayout(const TileGemm &gemm, int64_t columns,
   int64_t lanes = accumulator.getLevelSize(Level::Lane);
   // Columns of one instruction are those of the groups of lanes.
   const AmdChip *chip = amdChipOf(gemm.kernel);
+  AtomAttr atom = *mma.getAtom();
+  int64_t rows = atom.getM();
   const AmdMatrixOp *scaled =
-      chip ? chip->findScaledOp(mma.getAtom()->getK()) : nullptr;
-  int64_t dealt = scaled ? lanes / kSide : 1;
+      chip ? chip->findScaledOp(rows, atom.getK()) : nullptr;
+  int64_t dealt = scaled ? lanes / rows : 1;
   if (columns > dealt)
     digits.push_back({Level::Reg, Dim::N, columns / dealt, dealt});
   // Registers beyond one instruction are further rows.
   for (const Digit &digit : accumulator.getDigits())
-    if (digit.level == Level::Reg && digit.dim == side && digit.stride >= kSide)
+    if (digit.level == Level::Reg && digit.dim == side && digit.stride >= rows)
       digits.push_back({Level::Reg, Dim::M, digit.extent, digit.stride});
-  // Lane l has row l % 16, or of RDNA3 the one in the order of the operand.
-  if (weights && mma.getAtom()->getFamily() == "wmma") {
+  // Lane l has row l % 16 (l % 32), or of RDNA3 the one in the order of the
+  // operand.
+  if (weights && atom.getFamily() == "wmma") {
     digits.push_back({Level::Lane, Dim::M, 2, 8});
     digits.push_back({Level::Lane, Dim::M, 8, 1});
   } else {
-    digits.push_back({Level::Lane, Dim::M, kSide, 1});
+    digits.push_back({Level::Lane, Dim::M, rows, 1});
   }
   digits.push_back(
-      {Level::Lane, scaled ? Dim::N : Dim::M, lanes / kSide, scaled ? 1 : 0});
+      {Level::Lane, scaled ? Dim::N : Dim::M, lanes / rows, scaled ? 1 : 0});
   for (const Digit &digit : accumulator.getDigits())
     if (digit.level == Level::Warp)
       digits.push_back({Level::Warp, Dim::M, digit.extent,
@@ -254,7 +270,8 @@ static DigitsAttr shareTile(const TileGemm &gemm, AtomAttr atom, int64_t wavesM,
                             int64_t wavesN) {
   return instructionLayout(atom)
       .distribute(Level::Warp, wavesM, wavesN)
-      .repeat(gemm.rows / (kSide * wavesM), gemm.cols / (kSide * wavesN));
+      .repeat(gemm.rows / (atom.getN() * wavesM),
+              gemm.cols / (atom.getM() * wavesN));
 }
 
 /// Whether every split of the tile and its column factors go by registers.
@@ -282,7 +299,8 @@ static DigitsAttr shareAmong(const TileGemm &gemm, AtomAttr atom,
   int64_t least = 0;
   for (int64_t wavesM = 1; wavesM <= waves; wavesM *= 2) {
     int64_t wavesN = waves / wavesM;
-    if (gemm.rows % (kSide * wavesM) != 0 || gemm.cols % (kSide * wavesN) != 0)
+    if (gemm.rows % (atom.getN() * wavesM) != 0 ||
+        gemm.cols % (atom.getM() * wavesN) != 0)
       continue;
     DigitsAttr layout = shareTile(gemm, atom, wavesM, wavesN);
     int64_t cost = gemm.rows / wavesM + gemm.cols / wavesN;
@@ -292,6 +310,41 @@ static DigitsAttr shareAmong(const TileGemm &gemm, AtomAttr atom,
     best = layout;
   }
   return best;
+}
+
+/// Rows of tokens and of weights that a wave reads from LDS in a step.
+static int64_t rowsRead(const TileGemm &gemm, DigitsAttr layout) {
+  int64_t across[] = {1, 1};
+  for (const Digit &digit : layout.getDigits())
+    if (digit.level == Level::Warp)
+      across[digit.dim == Dim::M ? 0 : 1] *= digit.extent;
+  return gemm.rows / across[0] + gemm.cols / across[1];
+}
+
+/// Leaves of `found` what can be shared among waves, at least by one, and what
+/// the configuration names, if it names an instruction.
+static LogicalResult keepFitting(const TileGemm &gemm, const AmdChip &chip,
+                                 SmallVectorImpl<const AmdMatrixOp *> &found) {
+  if (found.empty())
+    return success();
+  KernelOp kernel = gemm.kernel;
+  MLIRContext *context = kernel.getContext();
+  StringRef wanted = gemm.config.getString("atom");
+  std::string known;
+  llvm::erase_if(found, [&](const AmdMatrixOp *op) {
+    std::string text =
+        llvm::formatv("{0} {1}x{2}x{3}, swap", op->family, op->m, op->n, op->k);
+    if (op->scaled && !shareAmong(gemm, atomOf(context, *op), 1))
+      return true;
+    known += (known.empty() ? "" : " or ") + text;
+    return !wanted.empty() && wanted != text;
+  });
+  if (!found.empty() || wanted.empty())
+    return success();
+  return kernel.emitOpError()
+         << chip.name << ": rule atom: " << wanted
+         << " of the configuration does not fit, these operands and this tile "
+         << "have " << known;
 }
 
 FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
@@ -308,9 +361,15 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
   if (operand && !instruction && chip.fp8 == AmdFp8::None)
     instruction = chip.findMatrixOp(AmdOperand::F16);
   // Scales are left to the instruction where there is one.
-  const AmdMatrixOp *scaled = findScaled(gemm, chip);
-  if (scaled)
-    instruction = scaled;
+  SmallVector<const AmdMatrixOp *> fitting = findScaled(gemm, chip);
+  if (instruction)
+    fitting.push_back(instruction);
+  if (failed(keepFitting(gemm, chip, fitting)))
+    return failure();
+  if (!fitting.empty())
+    instruction = fitting.front();
+  const AmdMatrixOp *scaled =
+      instruction && instruction->scaled ? instruction : nullptr;
   if (!instruction || elements[0] != elements[1])
     return kernel.emitOpError()
            << chip.name << ": rule matrix_operand: " << chip.family
@@ -333,9 +392,7 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
   if (failed(checkDecoding(gemm, chip, scaled ? kScaledRun : unit)) ||
       failed(checkLoadRole(gemm, chip)))
     return failure();
-  auto atom =
-      AtomAttr::get(context, StringAttr::get(context, instruction->family),
-                    kSide, kSide, instruction->k, /*swap=*/true);
+  AtomAttr atom = atomOf(context, *instruction);
 
   int64_t threads = gemm.config.getInt("compute_threads");
   bool fewer = threads == 0;
@@ -356,12 +413,12 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
   while (fewer && sums / waves > chip.maxVgprs / 2 &&
          waves * 2 * chip.waveSize <= chip.maxThreads)
     waves *= 2;
-  // Enough products between two barriers.
-  int64_t products =
-      gemm.rows * gemm.cols / (kSide * kSide) * (gemm.step / instruction->k);
-  // One that takes scales is as long as two others.
+  // Enough products between two barriers. One that takes scales is as long as
+  // two others, of 32 rows as four.
+  int64_t products = gemm.rows * gemm.cols / (instruction->m * instruction->n) *
+                     (gemm.step / instruction->k);
   if (scaled)
-    products *= 2;
+    products *= instruction->m == kSide ? 2 : 4;
   while (fewer && waves > 1 && products / waves < kProducts)
     waves /= 2;
   DigitsAttr layout = shareAmong(gemm, atom, waves);
@@ -373,6 +430,17 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
            << " waves cannot share a tile of " << gemm.rows << "x" << gemm.cols
            << " so that its gate and up columns meet in one lane";
   AmdTile best{atom, layout};
+  // A larger instruction where the part of a wave is whole ones: half as many
+  // of them, each operand read from registers for twice the products. Not at
+  // the price of more from LDS.
+  for (const AmdMatrixOp *other : fitting) {
+    if (!other->scaled || other->m <= best.atom.getM())
+      continue;
+    AtomAttr larger = atomOf(context, *other);
+    DigitsAttr shared = shareAmong(gemm, larger, waves);
+    if (shared && rowsRead(gemm, shared) <= rowsRead(gemm, best.layout))
+      best = {larger, shared};
+  }
   int64_t accumulators = best.layout.getLevelSize(Level::Reg);
   if (accumulators + kOtherRegisters > chip.maxVgprs)
     return kernel.emitOpError()

@@ -3,7 +3,9 @@
 
 The tile kernel goes through moe-opt; small kernels before it write the table of row blocks and, of weights of four
 bits (type=w4 or mx), what they stand for. Of mx8, mx8e5 and mx84 the rows are 8-bit floats with a scale for 32 of them,
-and the weights too, or of four bits. direct=1: both are copied straight to LDS, which needs stages=2.
+and the weights too, or of four bits. direct=1: both are copied straight to LDS, which needs stages=2. dies=8: workgroups are of so many dies.
+grid=1,2,9: one launch for each, with a result of its own. atom: the instruction, if not the pass's own choice. without:
+what is left out, or scale, of which lanes then have one another's.
 """
 
 import re
@@ -24,7 +26,7 @@ def floats(kind, rows):
     return {"mx8": "f8E4M3FN", "mx8e5": "f8E5M2" if rows else "f8E4M3FN", "mx84": "f8E4M3FN" if rows else None}.get(kind)
 
 
-def kernel(element, m, n, k, bm, bn, bk, stages, out, direct, place, load_threads):
+def kernel(element, m, n, k, bm, bn, bk, stages, out, direct, place, load_threads, dies, atom):
     how_a, how_b = ("lds_direct", "lds_direct") if direct else ("gather", "vector")
     quant, rows8, weights8 = packed(element), floats(element, True), floats(element, False)
     # Packed weights are decoded beside the product, or by those who bring them.
@@ -63,18 +65,20 @@ def kernel(element, m, n, k, bm, bn, bk, stages, out, direct, place, load_thread
         %v = moe_tile.dequant %a scale(%sx : {scale_rows}) granule [1, 32] : {codes_a} -> {first[1]}"""
         buf = codes_a, buf[1]
     brought = "%w" if quant and not beside else "%b"
+    shared = f" dies({dies})" if dies else ""
+    named = f', atom = "{atom}"' if atom else ""
     body = "arith.truncf %v : f32 to " + out if out != "f32" else "arith.mulf %v, %one : f32"
     return f"""
 moe_tile.kernel @product(%X: memref<?x{k}x{held}>{scaled}, %W: {weights}{more}, %slots: memref<?xi32>, %table: memref<?x4xi32>, %Y: memref<?x{n}x{out}>)
     attributes {{moe.config = #moe.config<block = [{bm}, {bn}, {bk}], stages = {stages}, a = "{how_a}", b = "{how_b}", b_place = "{place}",
-                                               store = "vector", load_threads = {load_threads}>}} {{
+                                               store = "vector", load_threads = {load_threads}{named}>}} {{
   %c0 = arith.constant 0 : index
   %c2 = arith.constant 2 : index
   %blocks = arith.constant {blocks} : index
   %ck = arith.constant {k} : index
   %one = arith.constant 1.0 : f32
   %list = moe_tile.block_list %table count(%blocks) columns {n} by {bn} : memref<?x4xi32> -> !moe_tile.tiles<blocks>
-  moe_tile.for_tiles %t in %list : !moe_tile.tiles<blocks> order(expert_major) claim(stride) {{
+  moe_tile.for_tiles %t in %list : !moe_tile.tiles<blocks> order(expert_major) claim(stride){shared} {{
     %e, %row0, %rows, %n0 = moe_tile.coords %t : index
     %idx = moe_tile.row_index %slots[%row0] limit(%rows) : memref<?xi32> -> !moe_tile.rows<{bm}>
     %z = moe_tile.acc_zero : {acc}
@@ -229,17 +233,26 @@ def fill(m, bm):
 
 
 def main():
-    o = dict(chip="gfx942", type="bf16", m=100, n=128, k=256, bm=64, bn=64, bk=64, stages=1, grid=3, source=150, out="f32", without="", direct=0,
-             place="compute", load_threads=0)
+    o = dict(chip="gfx942", type="bf16", m=100, n=128, k=256, bm=64, bn=64, bk=64, stages=1, grid="3", source=150, out="f32", without="", direct=0,
+             place="compute", load_threads=0, dies=0, atom="")
     for argument in sys.argv[1:]:
         name, value = argument.split("=")
         o[name] = type(o[name])(value)
-    text = kernel(o["type"], o["m"], o["n"], o["k"], o["bm"], o["bn"], o["bk"], o["stages"], o["out"], o["direct"], o["place"], o["load_threads"])
-    done = subprocess.run(["moe-opt", f"-moe-tile-to-explicit=target={o['chip']}", "-convert-moe-tile-to-rocdl",
-                           "-canonicalize", "-cse"], input=text, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)
-    aliases, _, body = re.sub(r"moe.config = #moe.config<[^>]*>, ", "", done.stdout).strip().partition("module {")
+    text = kernel(o["type"], o["m"], o["n"], o["k"], o["bm"], o["bn"], o["bk"], o["stages"], o["out"], o["direct"], o["place"], o["load_threads"],
+                  o["dies"], o["atom"])
+
+    def opt(text, *passes):
+        done = subprocess.run(["moe-opt", *passes], input=text, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(done.stderr)
+        return done.stdout
+    text = opt(text, f"-moe-tile-to-explicit=target={o['chip']}")
+    if o["without"] == "scale":
+        # Rows and groups of columns in the other order of the lanes.
+        text, count = re.subn(r"(f8E8M0FNU, #moe_tile.digits<[^<>]*lane = \[)(m \* \d+ by 1), (n \* \d+ by 1)\]", r"\1\3, \2]", text)
+        assert count, text
+    text = opt(text, "-convert-moe-tile-to-rocdl", "-canonicalize", "-cse")
+    aliases, _, body = re.sub(r"moe.config = #moe.config<[^>]*>, ", "", text).strip().partition("module {")
     body = body.removesuffix("}")
     if o["without"] in ("behind", "before"):
         # The main loop has the last but one and the last barrier.
@@ -267,7 +280,10 @@ def main():
     buffers = [buffer("X", element, o["source"] * o["k"], random),
                buffer("W", element, o["n"] * o["k"], 'init = "none"' if quant else random),
                buffer("slots", "i32", o["m"], f'init = "random", modulo = {o["source"]}'),
-               buffer("table", "i32", 4 * blocks, 'init = "none"'), buffer("Y", o["out"], o["m"] * o["n"], 'init = "none"')]
+               buffer("table", "i32", 4 * blocks, 'init = "none"')]
+    grids = [int(grid) for grid in o["grid"].split(",")]
+    results = [f"Y{grid}" for grid in grids]
+    buffers += [buffer(name, o["out"], o["m"] * o["n"], 'init = "none"') for name in results]
 
     def launch(name, grid, block, *args):
         named = ", ".join(f'{{buffer = "{arg}"}}' for arg in args)
@@ -292,10 +308,11 @@ def main():
         launches.append(launch("decode_rows", 1, 64, "PX", "SX", "X"))
         before += decode8("decode_rows", rows8, o["source"], o["k"])
         rows = ["PX", "SX"]
-    launches.append(launch("product", o["grid"], threads, *rows, *weights, "slots", "table", "Y"))
-    check = f'{{op = "gemm", a = "X", b = "W", c = "Y", m = {o["m"]}, n = {o["n"]}, k = {o["k"]}, rows = "slots"}}'
+    launches += [launch("product", grid, threads, *rows, *weights, "slots", "table", name) for grid, name in zip(grids, results)]
+    checks = ", ".join(f'{{op = "gemm", a = "X", b = "W", c = "{name}", m = {o["m"]}, n = {o["n"]}, k = {o["k"]}, rows = "slots"}}'
+                       for name in results)
     print(f"{aliases}module attributes {{\n  emu.buffers = [{', '.join(buffers)}],\n  emu.launches = [{', '.join(launches)}],\n"
-          f"  emu.checks = [{check}]\n}} {{\n{before}{body}\n}}")
+          f"  emu.checks = [{checks}]\n}} {{\n{before}{body}\n}}")
 
 
 main()
