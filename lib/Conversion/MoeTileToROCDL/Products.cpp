@@ -329,9 +329,8 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
                      ArrayRef<int64_t> offsets) {
     Operands list;
     for (int64_t row : offsets) {
-      int64_t part = llvm::find(offsets, row) - offsets.begin();
-      if (ofWeights)
-        part = llvm::find(weights, row) - weights.begin();
+      ArrayRef<int64_t> all = ofWeights ? weights : tokens;
+      int64_t part = llvm::find(all, row) - all.begin();
       auto dequant = buffer.getDefiningOp<tile::DequantOp>();
       list.push_back(
           scaled    ? loadScaled(dequant, ofWeights, block, part, row, *scaled)
@@ -349,20 +348,35 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
         instruction->valuesPerLane *
         std::max<int64_t>(1, kPiece / (instruction->valuesPerLane * bytes));
     bool widens = bytes == 1 && chip.fp8 == AmdFp8::None;
-    int64_t held = tokens.size() * blocks * values * (widens ? 2 : bytes) / 4;
-    bool holds = held <= chip.maxVgprs / kHeldShare;
-    SmallVector<Operands> columns;
+    auto fits = [&](size_t count) {
+      int64_t registers =
+          int64_t(count) * blocks * values * (widens ? 2 : bytes) / 4;
+      return registers <= chip.maxVgprs / kHeldShare;
+    };
+    bool byTokens = !fits(tokens.size()) && fits(weights.size());
+    bool holds = byTokens || fits(tokens.size());
+    const SmallVector<int64_t> &outer = byTokens ? tokens : weights;
+    const SmallVector<int64_t> &inner = byTokens ? weights : tokens;
+    Value ofOuter = byTokens ? op.getA() : op.getB();
+    Value ofInner = byTokens ? op.getB() : op.getA();
+    SmallVector<Operands> held;
     for (int64_t block = 0; holds && block < blocks; ++block)
-      columns.push_back(readAll(op.getA(), false, block, tokens));
-    for (size_t j = 0; j < weights.size(); ++j) {
-      SmallVector<Value> sums(acc.slice(j * tokens.size(), tokens.size()));
+      held.push_back(readAll(ofInner, byTokens, block, inner));
+    for (size_t o = 0; o < outer.size(); ++o) {
+      auto numberOf = [&](size_t i) {
+        return byTokens ? o + i * tokens.size() : i + o * tokens.size();
+      };
+      SmallVector<Value> sums;
+      for (size_t i = 0; i < inner.size(); ++i)
+        sums.push_back(acc[numberOf(i)]);
       for (int64_t block = 0; block < blocks; ++block) {
-        Operands rows = readAll(op.getB(), true, block, weights[j]);
+        Operands own = readAll(ofOuter, !byTokens, block, outer[o]);
         Operands other =
-            holds ? columns[block] : readAll(op.getA(), false, block, tokens);
-        for (size_t s = 0; s < rows[0].size(); ++s)
-          for (size_t i = 0; i < tokens.size(); ++i)
-            sums[i] = multiply(*instruction, rows[0][s], other[i][s], sums[i]);
+            holds ? held[block] : readAll(ofInner, byTokens, block, inner);
+        for (size_t s = 0; s < own[0].size(); ++s)
+          for (size_t i = 0; i < inner.size(); ++i)
+            sums[i] = multiply(*instruction, (byTokens ? other[i] : own[0])[s],
+                               (byTokens ? own[0] : other[i])[s], sums[i]);
         if (!holds || widens)
           ROCDL::SchedBarrier::create(b, loc, 0);
       }

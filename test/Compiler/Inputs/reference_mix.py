@@ -22,9 +22,6 @@ TOKENS = {"pairs": (4096,), "product": (16, 4096)}
 BYTES = {"bf16": 2, "f16": 2, "f8E4M3FN": 1, "i8": 1}
 # Of what the tile allows.
 SHARE = 0.9
-# Rows widened to f16 for both halves of a wave do not stay in registers while its two parts of the weights, whose products
-# are scaled into sums, are multiplied: they are read twice.
-READ_TWICE = ("deepseek-v3", "gfx1151", 4096, "layer_gemm", "LDS")
 
 
 def emitted(form, model, dtype, tp, chip, tokens):
@@ -86,7 +83,7 @@ def main(group, table):
                     seen, loops = seen + 1, loops + 1
                     print(f"| {row} |" if table else f"{where}: {row}")
                     for what, d, a in zip(("LDS", "memory"), does, may):
-                        if d < SHARE * a and (model, chip, tokens, name, what) != READ_TWICE:
+                        if d < SHARE * a:
                             problems.append(f"{where}: {d:.1f} flops per byte of {what}, the tile allows {a:.1f}")
                     if steps < 8:
                         problems.append(f"{where}: {steps:g} matrix operations in a step")
