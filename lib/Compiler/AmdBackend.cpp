@@ -92,8 +92,18 @@ private:
 // Judging
 //===----------------------------------------------------------------------===//
 
+/// Waves that a SIMD is to have at a time of a kernel, 0 = any number.
+static int64_t getWavesAsked(ModuleOp module, StringRef kernel) {
+  Operation *function = module.lookupSymbol(kernel);
+  auto asked = function
+                   ? function->getAttrOfType<IntegerAttr>("rocdl.waves_per_eu")
+                   : IntegerAttr();
+  return asked ? asked.getInt() : 0;
+}
+
 /// "" if the kernel's code is to be used.
-static std::string complain(const HsacoKernel &kernel) {
+static std::string complain(const HsacoKernel &kernel, int64_t waves,
+                            int64_t wavesAsked) {
   auto count = [](int64_t number, StringRef what) {
     return std::to_string(number) + " " + what.str();
   };
@@ -109,6 +119,9 @@ static std::string complain(const HsacoKernel &kernel) {
   if (kernel.scratch)
     return "needs " + count(kernel.scratch, "bytes") +
            " of scratch in global memory for each lane";
+  if (waves < wavesAsked)
+    return "leaves room for " + count(waves, "waves of a SIMD, ") +
+           count(wavesAsked, "are asked for (waves_per_eu)") + registers;
   return "";
 }
 
@@ -157,7 +170,9 @@ FailureOr<GpuCode> AmdBackend::describe(ModuleOp module, std::string hsaco,
                         static_cast<long long>(more.scratch),
                         static_cast<long long>(more.arguments),
                         static_cast<long long>(more.wavesPerSimd));
-    if (std::string reason = complain(kernel); !reason.empty())
+    if (std::string reason = complain(kernel, more.wavesPerSimd,
+                                      getWavesAsked(module, kernel.name));
+        !reason.empty())
       code.complaints.push_back({kernel.name, reason});
   }
   return code;

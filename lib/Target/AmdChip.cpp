@@ -50,16 +50,16 @@ static const std::vector<AmdMatrixOp> rdna4 = {
 
 static const AmdChip chips[] = {
     {"gfx942", "CDNA3, MI300X", 9, /*waveSize=*/64, /*dies=*/8,
-     /*lds=*/65536, 65536, /*vgprs=*/512, 512, 1024, AmdFp8::Fnuz,
+     /*lds=*/65536, 65536, /*vgprs=*/512, 512, 1024, /*waves=*/8, AmdFp8::Fnuz,
      /*directToLds=*/4, /*bf16=*/false, cdna3},
-    {"gfx950", "CDNA4, MI355X", 9, 64, 8, 163840, 163840, 512, 512, 1024,
+    {"gfx950", "CDNA4, MI355X", 9, 64, 8, 163840, 163840, 512, 512, 1024, 8,
      AmdFp8::Ocp, 16, true, cdna4},
     {"gfx1100", "RDNA3, RX 7900 XTX", 11, 32, 1, 65536, 131072, 256, 1536, 1024,
-     AmdFp8::None, 0, false, rdna3},
+     16, AmdFp8::None, 0, false, rdna3},
     {"gfx1151", "RDNA3.5, Radeon 8060S", 11, 32, 1, 65536, 131072, 256, 1536,
-     1024, AmdFp8::None, 0, false, rdna3},
+     1024, 16, AmdFp8::None, 0, false, rdna3},
     {"gfx1201", "RDNA4, RX 9070 XT", 12, 32, 1, 65536, 131072, 256, 1536, 1024,
-     AmdFp8::Ocp, 0, false, rdna4},
+     16, AmdFp8::Ocp, 0, false, rdna4},
 };
 
 const AmdMatrixOp *AmdChip::findMatrixOp(AmdOperand operand,

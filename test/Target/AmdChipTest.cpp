@@ -90,3 +90,11 @@ TEST(AmdChipTest, WavesAndMemories) {
         << chip->name;
   }
 }
+
+// Dies and waves of a SIMD go with the family.
+TEST(AmdChipTest, DiesAndWaves) {
+  for (const AmdChip *chip : allChips()) {
+    EXPECT_EQ(chip->dies, chip->major == 9 ? 8 : 1) << chip->name;
+    EXPECT_EQ(chip->maxWaves, chip->major == 9 ? 8 : 16) << chip->name;
+  }
+}

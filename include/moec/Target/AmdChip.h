@@ -58,6 +58,8 @@ struct AmdChip {
   /// VGPRs (with AGPRs) that a lane can have, and of one SIMD's lane.
   int64_t maxVgprs, simdVgprs;
   int64_t maxThreads;
+  /// Waves that a SIMD can have at a time.
+  int64_t maxWaves;
   AmdFp8 fp8;
   /// Bytes that one lane can bring from global memory straight to LDS, the
   /// most; 0 = cannot.

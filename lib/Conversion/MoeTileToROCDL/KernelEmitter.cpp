@@ -522,7 +522,7 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
 // The function
 //===----------------------------------------------------------------------===//
 
-void KernelEmitter::setLaunch() {
+LogicalResult KernelEmitter::setLaunch() {
   auto list = [&](int64_t x) { return b.getDenseI64ArrayAttr({x, 1, 1}); };
   Attribute one = b.getI64IntegerAttr(1);
   // Blocks that LDS lets stand next to each other; more than two of them would
@@ -547,6 +547,18 @@ void KernelEmitter::setLaunch() {
       b.getStringAttr(std::to_string(threads) + "," + std::to_string(threads)));
   func->setAttr("moe.chip", b.getStringAttr(chip.name));
   func->setAttr("moe.wave", b.getI64IntegerAttr(chip.waveSize));
+  auto config = kernel->getAttrOfType<ConfigAttr>("moe.config");
+  int64_t waves = config ? config.getInt("waves_per_eu") : 0;
+  if (waves == 0)
+    return success();
+  if (waves > chip.maxWaves)
+    return refuse(kernel) << "rule waves_per_eu: a SIMD has at most "
+                          << chip.maxWaves
+                          << " waves at a time, the configuration asks for "
+                          << waves;
+  // As many registers as leave room for so many waves, and no more.
+  func->setAttr("rocdl.waves_per_eu", b.getI32IntegerAttr(waves));
+  return success();
 }
 
 LogicalResult KernelEmitter::emit() {
@@ -575,6 +587,5 @@ LogicalResult KernelEmitter::emit() {
   SmallVector<Type> types(entry->getArgumentTypes());
   func.setFunctionType(LLVM::LLVMFunctionType::get(
       LLVM::LLVMVoidType::get(b.getContext()), types));
-  setLaunch();
-  return success();
+  return setLaunch();
 }

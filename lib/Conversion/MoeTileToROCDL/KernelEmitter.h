@@ -128,7 +128,7 @@ private:
   LogicalResult emitMemRefLoad(memref::LoadOp op);
   SmallVector<Value> flatten(ValueRange values);
   void bindFlat(ValueRange values, ValueRange flat);
-  void setLaunch();
+  LogicalResult setLaunch();
 
   // Staging.cpp
   LogicalResult placeOnChip();

@@ -6,6 +6,11 @@
 // RUN: moe-opt %s -moe-tile-to-explicit=target=gfx1201 -convert-moe-tile-to-rocdl -canonicalize -cse | FileCheck %s --check-prefixes=CHECK,RDNA4
 // Nothing of it needs a device library, and all of it has instructions.
 // RUN: moe-opt %s -moe-tile-to-explicit=target=gfx942 -convert-moe-tile-to-rocdl -moe-rocdl-to-llvm=chip=gfx942 | FileCheck %s --check-prefix=LLVM --implicit-check-not=arith. --implicit-check-not=amdgpu. --implicit-check-not=unrealized
+// Waves of a SIMD are the configuration's, as many as there can be.
+// RUN: sed 's/store = "vector"/store = "vector", waves_per_eu = 2/' %s | moe-opt -moe-tile-to-explicit=target=gfx1100 -convert-moe-tile-to-rocdl | FileCheck %s --check-prefix=WAVES
+// RUN: sed 's/store = "vector"/store = "vector", waves_per_eu = 9/' %s | not moe-opt -moe-tile-to-explicit=target=gfx950 -convert-moe-tile-to-rocdl 2>&1 | FileCheck %s --check-prefix=MANY
+// WAVES: llvm.func @gated({{.*}} rocdl.waves_per_eu = 2 : i32
+// MANY: gfx950: rule waves_per_eu: a SIMD has at most 8 waves at a time, the configuration asks for 9
 
 // CHECK: llvm.mlir.global internal @lds_gated() {addr_space = 3 : i32, alignment = 128 : i64} : !llvm.array<24576 x i8>
 // CHECK-LABEL: llvm.func @gated(
