@@ -610,11 +610,6 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
     return op.emitOpError("the NVVM lowering takes lists of row blocks");
   if (op.getClaim() == tile::Claim::Counter)
     return op.emitOpError("the NVVM lowering takes claim(stride)");
-  if (op.getDies())
-    return op.emitOpError()
-           << kernel.getTarget().value_or("NVVM") << ": rule dies: tiles are "
-           << "shared by " << int64_t(*op.getDies())
-           << " dies (xcd), the chip has 1";
   const TileList &list = it->second;
   if (!memories.count(list.table) ||
       memories[list.table].type.getDimSize(1) != 4)

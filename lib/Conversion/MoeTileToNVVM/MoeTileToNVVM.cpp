@@ -18,6 +18,20 @@ namespace mlir::moe {
 using namespace mlir;
 using namespace mlir::moe;
 
+/// NVIDIA's multiprocessors have one second-level cache.
+static LogicalResult checkDies(tile::KernelOp kernel) {
+  WalkResult result = kernel.walk([&](tile::ForTilesOp loop) {
+    if (!loop.getDies())
+      return WalkResult::advance();
+    loop.emitOpError() << kernel.getTarget().value_or("NVVM")
+                       << ": rule dies: tiles are shared by "
+                       << int64_t(*loop.getDies())
+                       << " dies (xcd), the chip has 1";
+    return WalkResult::interrupt();
+  });
+  return failure(result.wasInterrupted());
+}
+
 namespace {
 struct ConvertMoeTileToNVVMPass
     : moe::impl::ConvertMoeTileToNVVMBase<ConvertMoeTileToNVVMPass> {
@@ -33,6 +47,8 @@ struct ConvertMoeTileToNVVMPass
                            "explicit one");
         return signalPassFailure();
       }
+      if (failed(checkDies(kernel)))
+        return signalPassFailure();
       OpBuilder b(kernel);
       auto func = LLVM::LLVMFuncOp::create(b, kernel.getLoc(),
                                            kernel.getSymName(), type);
