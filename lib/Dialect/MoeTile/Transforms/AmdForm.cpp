@@ -244,21 +244,23 @@ FailureOr<DigitsAttr> moe::tile::unpackFactorLayout(const TileGemm &gemm,
            << chip.name << ": rule scale_group: scales are one for each "
            << "weight row and multiple of " << values << " columns, got "
            << columns << " for " << gemm.step << " columns";
-  // Pieces of a row are a power of two, fewer than lanes.
-  int64_t pass = threads / pieces;
-  if (rows % pass != 0)
+  // Pieces of a row are a power of two, fewer than lanes. Waves behind the last
+  // row have nothing to decode, and the factors of others.
+  int64_t pass = threads / pieces, rowsOfWave = chip.waveSize / pieces;
+  int64_t held = std::min(rows, pass);
+  if (rows % held != 0 || pass % held != 0 || held % rowsOfWave != 0)
     return unpack.emitOpError()
            << chip.name << ": rule load_threads: " << threads
            << " threads do not share " << rows << " rows of " << pieces
            << " pieces of " << kVectorBytes << " bytes evenly";
-  int64_t rowsOfWave = chip.waveSize / pieces;
   SmallVector<Digit> digits;
   for (const Digit &digit :
-       {Digit{Level::Reg, Dim::M, rows / pass, pass},
+       {Digit{Level::Reg, Dim::M, rows / held, held},
         Digit{Level::Lane, Dim::M, pieces / columns, 0},
         Digit{Level::Lane, Dim::N, columns, 1},
         Digit{Level::Lane, Dim::M, rowsOfWave, 1},
-        Digit{Level::Warp, Dim::M, threads / chip.waveSize, rowsOfWave}})
+        Digit{Level::Warp, Dim::M, held / rowsOfWave, rowsOfWave},
+        Digit{Level::Warp, Dim::M, pass / held, 0}})
     if (digit.extent > 1)
       digits.push_back(digit);
   return DigitsAttr::get(unpack.getContext(), digits);
