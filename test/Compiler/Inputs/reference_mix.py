@@ -34,7 +34,9 @@ def emitted(form, model, dtype, tp, chip, tokens):
 
 
 def shapes(text):
-    """By kernel of the tile program: rows, weight rows, parts of each, step, bytes of a row of both operands."""
+    """By kernel of the tile program: rows, weight rows, parts of each, step, bytes of a row of both operands.
+
+    Of weights that are decoded on their way to LDS, `stored` are the bytes of a row in memory."""
     found = {}
     for kernel in re.split(r"^  moe_tile\.kernel @", text, flags=re.M)[1:]:
         buffers = re.findall(r"moe_tile\.buf_alloc : !moe_tile\.buf<(\d+)x(\d+)x(\w+)", kernel)
@@ -47,7 +49,9 @@ def shapes(text):
         parts = {"m": 1, "n": 1}
         for dim, extent in re.findall(r"([mn]) \* (\d+)", (re.search(r"warp = \[(.*?)\]", read.group(1)) or [""])[0]):
             parts[dim] *= int(extent)
-        found[kernel.split("(")[0]] = dict(m=m, n=n, k=k, a=k * BYTES[a], b=packed * BYTES[b], **{"pm": parts["m"], "pn": parts["n"]})
+        unpacked = re.search(r"moe_tile\.dequant .*: !moe_tile\.staged<\d+x(\d+)xi8> ->", kernel)
+        stored = int(unpacked.group(1)) if unpacked else packed * BYTES[b]
+        found[kernel.split("(")[0]] = dict(m=m, n=n, k=k, a=k * BYTES[a], b=packed * BYTES[b], stored=stored, **{"pm": parts["m"], "pn": parts["n"]})
     return found
 
 
@@ -55,7 +59,7 @@ def allowed(tile, repeats):
     """Flops per byte of LDS and of memory."""
     m, n = tile["m"] / tile["pm"], tile["n"] / tile["pn"]
     lds = 2 * m * n * tile["k"] / ((m * tile["a"] + n * tile["b"]) * repeats)
-    return lds, 2 * tile["m"] * tile["n"] * tile["k"] / (tile["m"] * tile["a"] + tile["n"] * tile["b"])
+    return lds, 2 * tile["m"] * tile["n"] * tile["k"] / (tile["m"] * tile["a"] + tile["n"] * tile["stored"])
 
 
 def main(group, table):
