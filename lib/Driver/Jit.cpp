@@ -8,7 +8,6 @@
 
 #include "moec/Driver/Jit.h"
 
-#include "moec/Compiler/Compile.h"
 #include "moec/Compiler/CpuIsa.h"
 #include "moec/Compiler/Jit.h"
 
@@ -37,6 +36,21 @@ OwningOpRef<ModuleOp> mlir::moe::isolate(func::FuncOp function) {
   return module;
 }
 
+LayerOpener mlir::moe::openInMemory(Location location, CompiledLayer compiled) {
+  auto layer = std::make_shared<CompiledLayer>(std::move(compiled));
+  return [=](const char *function) -> llvm::Expected<LayerHandle> {
+    moec_open_options open = {};
+    open.struct_size = sizeof(open);
+    open.function = function;
+    FailureOr<std::unique_ptr<JitLayer>> jit =
+        openInProcess(location, *layer, &open);
+    if (failed(jit))
+      return llvm::createStringError("the compiled layer does not open");
+    std::shared_ptr<JitLayer> owner = std::move(*jit);
+    return LayerHandle(owner, owner->get());
+  };
+}
+
 llvm::Expected<LayerOpener>
 mlir::moe::compileInMemory(func::FuncOp function, std::string isa,
                            ArrayRef<int64_t> tokens) {
@@ -56,17 +70,5 @@ mlir::moe::compileInMemory(func::FuncOp function, std::string isa,
                                    "' does not compile");
   for (const std::string &note : compiled->notes)
     llvm::errs() << "moe-run: " << note << "\n";
-  auto layer = std::make_shared<CompiledLayer>(std::move(*compiled));
-  Location location = function.getLoc();
-  return [=](const char *name) -> llvm::Expected<LayerHandle> {
-    moec_open_options open = {};
-    open.struct_size = sizeof(open);
-    open.function = name;
-    FailureOr<std::unique_ptr<JitLayer>> jit =
-        openInProcess(location, *layer, &open);
-    if (failed(jit))
-      return llvm::createStringError("the compiled layer does not open");
-    std::shared_ptr<JitLayer> owner = std::move(*jit);
-    return LayerHandle(owner, owner->get());
-  };
+  return openInMemory(function.getLoc(), std::move(*compiled));
 }

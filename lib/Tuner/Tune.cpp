@@ -10,6 +10,7 @@
 
 #include "Progress.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "moec/Driver/Jit.h"
 #include "moec/Tuner/Measure.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Path.h"
@@ -190,21 +191,7 @@ Expected<LayerOpener> CpuTuner::compile(int64_t tokens,
   FailureOr<CompiledLayer> compiled = compileLayer(module, compileOptions);
   if (failed(compiled))
     return llvm::createStringError(reason);
-  auto layer = std::make_shared<CompiledLayer>(std::move(*compiled));
-  Location location = module.getLoc();
-  LayerOpener opener = [=](const char *function) -> Expected<LayerHandle> {
-    moec_open_options open = {};
-    open.struct_size = sizeof(open);
-    open.function = function;
-    FailureOr<std::unique_ptr<JitLayer>> jit =
-        openInProcess(location, *layer, &open);
-    if (failed(jit))
-      return llvm::createStringError("the compiled layer does not open");
-    std::shared_ptr<JitLayer> owner = std::move(*jit);
-    return LayerHandle(owner, owner->get());
-  };
-  opened[key] = opener;
-  return opener;
+  return opened[key] = openInMemory(module.getLoc(), std::move(*compiled));
 }
 
 Expected<JournalEntry> CpuTuner::measure(const TuneCase &one, int64_t tokens,

@@ -9,6 +9,7 @@
 #ifndef MOEC_DRIVER_JIT_H
 #define MOEC_DRIVER_JIT_H
 
+#include "moec/Compiler/Compile.h"
 #include "moec/Driver/Runner.h"
 
 namespace mlir::moe {
@@ -16,6 +17,10 @@ namespace mlir::moe {
 /// A module with `function` and what is no function: the compiler takes one
 /// layer at a time.
 OwningOpRef<ModuleOp> isolate(func::FuncOp function);
+
+/// What opens a layer that was compiled without linking, as often as wanted.
+/// Errors of the linker are diagnostics at `location`.
+LayerOpener openInMemory(Location location, CompiledLayer compiled);
 
 /// Compiles the layer `function` for this machine and returns what opens it.
 /// isa: the highest instruction set to use, empty: all there is. tokens: the
