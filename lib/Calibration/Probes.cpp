@@ -127,6 +127,9 @@ private:
   void listBulk();
   void listCache();
   void listLatency();
+  /// A probe of `groups` warpgroups in each unit.
+  void addMatrix(const Twine &name, const MatrixKernel &kernel, int64_t groups,
+                 int64_t rounds);
   void listMatrix();
   void listFigures();
 
@@ -317,28 +320,35 @@ void Lister::listLatency() {
   shared.unit = "B/s";
 }
 
+void Lister::addMatrix(const Twine &name, const MatrixKernel &kernel,
+                       int64_t groups, int64_t rounds) {
+  Probe &probe = perUnit(add(set.probes, name.str(), kernel.getName(),
+                             {A::of(("operands." + kernel.type).str()),
+                              A::i32(rounds), A::of("out")},
+                             128 * groups, kernel.getWork() * rounds * groups),
+                         1);
+  probe.workPerBlock = true;
+  probe.sharedBytes = kMatrixBytes;
+  probe.unit = "1/s";
+}
+
 void Lister::listMatrix() {
+  // About two milliseconds each.
+  auto roundsOf = [](const MatrixKernel &kernel) {
+    return 65536 / std::max<int64_t>(kernel.n / 32, 1);
+  };
   for (const MatrixKernel &kernel : getMatrixKernels())
-    for (int64_t groups : {1, 2, 4}) {
-      if (groups > kernel.getMostGroups())
-        continue;
-      // About two milliseconds each.
-      int64_t rounds = 65536 / std::max<int64_t>(kernel.n / 32, 1);
-      std::string name =
-          (Twine("matrix.") + kernel.type + ".n" + Twine(kernel.n) + "." +
-           (kernel.registers ? "registers" : "shared") + ".groups" +
-           Twine(groups))
-              .str();
-      Probe &probe =
-          perUnit(add(set.probes, name, kernel.getName(),
-                      {A::of(("operands." + kernel.type).str()), A::i32(rounds),
-                       A::of("out")},
-                      128 * groups, kernel.getWork() * rounds * groups),
-                  1);
-      probe.workPerBlock = true;
-      probe.sharedBytes = kMatrixBytes;
-      probe.unit = "1/s";
-    }
+    for (int64_t groups : {1, 2, 4})
+      if (groups <= kernel.getMostGroups())
+        addMatrix(Twine("matrix.") + kernel.type + ".n" + Twine(kernel.n) +
+                      "." + (kernel.registers ? "registers" : "shared") +
+                      ".groups" + Twine(groups),
+                  kernel, groups, roundsOf(kernel));
+  // Long enough for the power limit, which whole layers feel.
+  for (const MatrixKernel &kernel : getMatrixKernels())
+    if (kernel.n == 256 && !kernel.registers)
+      addMatrix(Twine("matrix.") + kernel.type + ".sustained", kernel, 2,
+                50 * roundsOf(kernel));
 }
 
 void Lister::listFigures() {
@@ -365,8 +375,10 @@ void Lister::listFigures() {
   figure("write_rate", K::Max, {"memory.write"});
   figure("gather_rate", K::Mean,
          {"memory.read_rows2048", "memory.read_rows16384"});
+  // Loops of products ask for less than a loop that only reads, and what was
+  // fitted to products goes with the latency of the device they ran on.
   if (target.bulk)
-    figure("unit_read_rate", K::Max, {"bulk.read.units1"});
+    figure("unit_read_rate", K::Relative, {"bulk.read.units1"});
   else
     figure("unit_read_rate", K::Like, {});
   // Products share what they read: their rate is above that of any probe.
@@ -377,8 +389,7 @@ void Lister::listFigures() {
                            {"flops8", "fp8"},
                            {"flops4", ""}})
     if (target.warpgroups && *type)
-      figure(key, K::Max,
-             {"matrix." + std::string(type) + ".n256.shared.groups2"});
+      figure(key, K::Relative, {"matrix." + std::string(type) + ".sustained"});
     else
       figure(key, K::Like, {});
   figure("launch_seconds", K::Max, {"launch.one", "launch.all"});
@@ -387,7 +398,7 @@ void Lister::listFigures() {
            {"launch.dependent_late.all", "launch.dependent_early.all"});
   else
     figure("dependent_launch_seconds", K::Like, {});
-  figure("latency_seconds", K::Mean, {"latency.mb1024"});
+  figure("latency_seconds", K::Relative, {"latency.mb1024"});
 }
 
 void Lister::list() {

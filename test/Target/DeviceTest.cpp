@@ -181,7 +181,10 @@ TEST(KnownDevices, MeasuredBlocksAreLookedUpByBounds) {
 
 /// The file of a known device with one piece of text replaced.
 std::string edited(StringRef from, StringRef to) {
-  std::string text = printDevice(*getDefaultDevice("sm_90a"));
+  // Its probes would stand twice where a test adds some.
+  Device device = *getDefaultDevice("sm_90a");
+  device.probes.clear();
+  std::string text = printDevice(device);
   size_t at = text.find(from.str());
   EXPECT_NE(at, std::string::npos) << from.str();
   if (at != std::string::npos)
