@@ -35,3 +35,20 @@ done = subprocess.run([sys.executable, sys.argv[1] + "/test/support/isa_mix.py"]
 expected = ("k v_wmma_f32_16x16x16_bf16 2 per step; LDS 2 loads of 16 bytes, 16.0 flops/byte; "
             "memory 1 loads of 8 bytes; scratch 1\n")
 assert done.stdout == expected, done.stdout
+
+# Moves between accumulators and other registers, within the loop alone.
+sys.path.append(sys.argv[1] + "/test/support")
+import isa_mix  # noqa: E402
+
+MOVES = """
+k:
+\tv_accvgpr_write_b32 a0, v0
+.LBB0_1:
+\tv_mfma_f32_16x16x16_bf16 a[0:3], v[0:1], v[2:3], a[0:3]
+\tv_accvgpr_read_b32 v4, a0
+\tv_accvgpr_write_b32 a0, v4
+\ts_cbranch_scc0 .LBB0_1
+.Lfunc_end0:
+"""
+((_, loop),) = isa_mix.main_loops(MOVES)
+assert (loop["moves"], loop["matrix"]) == (2, 1), loop

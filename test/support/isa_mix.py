@@ -43,7 +43,7 @@ def width(word):
 
 
 def count(lines):
-    mix = {"matrix": 0, "flops": 0, "kind": "", "barriers": 0, "steps": 0, "lds": [], "memory": [], "scratch": 0}
+    mix = {"matrix": 0, "flops": 0, "kind": "", "barriers": 0, "steps": 0, "lds": [], "memory": [], "scratch": 0, "moves": 0}
     deposits = False
     for line in lines:
         word = line.split()[0] if line else ""
@@ -67,6 +67,8 @@ def count(lines):
             mix["lds"].append(width(word) * (2 if re.match(r"ds_(read2|load_2addr)", word) else 1))
         elif re.match(r"(global|buffer|flat)_load_", word):
             mix["memory"].append(width(word))
+        elif word.startswith("v_accvgpr_"):
+            mix["moves"] += 1
         elif word.startswith("scratch_"):
             mix["scratch"] += 1
     return mix

@@ -5,7 +5,8 @@ usage: reference_mix.py SUPPORT GROUP [table]
 For layers of well-known models on AMD chips: a wave reads the rows of its part of the tile from LDS, on RDNA3 each half
 of the wave all of them; a workgroup reads the rows of the tile from memory. Both are known from the tile program, the
 other numbers from the assembly text. Fails where a loop has less than nine tenths of that, fewer than eight
-matrix operations in a step, scratch, or operands that come from memory by less than 16 bytes per lane. Of the groups
+matrix operations in a step, scratch, moves between accumulator and other registers for more than a tenth of the matrix
+operations, or operands that come from memory by less than 16 bytes per lane. Of the groups
 `pairs` takes two chips of each layer, `product` all; with `table` rows for docs/performance.md are printed.
 """
 
@@ -91,6 +92,8 @@ def main(group, table):
                             problems.append(f"{where}: {d:.1f} flops per byte of {what}, the tile allows {a:.1f}")
                     if steps < 8:
                         problems.append(f"{where}: {steps:g} matrix operations in a step")
+                    if 10 * mix["moves"] > mix["matrix"]:
+                        problems.append(f"{where}: {mix['moves']} moves of accumulators, {mix['matrix']} matrix operations")
                     if not operands or mix["scratch"]:
                         problems.append(f"{where}: {len(operands)} loads of 16 bytes, {mix['scratch']} of scratch")
                 assert seen >= 2, (model, chip, tokens, seen)
