@@ -43,11 +43,11 @@ static double swappedRows(const GemmProblem &problem) {
 /// Slots of such tiles when rows are gathered: more of them were 1 to 3 %
 /// slower.
 static const int64_t gatherStages = 3;
-/// Rows per expert from which tiles of gathered 8-bit rows run column by
-/// column: 2 to 12 % faster than expert by expert in all but one of eleven
-/// cells of four layers on an H100 (that one 1 % slower); below, up to 3 %
-/// slower.
-static const double columnOrderRows = 200;
+/// Rows per expert between which tiles of gathered 8-bit rows run column by
+/// column. Layers on an H100, balanced and zipf1: 256 rows, two layers, 0.4 to
+/// 4 % faster than expert by expert; 1024 rows, as long as the power limit
+/// allows, up to 3 % slower; 128 rows up to 3 % slower.
+static const double columnOrderRows = 200, columnOrderRowsEnd = 768;
 
 namespace {
 /// A candidate: rows of B per tile, and whether they take the row side.
@@ -181,7 +181,8 @@ mlir::moe::rankHopperConfigs(const RuleTarget &target,
     config.b = "desc";
     bool byColumns = problem.gather && problem.aBits == 8 &&
                      promotes(problem) && blockM >= 2 * hardwareRows &&
-                     problem.rowsPerExpert >= columnOrderRows;
+                     problem.rowsPerExpert >= columnOrderRows &&
+                     problem.rowsPerExpert < columnOrderRowsEnd;
     config.order = byColumns ? "n_major" : "expert_major";
     config.claim = "stride";
     // Rows before the sum cost as much time as the weights soon (12 of 439 us

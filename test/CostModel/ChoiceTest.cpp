@@ -271,6 +271,7 @@ TEST(Hopper, ManyGatheredRowsOfBytesRunColumnByColumn) {
   };
   EXPECT_EQ(order(256, 128, 8, true), "n_major");
   EXPECT_EQ(order(128, 128, 8, true), "expert_major");
+  EXPECT_EQ(order(1024, 128, 8, true), "expert_major");
   EXPECT_EQ(order(256, 64, 8, true), "expert_major");
   EXPECT_EQ(order(256, 128, 8, false), "expert_major");
   EXPECT_EQ(order(256, 128, 16, true), "expert_major");
