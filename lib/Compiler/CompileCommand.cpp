@@ -60,7 +60,8 @@ What for:
                         token's result does not depend on the others
   --deterministic       refuse configurations whose bits differ between runs
   --fix F=V[,F=V...]    fields that configurations must have: block_m, block_n,
-                        block_k, stages, swap
+                        block_k, stages, swap, formulation (grouped, gemv,
+                        dense, dense_rows, dense_sum)
   --config FILE.json    tile sizes from a table of moe-tune, or from a vLLM or
                         SGLang file; those of the down projection then from
                         FILE_down.json if that exists

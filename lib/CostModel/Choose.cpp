@@ -42,10 +42,21 @@ std::string mlir::moe::parseFixedFields(const std::string &text,
       fields.swap = value == "true";
       continue;
     }
+    if (name == "formulation") {
+      const char *known[] = {"grouped", "dense", "dense_rows", "dense_sum",
+                             "gemv"};
+      if (std::find(std::begin(known), std::end(known), value) ==
+          std::end(known))
+        return "formulation is '" + value +
+               "', not grouped, dense, dense_rows, dense_sum or gemv";
+      fields.formulation = value;
+      continue;
+    }
     auto field = known.find(name);
     if (field == known.end())
       return "unknown field '" + name +
-             "'; known are block_m, block_n, block_k, stages, swap";
+             "'; known are block_m, block_n, block_k, stages, swap, "
+             "formulation";
     bool digits = !value.empty() && value.size() < 7 &&
                   value.find_first_not_of("0123456789") == std::string::npos;
     int64_t number = digits ? std::stoll(value) : 0;
@@ -89,8 +100,11 @@ static GemmPrediction predictMean(const Device &device,
   GemmPrediction mean;
   mean.tail = mean.use = 0;
   for (const WorkloadCase &one : workload.cases) {
+    // The sum over experts is one product for all tokens.
+    const std::vector<int64_t> rows =
+        problem.sumsExperts ? std::vector<int64_t>{workload.tokens} : one.rows;
     GemmPrediction p =
-        predictGemm(device, traits, problem, config, one.rows, workload.tokens);
+        predictGemm(device, traits, problem, config, rows, workload.tokens);
     double GemmPrediction::*const members[] = {
         &GemmPrediction::seconds,     &GemmPrediction::units,
         &GemmPrediction::cache,       &GemmPrediction::memory,
@@ -162,6 +176,7 @@ static LayerCandidate rate(const Device &device, const RuleTarget &target,
 //===----------------------------------------------------------------------===//
 
 static std::vector<int64_t> listBlockRows(const RuleTarget &target,
+                                          const LayerProblem &layer,
                                           const ChoiceOptions &options) {
   int64_t given =
       options.givenBlockM ? options.givenBlockM : options.fixed.blockM;
@@ -172,6 +187,8 @@ static std::vector<int64_t> listBlockRows(const RuleTarget &target,
   if (target.kind == RuleTarget::Cpu)
     return {pickBlockM(target, 0)};
   std::vector<int64_t> all;
+  if (!layer.gemms.empty() && layer.gemms.front().vector)
+    return {1, 2, 4};
   for (int64_t rows : {8, 16, 32, 64, 128})
     if (rows % target.minBlockM == 0)
       all.push_back(rows);
@@ -197,7 +214,7 @@ LayerChoice mlir::moe::chooseLayer(const Device &device,
                                    const Workload &workload,
                                    const ChoiceOptions &options) {
   LayerChoice choice;
-  for (int64_t blockM : listBlockRows(target, options))
+  for (int64_t blockM : listBlockRows(target, layer, options))
     choice.candidates.push_back(
         rate(device, target, layer, workload, options, blockM));
   // Smaller tiles first among equals: they leave room for a longer ring.

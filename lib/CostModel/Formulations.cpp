@@ -15,14 +15,13 @@
 using namespace mlir::moe;
 
 bool mlir::moe::isFormulationBuilt(RuleTarget::Kind kind,
-                                   Formulation formulation) {
+                                   FormulationKind formulation) {
   switch (formulation) {
-  case Formulation::Grouped:
+  case FormulationKind::Grouped:
+  case FormulationKind::Dense:
     return true;
-  case Formulation::Dense:
-    return kind == RuleTarget::Cpu;
-  case Formulation::VectorMatrix:
-    return false;
+  case FormulationKind::VectorMatrix:
+    return kind != RuleTarget::Cpu;
   }
   return false;
 }

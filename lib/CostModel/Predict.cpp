@@ -103,6 +103,21 @@ static const KernelTraits amdMatrix = [] {
   traits.name = "mfma or wmma";
   return traits;
 }();
+// Not fitted to measurements: what the loop consists of. A weight is read,
+// converted and multiplied with every row; the sum over the lanes is the
+// tile's.
+static const KernelTraits gpuLanes = [] {
+  KernelTraits traits;
+  traits.name = "lanes";
+  traits.overlap = 4.5;
+  traits.laneOps = 1.5;
+  traits.tileClocks = 600;
+  traits.tailShare = 0.8;
+  traits.loadsWholeBlocks = false;
+  traits.fillLatencies = 5.1;
+  traits.margin = 0.09;
+  return traits;
+}();
 static const KernelTraits cpuLoops = [] {
   KernelTraits traits;
   traits.name = "vector loops";
@@ -121,6 +136,8 @@ const KernelTraits &mlir::moe::findKernelTraits(const RuleTarget &target,
                                                 const GemmProblem &problem) {
   if (target.kind == RuleTarget::Cpu)
     return cpuLoops;
+  if (problem.vector)
+    return gpuLanes;
   if (usesHopperPackedRule(target, problem))
     return hopperPacked;
   if (usesHopperRule(target, problem))
@@ -239,8 +256,12 @@ mlir::moe::predictGemm(const Device &device, const KernelTraits &traits,
       device.getMatrixRate(std::max(problem.aBits, problem.bBits)) /
       f.computeUnits * traits.matrixShare;
   double matrix = 2 * tileRows * weightRows * k / unitFlops;
+  // All rows of a block are computed.
+  if (traits.laneOps > 0)
+    matrix = (1 + double(config.blockM)) * traits.laneOps * weightRows * k /
+             (f.lanes * f.clockHz);
   double shared = 0;
-  if (f.sharedBytesPerClock > 0)
+  if (f.sharedBytesPerClock > 0 && traits.laneOps == 0)
     shared =
         k *
         sharedBytesPerColumn(traits, problem, config, tileRows, weightRows) /
@@ -281,8 +302,9 @@ mlir::moe::predictGemm(const Device &device, const KernelTraits &traits,
             p.load + p.epilogue + p.overhead;
 
   double a = double(problem.aBits) / 8;
-  double distinct =
-      problem.gather ? std::min(double(tokens), tiles.rows) : tiles.rows;
+  double distinct = problem.gather || problem.sharesRows
+                        ? std::min(double(tokens), tiles.rows)
+                        : tiles.rows;
   double outColumns = problem.gateRun ? n / 2 : n;
   double results = tiles.rows * outColumns * resultBytes(problem, config);
   if (!config.swap && config.store == "vector")
@@ -350,10 +372,10 @@ const char *GemmPrediction::getBound() const {
 // What stands around the products
 //===----------------------------------------------------------------------===//
 
-/// Latencies of memory one after the other: in the sort, in the sum over top-k,
-/// in quantising.
-static const double sortLatencies = 1.2, combineLatencies = 2.1,
-                    quantiseLatencies = 0.13;
+/// Latencies of memory one after the other: in the sort, in spreading router
+/// weights over all experts, in the sum over top-k, in quantising.
+static const double sortLatencies = 1.2, spreadLatencies = 1.2,
+                    combineLatencies = 2.1, quantiseLatencies = 0.13;
 /// Of the sort, per slot (ncu on an H100: 8 slots 4.6 us, 131072 slots 25.5).
 static const double sortClocks = 0.3;
 
@@ -365,7 +387,10 @@ FramePrediction mlir::moe::predictFrame(const Device &device,
   double slots = double(tokens * topk), hidden = double(frame.hidden);
   FramePrediction p;
   int dependent = 2; // the products
-  p.sort = sortLatencies * f.latencySeconds + slots * sortClocks / f.clockHz;
+  if (frame.sorts)
+    p.sort = sortLatencies * f.latencySeconds + slots * sortClocks / f.clockHz;
+  else
+    p.sort = spreadLatencies * f.latencySeconds + slots * 4 / rate;
   if (frame.combineBytes > 0) {
     ++dependent;
     p.combine = combineLatencies * f.latencySeconds +

@@ -185,6 +185,8 @@ static std::string checkBlock(const RuleTarget &target,
 RuleVerdict mlir::moe::checkConfig(const RuleTarget &target,
                                    const GemmProblem &problem,
                                    const RuleConfig &config) {
+  if (config.atom == "fma" && target.kind != RuleTarget::Cpu)
+    return checkVector(problem, config.blockM);
   const RuleVerdict verdicts[] = {
       {"block", checkBlock(target, config)},
       {"k_step", checkStep(target, problem, config)},
@@ -220,6 +222,8 @@ std::vector<RuleConfig>
 mlir::moe::rankConfigs(const RuleTarget &target, const GemmProblem &problem,
                        int64_t blockM, size_t limit,
                        std::vector<RuleVerdict> &rejected) {
+  if (problem.vector)
+    return rankVectorConfigs(problem, blockM, limit, rejected);
   if (usesHopperRule(target, problem))
     return rankHopperConfigs(target, problem, blockM, limit, rejected);
   if (usesHopperPackedRule(target, problem))

@@ -43,7 +43,11 @@ void mlir::moe::buildFusePipeline(OpPassManager &passes,
                                   std::optional<int64_t> gpuTokens) {
   passes.addPass(createMoeDecomposeLayer());
   passes.addPass(createMoeFuseEpilogue());
-  passes.addPass(createMoeChooseFormulation());
+  // Of a GPU the selector of configurations knows what they cost.
+  MoeChooseFormulationOptions formulation;
+  if (gpuTokens)
+    formulation.formulation = FormulationChoice::Open;
+  passes.addPass(createMoeChooseFormulation(formulation));
   MoeFoldScalesOptions fold;
   // Decoding is paid for anyway, and a product of a CPU tile takes 128 columns
   // or more: shorter scale groups are applied while decoding.

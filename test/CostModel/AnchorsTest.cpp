@@ -220,7 +220,7 @@ TEST(Anchors, DenseWinsInAWindow) {
     EXPECT_LT(ratio(tokens), 1) << tokens;
   for (int64_t tokens : {272, 384, 512, 1024})
     EXPECT_GT(ratio(tokens), 1) << tokens;
-  EXPECT_FALSE(isFormulationBuilt(RuleTarget::Nvidia, Formulation::Dense));
+  EXPECT_TRUE(isFormulationBuilt(RuleTarget::Nvidia, FormulationKind::Dense));
 }
 
 //===----------------------------------------------------------------------===//

@@ -52,6 +52,8 @@ public:
   /// Number of the thread in its block, and of the block, i32.
   virtual Value thread(OpBuilder &b, Location loc) const = 0;
   virtual Value block(OpBuilder &b, Location loc) const = 0;
+  /// How many blocks the launch has.
+  virtual Value blocks(OpBuilder &b, Location loc) const = 0;
   /// Joins all threads of a block; orders their accesses to shared memory.
   virtual void barrier(OpBuilder &b, Location loc) const = 0;
   /// Orders the accesses to shared memory of the lanes of a wave.
@@ -131,9 +133,10 @@ Value truncateToPower(OpBuilder &b, Location loc, Value v);
 Value extendPower(OpBuilder &b, Location loc, Value v);
 
 /// Replaces every kernel of `module` that is one moe_tile.align, one
-/// moe_tile.topk, or works row by row, by a function for `target`; `converted`
-/// is how many. Other kernels stay. Fails with a diagnostic at the first op
-/// without a lowering.
+/// moe_tile.topk, works row by row, is a loop over scalar code or a product
+/// without matrix units, by a function
+/// for `target`; `converted` is how many. Other kernels stay. Fails with a
+/// diagnostic at the first op without a lowering.
 LogicalResult convertPlainKernels(ModuleOp module, const WaveTarget &target,
                                   int64_t &converted);
 

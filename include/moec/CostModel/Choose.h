@@ -24,8 +24,9 @@ struct FixedFields {
   int64_t blockM = 0, blockN = 0, blockK = 0, stages = 0;
   /// 0 or 1.
   int64_t swap = -1;
-
-  bool any() const { return blockM || blockN || blockK || stages || swap >= 0; }
+  /// "grouped", "gemv", "dense" (either of "dense_rows", whose rows are summed
+  /// afterwards, and "dense_sum"); empty: free.
+  std::string formulation;
 };
 
 /// Parses "block_m=128,stages=3,swap=true". Returns what is wrong, or nothing.

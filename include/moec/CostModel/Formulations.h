@@ -19,7 +19,7 @@
 
 namespace mlir::moe {
 
-enum class Formulation {
+enum class FormulationKind {
   /// One grouped product after the other.
   Grouped,
   /// A vector times a matrix for every pair of a token and an expert, without
@@ -30,7 +30,7 @@ enum class Formulation {
 };
 
 /// Whether the compiler has code for it on a kind of target.
-bool isFormulationBuilt(RuleTarget::Kind kind, Formulation formulation);
+bool isFormulationBuilt(RuleTarget::Kind kind, FormulationKind formulation);
 
 /// A program of a vector-matrix product: `blockN` rows of weights in steps of
 /// `blockK` columns, `stages` steps in flight, `warps` warps.

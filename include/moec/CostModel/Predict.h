@@ -52,6 +52,9 @@ struct KernelTraits {
   /// Lane operations to copy 16 bytes of rows into shared memory by threads
   /// that compute; 0: others do, or the copy engine.
   double loadOps = 0;
+  /// Lane operations per weight, and per weight and row, of products without
+  /// matrix units; 0: they have them.
+  double laneOps = 0;
   /// Warps that share a tile, each a rectangle whose sides it reads from shared
   /// memory; 0: the instruction reads it for 64 rows at once.
   int64_t warps = 0;
@@ -110,6 +113,9 @@ struct LayerFrame {
   int64_t hidden = 0;
   /// Activations are quantised in a launch of their own.
   bool quantises = false;
+  /// Tokens are sorted by expert; otherwise all experts get all of them, and a
+  /// launch spreads the router weights.
+  bool sorts = true;
   /// Rows are summed by a launch of its own, from values of so many bytes.
   int64_t combineBytes = 4;
 };

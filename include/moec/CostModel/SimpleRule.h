@@ -68,6 +68,13 @@ struct GemmProblem {
   bool gateHalves = false;
   /// Rows are summed over top-k afterwards; the sum is rounded to bf16.
   bool sumsRows = false, roundsRows = false;
+  /// All experts multiply the same rows, those of all tokens.
+  bool sharesRows = false;
+  /// The reduction runs over all experts: `k` is that of all, the rows are the
+  /// tokens.
+  bool sumsExperts = false;
+  /// Without matrix units: each weight is multiplied where it arrives.
+  bool vector = false;
   /// Rows of the result stand by slot, not by expert.
   bool scatters = false;
   /// Mean rows per expert that is hit; the number that picks block m.
@@ -85,8 +92,8 @@ struct RuleConfig {
   bool swap = false;
   std::string a = "direct", b = "direct", store = "vector";
   /// Empty or 0: the field is left out.
-  std::string order, claim, partial, aPlace, bPlace, computeSplit;
-  int64_t loadRegs = 0, computeGroups = 0, computeRegs = 0, xcd = 0;
+  std::string order, claim, partial, aPlace, bPlace, computeSplit, atom;
+  int64_t loadRegs = 0, computeGroups = 0, computeRegs = 0, warps = 0, xcd = 0;
 };
 
 /// Verdict of one named rule on one candidate: empty text means legal.
@@ -136,6 +143,14 @@ bool usesAmpereRule(const RuleTarget &target, const GemmProblem &problem);
 /// `rankConfigs` of those problems.
 std::vector<RuleConfig> rankAmpereConfigs(const RuleTarget &target,
                                           const GemmProblem &problem,
+                                          int64_t blockM, size_t limit,
+                                          std::vector<RuleVerdict> &rejected);
+
+/// Whether a problem has a form without matrix units, on GPUs.
+RuleVerdict checkVector(const GemmProblem &problem, int64_t blockM);
+
+/// `rankConfigs` of that form.
+std::vector<RuleConfig> rankVectorConfigs(const GemmProblem &problem,
                                           int64_t blockM, size_t limit,
                                           std::vector<RuleVerdict> &rejected);
 

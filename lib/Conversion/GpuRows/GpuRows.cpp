@@ -20,10 +20,12 @@ LogicalResult rows::convertPlainKernels(ModuleOp module,
   converted = 0;
   for (auto kernel :
        llvm::make_early_inc_range(module.getOps<tile::KernelOp>())) {
-    auto convert = isAlignKernel(kernel)  ? convertAlignKernel
-                   : isTopkKernel(kernel) ? convertTopkKernel
-                   : isRowKernel(kernel)  ? convertRowKernel
-                                          : nullptr;
+    auto convert = isAlignKernel(kernel)    ? convertAlignKernel
+                   : isTopkKernel(kernel)   ? convertTopkKernel
+                   : isVectorKernel(kernel) ? convertVectorKernel
+                   : isRowKernel(kernel)    ? convertRowKernel
+                   : isScalarKernel(kernel) ? convertScalarKernel
+                                            : nullptr;
     if (!convert)
       continue;
     OpBuilder b(kernel);

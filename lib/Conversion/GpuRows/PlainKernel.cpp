@@ -188,6 +188,8 @@ void PlainKernel::finish(int64_t threads, int64_t cluster, const Grid &grid) {
     blocks = b.getDictionaryAttr(
         {named("operand", grid.operand), named("dim", grid.dim),
          named("mul", grid.mul), named("add", 0), named("div", grid.div)});
+  if (grid.persistent)
+    blocks = b.getDictionaryAttr({named("persistent", grid.persistent)});
   Attribute one = b.getI64IntegerAttr(1);
   int64_t smem = target.finish(func, threads, cluster, sharedBytes);
   SmallVector<NamedAttribute> launch{

@@ -121,9 +121,9 @@ public:
 
   //===--- End ---------------------------------------------------------------//
   /// How many blocks: constant, or ceil(extent * mul / div) of dimension `dim`
-  /// of kernel argument `operand`.
+  /// of kernel argument `operand`, or `persistent` for every multiprocessor.
   struct Grid {
-    int64_t blocks = 1;
+    int64_t blocks = 1, persistent = 0;
     int64_t operand = -1, dim = 0, mul = 1, div = 1;
   };
   /// Ends the function and describes its launch (`moe.launch`).
@@ -163,6 +163,25 @@ bool isTopkKernel(tile::KernelOp kernel);
 FailureOr<LLVM::LLVMFuncOp> convertTopkKernel(tile::KernelOp kernel,
                                               OpBuilder &b,
                                               const WaveTarget &target);
+
+/// Whether a kernel is one scf.parallel over scalar code (loads, stores, arith,
+/// branches and loops of scalars).
+bool isScalarKernel(tile::KernelOp kernel);
+/// Lowers such a kernel, one thread for an iteration, before `b`'s insertion
+/// point; fails with a diagnostic for another loop than over an extent of an
+/// argument. The kernel stays.
+FailureOr<LLVM::LLVMFuncOp> convertScalarKernel(tile::KernelOp kernel,
+                                                OpBuilder &b,
+                                                const WaveTarget &target);
+
+/// Whether a kernel is a product of few rows without matrix units: its
+/// configuration says `atom = "fma"`.
+bool isVectorKernel(tile::KernelOp kernel);
+/// Lowers such a kernel, before `b`'s insertion point; fails with a diagnostic
+/// at the op that has no such form. The kernel stays.
+FailureOr<LLVM::LLVMFuncOp> convertVectorKernel(tile::KernelOp kernel,
+                                                OpBuilder &b,
+                                                const WaveTarget &target);
 
 /// Whether a kernel works row by row: maps, loads and stores of one row inside
 /// of one scf.parallel (or outside of any loop), no matrix product.

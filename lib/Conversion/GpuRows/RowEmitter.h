@@ -50,6 +50,9 @@ public:
   explicit RowEmitter(PlainKernel &k)
       : k(k), threads(k.target.facts.blockThreads) {}
   LogicalResult emit();
+  /// A scalar op of a map's body, or of the row itself, on this thread's
+  /// values, vectors if `wide`.
+  FailureOr<Value> cloneScalar(Operation *op, IRMapping &map, bool wide);
 
 private:
   LogicalResult plan();
@@ -80,7 +83,6 @@ private:
   Value zero(Type type) {
     return arith::ConstantOp::create(k.b, k.loc, k.b.getZeroAttr(type));
   }
-  FailureOr<Value> cloneScalar(Operation *op, IRMapping &map, bool wide);
   Value exponential(Operation *op, ValueRange operands, Type type);
   /// As diagnostics call the target.
   StringRef name() const { return k.target.facts.name; }

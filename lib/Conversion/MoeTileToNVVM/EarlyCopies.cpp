@@ -46,8 +46,8 @@ void KernelEmitter::findEarly() {
     else if (isa<tile::AwaitLaunchOp>(op))
       waits = true;
     else
-      legal &= isa<tile::RolesOp, tile::RingAllocOp, tile::BufAllocOp,
-                   tile::ReturnOp, memref::CollapseShapeOp,
+      legal &= isa<tile::RolesOp, tile::RingAllocOp, tile::DenseListOp,
+                   tile::BufAllocOp, tile::ReturnOp, memref::CollapseShapeOp,
                    memref::ExpandShapeOp, memref::DimOp>(op) ||
                (isa_and_nonnull<arith::ArithDialect>(op.getDialect()) &&
                 op.getNumRegions() == 0);

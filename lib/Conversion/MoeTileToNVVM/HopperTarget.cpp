@@ -35,6 +35,9 @@ Value HopperTarget::thread(OpBuilder &b, Location loc) const {
 Value HopperTarget::block(OpBuilder &b, Location loc) const {
   return NVVM::BlockIdXOp::create(b, loc, b.getI32Type());
 }
+Value HopperTarget::blocks(OpBuilder &b, Location loc) const {
+  return NVVM::GridDimXOp::create(b, loc, b.getI32Type());
+}
 void HopperTarget::barrier(OpBuilder &b, Location loc) const {
   NVVM::BarrierOp::create(b, loc);
 }

@@ -26,6 +26,7 @@ public:
 
   Value thread(OpBuilder &b, Location loc) const override;
   Value block(OpBuilder &b, Location loc) const override;
+  Value blocks(OpBuilder &b, Location loc) const override;
   void barrier(OpBuilder &b, Location loc) const override;
   void waveFence(OpBuilder &b, Location loc) const override;
   Value uniform(OpBuilder &b, Location loc, Value v) const override;

@@ -44,9 +44,12 @@ struct RowList {
 
 /// A tile list of row blocks.
 struct TileList {
-  Value table; ///< memref of the kernel
+  Value table; ///< memref of the kernel, null = all rows for every expert
   Value count; ///< i32
   int64_t columns = 0, blockN = 0;
+  /// Without a table: rows of an expert and their blocks, i32.
+  Value rows, blocks;
+  int64_t blockM = 0;
 };
 
 /// Where a ring lies in shared memory, in bytes from its start.

@@ -45,6 +45,9 @@ Value AmdTarget::thread(OpBuilder &b, Location loc) const {
 Value AmdTarget::block(OpBuilder &b, Location loc) const {
   return ROCDL::BlockIdXOp::create(b, loc, b.getI32Type());
 }
+Value AmdTarget::blocks(OpBuilder &b, Location loc) const {
+  return ROCDL::GridDimXOp::create(b, loc, b.getI32Type());
+}
 void AmdTarget::barrier(OpBuilder &b, Location loc) const {
   amdgpu::LDSBarrierOp::create(b, loc);
 }

@@ -293,9 +293,9 @@ SmallVector<Value> KernelEmitter::coordinates(tile::ForTilesOp op,
   auto modulo = [&](Value x, Value y) -> Value {
     return arith::RemUIOp::create(b, loc, x, y);
   };
-  const Memory &table = memories[list.table];
-  int64_t width = table.type.getDimSize(1);
   auto recordOf = [&](Value number) -> Value {
+    const Memory &table = memories[list.table];
+    int64_t width = table.type.getDimSize(1);
     // Nothing writes the table while the kernel runs: a scalar load.
     return LLVM::LoadOp::create(b, loc, VectorType::get({4}, b.getI32Type()),
                                 globalAt(table, mul(wide(number), c64(width))),
@@ -313,12 +313,18 @@ SmallVector<Value> KernelEmitter::coordinates(tile::ForTilesOp op,
     column = columns == 1 ? c32(0) : rest(entry, columns);
   }
   if (op.getOrder() == tile::Order::ExpertMajor) {
-    // The table's last column says where a block stands in the run of its
-    // expert, index | length << 16; 0 = unknown, then it is a run by itself.
-    Value run = field(recordOf(block), 3);
-    Value length = arith::MaxUIOp::create(
-        b, loc, arith::ShRUIOp::create(b, loc, run, c32(16)), c32(1));
-    Value index = arith::AndIOp::create(b, loc, run, c32(0xFFFF));
+    Value length, index;
+    if (list.table) {
+      // The table's last column says where a block stands in the run of its
+      // expert, index | length << 16; 0 = unknown, then it is a run by itself.
+      Value run = field(recordOf(block), 3);
+      length = arith::MaxUIOp::create(
+          b, loc, arith::ShRUIOp::create(b, loc, run, c32(16)), c32(1));
+      index = arith::AndIOp::create(b, loc, run, c32(0xFFFF));
+    } else {
+      length = list.blocks;
+      index = modulo(block, list.blocks);
+    }
     // Long runs in pieces, whose rows and the weights of one wave fit into the
     // second-level cache.
     Value inPiece = rest(index, kRunBlocks);
@@ -328,6 +334,15 @@ SmallVector<Value> KernelEmitter::coordinates(tile::ForTilesOp op,
     Value local = sub(entry, mul(first, c32(columns)));
     column = over(local, length);
     block = add(first, modulo(local, length));
+  }
+  if (!list.table) {
+    Value expert = over(block, list.blocks);
+    Value row = mul(modulo(block, list.blocks), c32(list.blockM));
+    return {expert, add(mul(expert, list.rows), row),
+            arith::MinSIOp::create(
+                b, loc, arith::SubIOp::create(b, loc, list.rows, row),
+                c32(list.blockM)),
+            mul(column, c32(list.blockN))};
   }
   Value record = recordOf(block);
   return {field(record, 0), field(record, 1), field(record, 2),
@@ -365,8 +380,8 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
   if (op.getClaim() == tile::Claim::Counter)
     return refuse(op) << "the ROCDL lowering takes claim(stride)";
   const TileList &list = it->second;
-  if (!memories.count(list.table) ||
-      memories[list.table].type.getDimSize(1) != 4)
+  if (list.table && (!memories.count(list.table) ||
+                     memories[list.table].type.getDimSize(1) != 4))
     return refuse(op) << "the ROCDL lowering takes a table argument of four "
                          "columns";
   if (op.getOrder() == tile::Order::Explicit)
@@ -462,6 +477,18 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
         tileLists[op.getList()] = {op.getTable(), asI32(op.getCount()),
                                    int64_t(op.getColumns()),
                                    int64_t(op.getBlockN())};
+        return success();
+      })
+      .Case([&](tile::DenseListOp op) {
+        TileList list;
+        list.rows = asI32(op.getRows());
+        list.blockM = op.getBlockM();
+        list.blocks = arith::DivUIOp::create(
+            b, loc, add(list.rows, c32(list.blockM - 1)), c32(list.blockM));
+        list.count = mul(list.blocks, c32(op.getExperts()));
+        list.columns = op.getColumns();
+        list.blockN = op.getBlockN();
+        tileLists[op.getList()] = list;
         return success();
       })
       .Case([&](tile::CoordsOp op) {
@@ -569,6 +596,9 @@ LogicalResult KernelEmitter::emit() {
   if (failed(addArguments()) || failed(placeOnChip()))
     return failure();
   kernel.walk([&](tile::BlockListOp list) {
+    tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());
+  });
+  kernel.walk([&](tile::DenseListOp list) {
     tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());
   });
   thread = ROCDL::ThreadIdXOp::create(b, loc, b.getI32Type());

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "GemmKernel.h"
+#include "moec/Dialect/Moe/Transforms/DenseForm.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -213,6 +214,8 @@ LogicalResult GemmKernel::decide() {
       decodesInCompute || config.getString("b_place") == "transform";
   cols = op.getOutCols();
   k = op.getReductionSize();
+  sumsExperts = op.getOut() == RowLayout::Token &&
+                config.getString("reduce_by") == "experts";
   fitBlockN();
   tileRowsOfB = blockN;
   if (GateUpAttr gateUp = op.getGateUpAttr()) {
@@ -241,6 +244,16 @@ LogicalResult GemmKernel::decide() {
 void GemmKernel::beginTile(const RoutingBuffers &routing) {
   OpBuilder &b = kernel->b;
   int64_t topk = op.getRouting().getType().getTopk();
+  if (tokens) {
+    // Row t of expert e is e T + t, of sorted rows and of their weights.
+    Type list = tile::RowsType::get(b.getContext(), blockM);
+    Value token = arith::SubIOp::create(
+        b, loc, row0, arith::MulIOp::create(b, loc, expert, tokens));
+    flatRows = tile::RowIotaOp::create(b, loc, list, row0, rows);
+    tokenRows = tile::RowIotaOp::create(b, loc, list, token, rows);
+    aRows = op.getRows() == RowSource::Gather ? tokenRows : flatRows;
+    return;
+  }
   flatRows =
       tile::RowIndexOp::create(b, loc, blockM, routing.slots, row0, rows);
   tokenRows =
@@ -341,8 +354,13 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
         tile::PromoteOp::create(b, loc, carried[0].getType(), part, carried[0],
                                 row, col, Value(), sums, zero, FloatAttr())};
   };
-  auto loop = tile::KLoopOp::create(kb, loc, kernel->index(0), kernel->index(k),
-                                    step, ValueRange{init}, loads, computes);
+  // The columns of one expert after those of the other, in whole steps.
+  if (sumsExperts)
+    columnsOfExpert = llvm::alignTo(k, step);
+  int64_t end = sumsExperts ? op.getNumExperts() * columnsOfExpert : k;
+  auto loop =
+      tile::KLoopOp::create(kb, loc, kernel->index(0), kernel->index(end), step,
+                            ValueRange{init}, loads, computes);
   Value result = loop.getResult(0);
   if (!promotes)
     result = tile::AccReadOp::create(kb, loc, result);
@@ -390,6 +408,9 @@ Value GemmKernel::subtractRowSums(Value product) {
 
 /// What is stored: the result's elements, or those of rows to be summed.
 Type GemmKernel::resultElement() {
+  if (sumsExperts)
+    return cast<MemRefType>(plan.values.lookup(op->getResult(0)).getType())
+        .getElementType();
   if (op.getQuantizeAttr() || adds)
     return kernel->b.getF32Type();
   return partialElement(op);
@@ -493,21 +514,30 @@ LogicalResult GemmKernel::build() {
   bool outSorted = op.getOut() == RowLayout::ExpertSorted;
   if ((aPadded && outSorted) || (aSorted && outPadded))
     return op.emitOpError("mixes expert_sorted and expert_sorted_padded rows");
-  RoutingBuffers routing =
-      plan.routingFor(op.getRouting(), aPadded || outPadded, blockM);
+  bool all = plan.isStatic(op.getRouting());
+  if (sumsExperts && !(all && canSumExperts(op)))
+    return op.emitOpError("reduce_by = experts needs rows of all tokens for "
+                          "every expert, sorted by expert, on a GPU, and "
+                          "nothing behind the product that differs between "
+                          "experts");
+  RoutingBuffers routing;
+  if (!all)
+    routing = plan.routingFor(op.getRouting(), aPadded || outPadded, blockM);
 
   bool toTokens = op.getOut() == RowLayout::Token;
   int64_t topk = op.getRouting().getType().getTopk();
   Value out = plan.values.lookup(op->getResult(0)), flat;
   StringRef reduceBy = op.getChosenConfig().getString("reduce_by");
   adds = toTokens && reduceBy == "add_f32";
-  if (adds) {
+  if (sumsExperts) {
+    flat = out;
+  } else if (adds) {
     flat = plan.workspace({ShapedType::kDynamic, cols}, plan.b.getF32Type(),
                           plan.tokensOf(op.getRouting()), /*zero=*/true);
   } else if (toTokens) {
     if (reduceBy != "rows")
       return op.emitOpError("reduce_by = ")
-             << reduceBy << " has no tile form, use rows or add_f32";
+             << reduceBy << " has no tile form, use rows, add_f32 or experts";
     Value slots = arith::MulIOp::create(
         plan.b, loc, plan.tokensOf(op.getRouting()), plan.index(topk));
     flat =
@@ -543,9 +573,13 @@ LogicalResult GemmKernel::build() {
     for (Value v : from)
       to->push_back(use(v));
   RoutingBuffers inside;
-  inside.slots = builder.use(routing.slots);
-  inside.table = builder.use(routing.table);
-  inside.count = builder.use(routing.count);
+  if (all) {
+    tokens = builder.use(plan.tokensOf(op.getRouting()));
+  } else {
+    inside.slots = builder.use(routing.slots);
+    inside.table = builder.use(routing.table);
+    inside.count = builder.use(routing.count);
+  }
   if (counts)
     builder.useClaimCounter(counter);
   Value outMemory = builder.use(toTokens ? flat : out);
@@ -554,12 +588,19 @@ LogicalResult GemmKernel::build() {
                        : Value();
 
   OpBuilder &kb = builder.b;
-  Value count = arith::IndexCastOp::create(
-      kb, loc, kb.getIndexType(),
-      memref::LoadOp::create(kb, loc, inside.count,
-                             ValueRange{builder.index(0)}));
-  Value list =
-      tile::BlockListOp::create(kb, loc, inside.table, count, cols, blockN);
+  Value list;
+  if (all) {
+    list = tile::DenseListOp::create(kb, loc, tokens,
+                                     sumsExperts ? 1 : op.getNumExperts(),
+                                     blockM, cols, blockN);
+  } else {
+    Value count = arith::IndexCastOp::create(
+        kb, loc, kb.getIndexType(),
+        memref::LoadOp::create(kb, loc, inside.count,
+                               ValueRange{builder.index(0)}));
+    list =
+        tile::BlockListOp::create(kb, loc, inside.table, count, cols, blockN);
+  }
   std::optional<tile::Order> order =
       tile::symbolizeOrder(op.getChosenConfig().getString("order"));
   if (!order || *order == tile::Order::Explicit)
@@ -597,7 +638,7 @@ LogicalResult GemmKernel::build() {
       emitFreshQuant(builder, quant, ValueRange{result}, stored, scale);
     }
     Value where = row0, column = n0;
-    bool sorts = sortsSummedRows(op);
+    bool sorts = all || sortsSummedRows(op);
     if (adds)
       where = tokenRows;
     else if ((toTokens || op.getOut() == RowLayout::FlatTopk) && !sorts)
@@ -626,13 +667,15 @@ LogicalResult GemmKernel::build() {
     }
   }
   plan.launch(builder);
+  if (sumsExperts)
+    return success();
   if (adds)
     return plan.emitCast(flat, out);
   if (toTokens)
-    return plan.emitCombine(flat, Value(), Value(), Value(), routing,
+    return plan.emitCombine(flat, Value(), Value(), Value(), op.getRouting(),
                             sortsSummedRows(op) ? RowLayout::ExpertSorted
                                                 : RowLayout::FlatTopk,
-                            topk, out);
+                            routing, out);
   return success();
 }
 

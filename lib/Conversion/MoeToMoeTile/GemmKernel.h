@@ -75,11 +75,17 @@ private:
   bool rowSums = false;
   /// Rows are added to their token's in memory.
   bool adds = false;
+  /// The reduction runs over all columns of all experts, each of which has
+  /// `columnsOfExpert`, with those of the last step that do not exist.
+  bool sumsExperts = false;
+  int64_t columnsOfExpert = 0;
   /// What the matrix product multiplies and sums up.
   Type aMatrix, bMatrix, sumType;
 
   Value a, b, aScale, aSums, bScale, bZero;
   SmallVector<Value> rowOps, colOps, expertOps, eltOps;
+  /// Tokens, if the routing is static; null otherwise.
+  Value tokens;
   // Values of the tile at hand.
   Value expert, row0, rows, n0, flatRows, tokenRows, aRows;
 };

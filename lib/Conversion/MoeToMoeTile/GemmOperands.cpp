@@ -50,6 +50,16 @@ GemmKernel::scaleRowsOfB(int64_t granule) {
 Value GemmKernel::loadOperand(OpBuilder &builder, bool isA, Value kAt) {
   QuantAttr quant = isA ? op.getAQuantAttr() : op.getBQuantAttr();
   Value memory = isA ? a : b;
+  Value of = expert, rowsOfA = aRows;
+  if (sumsExperts) {
+    Value run = arith::ConstantIndexOp::create(builder, loc, columnsOfExpert);
+    of = arith::DivUIOp::create(builder, loc, kAt, run);
+    kAt = arith::RemUIOp::create(builder, loc, kAt, run);
+    // Consecutive rows: those behind the last token are another expert's, and
+    // nothing stores what they give.
+    rowsOfA = arith::AddIOp::create(
+        builder, loc, arith::MulIOp::create(builder, loc, of, tokens), row0);
+  }
   int64_t stored = quant ? quant.getColsPerStored() : 1;
   Value at = kAt;
   if (stored != 1)
@@ -61,10 +71,10 @@ Value GemmKernel::loadOperand(OpBuilder &builder, bool isA, Value kAt) {
   Type type = tile::BufType::get(tileRows, step / stored, element);
   if (isA)
     return tile::LoadOp::create(builder, loc, type, memory,
-                                ValueRange{aRows, at});
+                                ValueRange{rowsOfA, at});
   return tile::LoadOp::create(builder, loc, type, memory,
-                              ValueRange{expert, firstRowOfB(builder), at}, {},
-                              {}, boxes);
+                              ValueRange{of, firstRowOfB(builder), at}, {}, {},
+                              boxes);
 }
 
 static Type tileType(bool fragment, int64_t rows, int64_t cols, Type element) {

@@ -8,6 +8,7 @@
 
 #include "PlanBuilder.h"
 #include "moec/Conversion/Passes.h"
+#include "moec/Dialect/Moe/Transforms/DenseForm.h"
 
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
@@ -160,6 +161,19 @@ bool moe::sortsSummedRows(GroupedGemmOp op) {
          op.getALayout() != RowLayout::ExpertSortedPadded &&
          (op.getOut() == RowLayout::Token ||
           (op.getOut() == RowLayout::FlatTopk && isOnlySummed(op)));
+}
+
+bool PlanBuilder::isStatic(Value routing) {
+  return options.alignOp && hasStaticRows(routing);
+}
+
+bool PlanBuilder::isStatic(DenseWeightsOp weights) {
+  return llvm::all_of(weights->getUsers(), [&](Operation *user) {
+    if (auto gemm = dyn_cast<GroupedGemmOp>(user))
+      return isStatic(gemm.getRouting());
+    auto combine = dyn_cast<CombineOp>(user);
+    return combine && isStatic(combine.getRouting());
+  });
 }
 
 /// Whether rows of the result that no expert computes are read nevertheless:

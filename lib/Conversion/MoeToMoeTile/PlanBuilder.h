@@ -93,9 +93,10 @@ private:
   LogicalResult convertReshape(Operation &op);
   /// One value of a tensor, spread over a vector.
   LogicalResult convertSplat(tensor::SplatOp op);
+  /// `buffers` are those of `routing`, unless it is static.
   LogicalResult emitCombine(Value d, Value weights, Value add, Value addGate,
-                            const RoutingBuffers &routing, RowLayout layout,
-                            int64_t topk, Value out);
+                            Value routing, RowLayout layout,
+                            const RoutingBuffers &buffers, Value out);
 
   /// Rows of f32 in `from`, rounded to the type of `out`.
   LogicalResult emitCast(Value from, Value out);
@@ -108,6 +109,13 @@ private:
   LogicalResult bindResults(DestinationStyleOpInterface op);
   Value index(int64_t v) { return arith::ConstantIndexOp::create(b, loc, v); }
   Value tokensOf(Value routing);
+  /// Whether rows of a routing of all experts stand by expert, row t of expert
+  /// e at e T + t, without a table: on GPUs, where no op on it needs another
+  /// order.
+  bool isStatic(Value routing);
+  /// Whether all that read these weights do so over such a routing: then they
+  /// lie in the same order.
+  bool isStatic(DenseWeightsOp weights);
   Value workspace(ArrayRef<int64_t> shape, Type element, ValueRange sizes,
                   bool zero = false);
   const RoutingBuffers &routingFor(Value routing, bool padded, int64_t blockM);

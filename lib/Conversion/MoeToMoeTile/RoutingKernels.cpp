@@ -185,6 +185,42 @@ LogicalResult PlanBuilder::convertDenseWeights(DenseWeightsOp op) {
   auto idsType = cast<MemRefType>(ids.getType());
   Value experts = k.index(outType.getDimSize(1));
   Value zero = kernel.f32(0.0);
+  if (options.alignOp) {
+    // A thread for every weight: each looks through the token's choices.
+    bool byExpert = isStatic(op);
+    Value flat = memref::CollapseShapeOp::create(
+        b, loc, out, ArrayRef<ReassociationIndices>{{0, 1}});
+    Value tokens = memref::DimOp::create(b, loc, ids, 0);
+    parallelRows(kernel, memref::DimOp::create(b, loc, flat, 0), [&](Value at) {
+      Value run = byExpert ? tokens : experts;
+      Value major = arith::DivUIOp::create(b, loc, at, run);
+      Value minor = arith::RemUIOp::create(b, loc, at, run);
+      Value t = byExpert ? minor : major, e = byExpert ? major : minor;
+      auto sum =
+          scf::ForOp::create(b, loc, k.index(0), k.index(idsType.getDimSize(1)),
+                             k.index(1), ValueRange{zero});
+      {
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPointToStart(sum.getBody());
+        Value j = sum.getInductionVar();
+        Value expert =
+            localExpert(k, k.load(ids, {t, j}), map, outType.getDimSize(1));
+        Value w = extendToF32(b, loc, k.load(weights, {t, j}));
+        if (factor)
+          w = arith::MulFOp::create(b, loc, w,
+                                    extendToF32(b, loc, k.load(factor, e)));
+        Value added = arith::AddFOp::create(b, loc, sum.getRegionIterArg(0), w);
+        Value chosen = k.cmp(arith::CmpIPredicate::eq, expert, k.toI32(e));
+        scf::YieldOp::create(
+            b, loc,
+            ValueRange{arith::SelectOp::create(b, loc, chosen, added,
+                                               sum.getRegionIterArg(0))});
+      }
+      k.store(sum.getResult(0), flat, at);
+    });
+    launch(kernel);
+    return success();
+  }
   k.loop(memref::DimOp::create(b, loc, out, 0), [&](Value t) {
     k.loop(experts, [&](Value e) { k.store(zero, out, {t, e}); });
     k.loop(k.index(idsType.getDimSize(1)), [&](Value j) {

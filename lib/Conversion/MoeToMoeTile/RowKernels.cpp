@@ -42,15 +42,19 @@ Value moe::mapToF32(KernelBuilder &k, Value fragment) {
 //===----------------------------------------------------------------------===//
 
 LogicalResult PlanBuilder::emitCombine(Value d, Value weights, Value add,
-                                       Value addGate,
-                                       const RoutingBuffers &routing,
-                                       RowLayout layout, int64_t topk,
+                                       Value addGate, Value routing,
+                                       RowLayout layout,
+                                       const RoutingBuffers &buffers,
                                        Value out) {
+  int64_t topk = cast<RoutingType>(routing.getType()).getTopk();
+  bool all = isStatic(routing);
   KernelBuilder kernel = startKernel("combine");
   d = kernel.use(d);
   // In flat order the row of a slot is the slot itself.
-  Value rowsOf = kernel.use(layout == RowLayout::FlatTopk ? routing.valid
-                                                          : routing.places);
+  Value rowsOf;
+  if (!all)
+    rowsOf = kernel.use(layout == RowLayout::FlatTopk ? buffers.valid
+                                                      : buffers.places);
   weights = weights ? kernel.use(weights) : Value();
   add = add ? kernel.use(add) : Value();
   addGate = addGate ? kernel.use(addGate) : Value();
@@ -66,14 +70,28 @@ LogicalResult PlanBuilder::emitCombine(Value d, Value weights, Value add,
         OpBuilder &kb = kernel.b;
         Value zero = kernel.index(0);
         Value first = arith::MulIOp::create(kb, loc, t, kernel.index(topk));
+        Value tokens, flat;
+        if (all)
+          tokens = memref::DimOp::create(kb, loc, out, 0);
+        if (all && weights)
+          flat = memref::CollapseShapeOp::create(
+              kb, loc, weights, ArrayRef<ReassociationIndices>{{0, 1}});
         SmallVector<Value> inputs;
         for (int64_t j = 0; j < topk; ++j) {
           Value slot = arith::AddIOp::create(kb, loc, first, kernel.index(j));
-          Value row =
-              tile::RowIndexOp::create(kb, loc, 1, rowsOf, slot, Value());
+          Value row;
+          if (all)
+            row = arith::AddIOp::create(
+                kb, loc,
+                arith::MulIOp::create(kb, loc, tokens, kernel.index(j)), t);
+          else
+            row = tile::RowIndexOp::create(kb, loc, 1, rowsOf, slot, Value());
           inputs.push_back(tile::LoadOp::create(kb, loc, frag(cols, d), d,
                                                 ValueRange{row, zero}));
-          if (weights)
+          if (flat)
+            inputs.push_back(tile::LoadOp::create(
+                kb, loc, frag(1, weights), flat, ValueRange{row}, {-1, -1}));
+          else if (weights)
             inputs.push_back(
                 tile::LoadOp::create(kb, loc, frag(1, weights), weights,
                                      ValueRange{t, kernel.index(j)}, {-1, -1}));
@@ -133,15 +151,17 @@ LogicalResult PlanBuilder::emitCombine(Value d, Value weights, Value add,
 
 LogicalResult PlanBuilder::convertCombine(CombineOp op) {
   bool padded = op.getLayout() == RowLayout::ExpertSortedPadded;
-  const RoutingBuffers &routing = routingFor(op.getRouting(), padded, 0);
+  RoutingBuffers routing;
+  if (!isStatic(op.getRouting()))
+    routing = routingFor(op.getRouting(), padded, 0);
   auto lookup = [&](Value v) { return v ? buffer(v) : Value(); };
   RowLayout layout = op.getLayout();
   if (auto gemm = op.getD().getDefiningOp<GroupedGemmOp>())
     if (layout == RowLayout::FlatTopk && sortsSummedRows(gemm))
       layout = RowLayout::ExpertSorted;
   return emitCombine(buffer(op.getD()), lookup(op.getWeights()),
-                     lookup(op.getAdd()), lookup(op.getAddGate()), routing,
-                     layout, op.getRouting().getType().getTopk(),
+                     lookup(op.getAdd()), lookup(op.getAddGate()),
+                     op.getRouting(), layout, routing,
                      values.lookup(op->getResult(0)));
 }
 

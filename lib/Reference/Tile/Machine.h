@@ -73,6 +73,8 @@ struct TileRecord {
 struct TileList {
   MemView table;
   int64_t count = 0, columns = 0, blockN = 0;
+  /// Of a dense list, which has no table: rows of every expert.
+  int64_t blockM = 0, rows = 0;
 };
 
 struct Ring {

@@ -165,6 +165,19 @@ LogicalResult Runner::runMemory(Operation &op, bool &known) {
     set(op.getResult(0), list);
     return success();
   }
+  if (auto dense = dyn_cast<DenseListOp>(op)) {
+    FailureOr<int64_t> rows = getIndex(&op, dense.getRows());
+    if (failed(rows))
+      return failure();
+    TileList list;
+    list.rows = *rows;
+    list.blockM = dense.getBlockM();
+    list.count = dense.getExperts() * llvm::divideCeil(list.rows, list.blockM);
+    list.columns = dense.getColumns();
+    list.blockN = dense.getBlockN();
+    set(op.getResult(0), list);
+    return success();
+  }
   if (auto workspace = dyn_cast<WorkspaceOp>(op)) {
     FailureOr<SmallVector<int64_t>> sizes =
         getIndices(&op, workspace.getSizes());

@@ -423,7 +423,9 @@ FailureOr<TileRecord> Runner::getRecord(ForTilesOp op, const TileList &list,
     n0 = (nMajor ? entry / list.count : entry % perRow) * list.blockN;
     if (op.getOrder() == Order::ExpertMajor) {
       // The run of row blocks with the expert of block entry / perRow.
-      auto expertOf = [&](int64_t block) {
+      auto expertOf = [&](int64_t block) -> int64_t {
+        if (list.blockM)
+          return block / llvm::divideCeil(list.rows, list.blockM);
         return list.table.buffer->data[*list.table.locate({block, 0})].i;
       };
       int64_t first = row, end = row + 1;
@@ -435,6 +437,16 @@ FailureOr<TileRecord> Runner::getRecord(ForTilesOp op, const TileList &list,
       row = first + inside % (end - first);
       n0 = inside / (end - first) * list.blockN;
     }
+  }
+  if (list.blockM) {
+    int64_t blocks = llvm::divideCeil(list.rows, list.blockM);
+    int64_t first = row % blocks * list.blockM;
+    TileRecord record;
+    record.expert = row / blocks;
+    record.row0 = record.expert * list.rows + first;
+    record.rows = std::min(list.blockM, list.rows - first);
+    record.n0 = n0;
+    return record;
   }
   SmallVector<int64_t, 8> cells;
   for (int64_t column = 0; column < list.table.sizes[1]; ++column) {

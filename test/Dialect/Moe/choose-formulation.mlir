@@ -1,6 +1,8 @@
 // RUN: moe-opt %s -moe-decompose-layer -moe-fuse-epilogue -moe-choose-formulation | FileCheck %s --check-prefix=AUTO
 // RUN: moe-opt %s -moe-decompose-layer -moe-fuse-epilogue -moe-choose-formulation="formulation=dense" | FileCheck %s
 // RUN: moe-opt %s -moe-decompose-layer -moe-fuse-epilogue -moe-choose-formulation="formulation=grouped" | FileCheck %s --check-prefix=GROUPED
+// RUN: moe-opt %s -moe-decompose-layer -moe-fuse-epilogue -o %t.before
+// RUN: moe-opt %t.before -moe-choose-formulation="formulation=open" | diff %t.before -
 
 // Dense equals routed by execution: with duplicates, dropped ids, an expert
 // map, every row order, the sum in the GEMM, and scales folded afterwards.
@@ -15,9 +17,9 @@
 // CHECK-NOT: moe.align
 // CHECK: %[[T:.*]] = tensor.dim %[[IDS]]
 // CHECK: %[[ALL:.*]] = moe.route_all %[[T]] : <experts = 4, topk = 4>
-// CHECK: moe.grouped_gemm {{.*}} routing(%[[ALL]] {{.*}} rows = gather {{.*}} formulation = dense
 // CHECK: %[[ALPHA:.*]] = moe.dense_weights topk(%[[IDS]], %[[TW]] : tensor<?x2xi32>, tensor<?x2xf32>) map(
 // CHECK-SAME: -> tensor<?x4xf32>
+// CHECK: moe.grouped_gemm {{.*}} routing(%[[ALL]] {{.*}} rows = gather {{.*}} formulation = dense
 // CHECK: moe.grouped_gemm {{.*}} routing(%[[ALL]] {{.*}} row(%[[ALPHA]] : tensor<?x4xf32>) {{.*}}formulation = dense
 // CHECK: moe.combine {{.*}} routing(%[[ALL]]
 // AUTO-LABEL: func.func @many
@@ -44,9 +46,9 @@ func.func @many(%x: tensor<?x16xbf16>, %ids: tensor<?x2xi32>, %tw: tensor<?x2xf3
 // CHECK-LABEL: func.func @few
 // AUTO-LABEL: func.func @few
 // AUTO: moe.route_all %{{.*}} : <experts = 2, topk = 2>
+// AUTO: %[[ALPHA:.*]] = moe.dense_weights
 // AUTO: tensor.empty() : tensor<6x12xf8E4M3FN>
 // AUTO: formulation = dense
-// AUTO: %[[ALPHA:.*]] = moe.dense_weights
 // AUTO: moe.combine {{.*}} weights(%[[ALPHA]] : tensor<3x2xf32>) keep
 // GROUPED-LABEL: func.func @few
 // GROUPED: formulation = grouped

@@ -207,6 +207,46 @@ moe_tile.kernel @k(%t: memref<?x3xi32>, %n: index) {
 
 // -----
 
+moe_tile.kernel @dense_list_experts(%n: index) {
+  // expected-error @below {{dense_list_c1: experts, columns and blocks must be positive, got 0 by 64, 64 by 32}}
+  %l = moe_tile.dense_list rows(%n) experts 0 by 64 columns 64 by 32 : !moe_tile.tiles<blocks>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @dense_list_rows(%n: index) {
+  // expected-error @below {{dense_list_c1: experts, columns and blocks must be positive, got 4 by 0, 64 by 32}}
+  %l = moe_tile.dense_list rows(%n) experts 4 by 0 columns 64 by 32 : !moe_tile.tiles<blocks>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @dense_list_columns(%n: index) {
+  // expected-error @below {{dense_list_c1: experts, columns and blocks must be positive, got 4 by 64, 0 by 32}}
+  %l = moe_tile.dense_list rows(%n) experts 4 by 64 columns 0 by 32 : !moe_tile.tiles<blocks>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @dense_list_block(%n: index) {
+  // expected-error @below {{dense_list_c1: experts, columns and blocks must be positive, got 4 by 64, 64 by 0}}
+  %l = moe_tile.dense_list rows(%n) experts 4 by 64 columns 64 by 0 : !moe_tile.tiles<blocks>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @dense_list_form(%n: index) {
+  // expected-error @below {{dense_list_c1: gives a list of blocks}}
+  %l = moe_tile.dense_list rows(%n) experts 4 by 64 columns 64 by 32 : !moe_tile.tiles<records>
+  moe_tile.return
+}
+
+// -----
+
 moe_tile.kernel @k(%l: !moe_tile.tiles<blocks>) {
   // expected-error @below {{for_tiles_c1: a list of blocks has no order explicit}}
   moe_tile.for_tiles %t in %l : !moe_tile.tiles<blocks> order(explicit) { }

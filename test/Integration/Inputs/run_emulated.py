@@ -24,8 +24,8 @@ MORE_PACKED = ("w4a16_g128_even", "w4a16_g128_wide", "w4a16_g128_exllama_even",
 def group_layers(group):
     for layer in shapes.feature_layers():
         feature = layer.name.split("_", 1)[1]
-        # A dense formulation has no kernels for GPUs; f32 no products.
-        if layer.format.name != "bf16" or feature == "dense":
+        # f32 has no products.
+        if layer.format.name != "bf16":
             continue
         if group == "features" or feature in SOME:
             yield layer

@@ -6,11 +6,15 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "DescribeGemm.h"
+#include "SelectFormulation.h"
 #include "moec/CostModel/Choose.h"
 #include "moec/Dialect/Moe/Transforms/Passes.h"
 #include "moec/Routing/Routing.h"
 #include "moec/Target/DeviceFile.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Remarks.h"
 #include "llvm/ADT/MapVector.h"
@@ -57,81 +61,6 @@ bool moe::isBatchInvariant(ModuleOp module) {
 StringRef moe::getPredictionAttrName() { return "moe.predicted_us"; }
 StringRef moe::getFramePredictionAttrName() { return "moe.predicted_frame_us"; }
 
-/// Bits of one stored value.
-static int64_t valueBits(Value v, QuantAttr quant) {
-  auto type = cast<ShapedType>(v.getType());
-  return type.getElementType().getIntOrFloatBitWidth() /
-         (quant ? quant.getColsPerStored() : 1);
-}
-
-static int64_t kGranule(QuantAttr quant, int64_t k) {
-  return quant && quant.getScaleCols(k) != 1 ? quant.getGranuleCols() : 0;
-}
-
-/// Whether the rows of the result are summed over top-k, and whether that sum
-/// is rounded to bf16.
-static std::pair<bool, bool> describeSum(GroupedGemmOp gemm) {
-  auto isBF16 = [](Value v) {
-    return cast<ShapedType>(v.getType()).getElementType().isBF16();
-  };
-  if (gemm.getOut() == RowLayout::Token)
-    return {true, isBF16(gemm.getOuts()[0])};
-  // Who reads a buffer is not known.
-  if (gemm->getNumResults() == 0)
-    return {false, false};
-  Value result = gemm->getResult(0);
-  bool rounds = true;
-  for (OpOperand &use : result.getUses()) {
-    auto combine = dyn_cast<CombineOp>(use.getOwner());
-    if (!combine || combine.getD() != use.get())
-      return {false, false};
-    rounds &= isBF16(combine.getOuts()[0]);
-  }
-  return {!result.use_empty(), rounds};
-}
-
-static GemmProblem describe(GroupedGemmOp gemm, const Workload &workload,
-                            const Device &machine) {
-  GemmProblem problem;
-  problem.n = gemm.getWeightRows();
-  problem.k = gemm.getReductionSize();
-  problem.aBits = valueBits(gemm.getA(), gemm.getAQuantAttr());
-  problem.bBits = valueBits(gemm.getB(), gemm.getBQuantAttr());
-  problem.aGranule = kGranule(gemm.getAQuantAttr(), problem.k);
-  problem.bGranule = kGranule(gemm.getBQuantAttr(), problem.k);
-  problem.bZeros = bool(gemm.getBZero());
-  if (QuantAttr closing = gemm.getQuantizeAttr())
-    problem.outGranule = closing.getGranuleCols() == QuantAttr::kWhole
-                             ? gemm.getOutCols()
-                             : closing.getGranuleCols();
-  // Without a plan the operand is dequantised by whole groups, as by `operand`.
-  ScalePlanAttr plan = gemm.getScalesAttr();
-  problem.aPromotes = plan && plan.getA() != ScalePlace::Epilogue;
-  problem.bPromotes = plan && plan.getB() != ScalePlace::Epilogue;
-  if (plan && plan.getB() == ScalePlace::Promote && problem.bBits < 8)
-    problem.packedRun = problem.bGranule;
-  problem.aScaled = plan && plan.getA() == ScalePlace::Operand;
-  // Rows that stand by slot are found through the routing, as tokens are.
-  problem.gather = gemm.getRows() == RowSource::Gather ||
-                   gemm.getALayout() == RowLayout::FlatTopk;
-  problem.rowsPerExpert = workload.getRowsPerExpert();
-  problem.hitExperts = workload.getHitExperts();
-  problem.units = int64_t(machine.figures.computeUnits);
-  if (GateUpAttr gateUp = gemm.getGateUpAttr()) {
-    problem.gateHalves = gateUp.getKind() == GateUpKind::Halves;
-    problem.gateRun = problem.gateHalves ? gemm.getOutCols()
-                      : gateUp.getKind() == GateUpKind::Blocks
-                          ? gateUp.getBlock()
-                          : 1;
-  }
-  std::tie(problem.sumsRows, problem.roundsRows) = describeSum(gemm);
-  // Rows for the sum alone may stand in either order.
-  problem.scatters = !problem.sumsRows &&
-                     gemm.getOut() != RowLayout::ExpertSorted &&
-                     gemm.getOut() != RowLayout::ExpertSortedPadded;
-  return problem;
-}
-
 static RuleConfig readConfig(ConfigAttr attr) {
   RuleConfig config;
   config.blockM = attr.getBlockM();
@@ -148,12 +77,14 @@ static RuleConfig readConfig(ConfigAttr attr) {
                              {"partial", &config.partial},
                              {"b_place", &config.bPlace},
                              {"a_place", &config.aPlace},
-                             {"compute_split", &config.computeSplit}})
+                             {"compute_split", &config.computeSplit},
+                             {"atom", &config.atom}})
     if (attr.getFields().contains(name))
       *field = attr.getString(name).str();
   for (auto [name, field] : {std::pair("load_regs", &config.loadRegs),
                              {"compute_groups", &config.computeGroups},
                              {"compute_regs", &config.computeRegs},
+                             {"warps", &config.warps},
                              {"xcd", &config.xcd}})
     if (attr.getFields().contains(name))
       *field = attr.getInt(name);
@@ -161,7 +92,7 @@ static RuleConfig readConfig(ConfigAttr attr) {
 }
 
 static ConfigAttr writeConfig(MLIRContext *context, const RuleConfig &config,
-                              bool cpu) {
+                              bool cpu, bool sumsExperts = false) {
   Builder b(context);
   SmallVector<NamedAttribute> fields;
   auto add = [&](StringRef name, Attribute value) {
@@ -176,40 +107,27 @@ static ConfigAttr writeConfig(MLIRContext *context, const RuleConfig &config,
     add("a", b.getStringAttr(config.a));
     add("b", b.getStringAttr(config.b));
     add("store", b.getStringAttr(config.store));
+    if (sumsExperts)
+      add("reduce_by", b.getStringAttr("experts"));
     for (auto [name, value] : {std::pair{"order", config.order},
                                {"claim", config.claim},
                                {"partial", config.partial},
                                {"b_place", config.bPlace},
                                {"a_place", config.aPlace},
-                               {"compute_split", config.computeSplit}})
+                               {"compute_split", config.computeSplit},
+                               {"atom", config.atom}})
       if (!value.empty())
         add(name, b.getStringAttr(value));
     for (auto [name, value] : {std::pair{"load_regs", config.loadRegs},
                                {"compute_groups", config.computeGroups},
                                {"compute_regs", config.computeRegs},
+                               {"warps", config.warps},
                                {"xcd", config.xcd}})
       if (value != 0)
         add(name, b.getI64IntegerAttr(value));
   }
   add("source", b.getStringAttr("rule"));
   return ConfigAttr::get(context, b.getDictionaryAttr(fields));
-}
-
-/// What stands around the products.
-static LayerFrame describeFrame(ArrayRef<GroupedGemmOp> gemms,
-                                ArrayRef<GemmProblem> problems) {
-  LayerFrame frame;
-  frame.combineBytes = 0;
-  for (auto [number, problem] : llvm::enumerate(problems)) {
-    GroupedGemmOp gemm = gemms[number];
-    frame.quantises |= problem.aBits == 8 && problem.gather;
-    if (!problem.sumsRows)
-      continue;
-    frame.hidden = problem.n;
-    if (gemm.getOut() != RowLayout::Token)
-      frame.combineBytes = 4;
-  }
-  return frame;
 }
 
 //===----------------------------------------------------------------------===//
@@ -352,10 +270,11 @@ void SelectConfig::write(GroupedGemmOp gemm, const LayerChoice &choice,
         remark::RemarkOpts::name(verdict.rule).category(getArgument()))
         << remark::reason("{0}", verdict.text);
   SmallVector<Attribute> list;
+  bool sums = describeGemm(gemm, workload, machine).sumsExperts;
   for (const RatedConfig &rated :
        ArrayRef(best.gemms[number]).take_front(std::max(1u, unsigned(limit))))
     list.push_back(writeConfig(&getContext(), rated.config,
-                               rules->kind == RuleTarget::Cpu));
+                               rules->kind == RuleTarget::Cpu, sums));
   gemm.setConfigAttr(ArrayAttr::get(&getContext(), list));
   ++numChosen;
 
@@ -390,7 +309,7 @@ void SelectConfig::predictTimes(ArrayRef<GroupedGemmOp> gemms,
   Builder b(&getContext());
   std::vector<GemmProblem> problems;
   for (GroupedGemmOp gemm : gemms) {
-    problems.push_back(describe(gemm, workload, machine));
+    problems.push_back(describeGemm(gemm, workload, machine));
     SmallVector<double> times;
     for (Attribute config : gemm.getConfigAttr())
       times.push_back(predictConfig(machine, *rules, problems.back(),
@@ -455,6 +374,22 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
   FailureOr<Workload> workload = describeRouting(type, count);
   if (failed(workload))
     return failure();
+  if (routing.getDefiningOp<RouteAllOp>())
+    workload = workloadOfAll(count, type.getExperts());
+  if (auto align = routing.getDefiningOp<AlignOp>()) {
+    FailureOr<Value> all = selectFormulation(
+        align, gemms, *workload, machine, *rules, fixedFields, getArgument());
+    if (failed(all))
+      return failure();
+    if (*all) {
+      SmallVector<GroupedGemmOp> dense;
+      getOperation()->walk([&](GroupedGemmOp gemm) {
+        if (gemm.getRouting() == *all)
+          dense.push_back(gemm);
+      });
+      return chooseRouting(*all, dense);
+    }
+  }
 
   // What is present decides: first the routing, then any configured GEMM.
   ChoiceOptions options;
@@ -469,7 +404,7 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
     if (present)
       continue;
     open.push_back(gemm);
-    layer.gemms.push_back(describe(gemm, *workload, machine));
+    layer.gemms.push_back(describeGemm(gemm, *workload, machine));
   }
   layer.frame = describeFrame(open, layer.gemms);
   int64_t blockM = options.givenBlockM;
@@ -489,8 +424,8 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
   }
   for (GroupedGemmOp gemm : gemms)
     if (ConfigAttr present = gemm.getChosenConfig())
-      if (failed(
-              keep(gemm, describe(gemm, *workload, machine), present, blockM)))
+      if (failed(keep(gemm, describeGemm(gemm, *workload, machine), present,
+                      blockM)))
         return failure();
   for (auto [number, gemm] : llvm::enumerate(open))
     write(gemm, choice, number, *workload);

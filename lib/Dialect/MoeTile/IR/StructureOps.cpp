@@ -271,6 +271,27 @@ LogicalResult BlockListOp::verify() {
   return success();
 }
 
+void DenseListOp::build(OpBuilder &builder, OperationState &state, Value rows,
+                        int64_t experts, int64_t blockM, int64_t columns,
+                        int64_t blockN) {
+  build(builder, state, TilesType::get(builder.getContext(), ListForm::Blocks),
+        rows, experts, blockM, columns, blockN);
+}
+
+LogicalResult DenseListOp::verify() {
+  // dense_list_c1
+  int64_t experts = getExperts(), blockM = getBlockM();
+  int64_t columns = getColumns(), blockN = getBlockN();
+  if (experts < 1 || blockM < 1 || columns < 1 || blockN < 1)
+    return emitOpError("dense_list_c1: experts, columns and blocks must be "
+                       "positive, got ")
+           << experts << " by " << blockM << ", " << columns << " by "
+           << blockN;
+  if (getType().getForm() != ListForm::Blocks)
+    return emitOpError("dense_list_c1: gives a list of blocks");
+  return success();
+}
+
 void CoordsOp::build(OpBuilder &builder, OperationState &state, Value tile) {
   Type index = builder.getIndexType();
   build(builder, state, index, index, index, index, tile);

@@ -110,7 +110,9 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
   TileGemm gemm;
   gemm.kernel = kernel;
   gemm.config = kernel->getAttrOfType<moe::ConfigAttr>(kConfigAttr);
-  if (!gemm.config || kernel.getKernelForm() != Form::Seq)
+  // Products without matrix units keep the sequential form.
+  if (!gemm.config || kernel.getKernelForm() != Form::Seq ||
+      gemm.config.getString("atom") == "fma")
     return std::optional<TileGemm>();
   auto refuse = [&](Operation *at, const Twine &why) -> LogicalResult {
     return at->emitOpError("has no explicit form: ") << why;

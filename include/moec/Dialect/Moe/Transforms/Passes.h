@@ -26,8 +26,9 @@ enum class ReduceMode { Rows, Token };
 /// Where zero points are subtracted: by rule, on load, by row sums where legal.
 enum class ZeroChoice { Auto, Element, RowSum };
 
-/// Formulation of a layer: by rule, only the chosen experts, all experts.
-enum class FormulationChoice { Auto, Grouped, Dense };
+/// Formulation of a layer: by rule, only the chosen experts, all experts, left
+/// to moe-select-config.
+enum class FormulationChoice { Auto, Grouped, Dense, Open };
 
 /// A dictionary on the module by which a driver tells moe-select-config what
 /// holds for all targets: "device", "routing" and "fix" as its options, and

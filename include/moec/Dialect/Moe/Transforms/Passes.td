@@ -200,7 +200,8 @@ def MoeChooseFormulation : Pass<"moe-choose-formulation"> {
     in alpha, and id -1 gives none.
 
     A `formulation` that is present is obeyed. Where dense is asked for and not
-    legal the pass fails with the reason.
+    legal the pass fails with the reason. `open` does nothing: moe-select-config,
+    which knows the device, compares predicted times.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect",
                            "::mlir::tensor::TensorDialect"];
@@ -213,7 +214,9 @@ def MoeChooseFormulation : Pass<"moe-choose-formulation"> {
              clEnumValN(::mlir::moe::FormulationChoice::Grouped, "grouped",
                         "only the chosen experts"),
              clEnumValN(::mlir::moe::FormulationChoice::Dense, "dense",
-                        "all experts, weighted"))}]>];
+                        "all experts, weighted"),
+             clEnumValN(::mlir::moe::FormulationChoice::Open, "open",
+                        "left to moe-select-config"))}]>];
   let statistics = [
     Statistic<"numGrouped", "num-grouped", "Routings left grouped">,
     Statistic<"numDense", "num-dense", "Routings made dense">];
@@ -236,6 +239,11 @@ def MoeSelectConfig : Pass<"moe-select-config"> {
     error of the model, as does the first candidate of a table. Remarks give the terms of the chosen configuration and
     of the others. On a CPU the table decides.
 
+    On NVIDIA targets formulations compete as well, where none is present (`moe-choose-formulation=formulation=open`) or
+    fixed (`formulation=grouped`, `formulation=dense`): grouped, all experts for all tokens with the rows
+    summed afterwards, and the same with the sum over experts in the second product (`reduce_by = "experts"`). The
+    grouped one is left only for more than the error of the model; a remark gives the times and why others lost.
+
     A configuration or a `block_m` other than 1 that is present is never
     changed: the pass checks it by the same rules and fails with the rule and its numbers
     if it breaks one; the GEMMs of a routing must have block rows that divide its `block_m`.
@@ -251,6 +259,8 @@ def MoeSelectConfig : Pass<"moe-select-config"> {
 
     Limits: a routing that is a function argument keeps its type.
   }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::tensor::TensorDialect"];
   let options = [
     Option<"target", "target", "std::string", "\"cpu\"",
            "Target name: cpu, sm_*, gfx* (default cpu)">,

@@ -197,6 +197,40 @@ def MoeTile_BlockListOp : MoeTile_Op<"block_list", [Pure]> {
   let hasVerifier = 1;
 }
 
+def MoeTile_DenseListOp : MoeTile_Op<"dense_list", [Pure]> {
+  let summary = "tile list of all tokens for every expert";
+  let description = [{
+    Every expert has `rows` rows, expert e those from e * rows on, in blocks of
+    `block_m`: with B = ceil(rows / block_m) row block b is number b mod B of
+    expert b / B, the last of an expert may be short. Each has ceil(columns /
+    block_n) entries as in `block_list`. No memory is read: nothing has to be
+    sorted before.
+
+    Constraint `dense_list_c1`: experts, block_m, columns and block_n are positive.
+
+    Example:
+    ```mlir
+    moe_tile.kernel @all(%tokens: index) {
+      %l = moe_tile.dense_list rows(%tokens) experts 8 by 64 columns 4096 by 128 : !moe_tile.tiles<blocks>
+      moe_tile.for_tiles %t in %l : !moe_tile.tiles<blocks> order(expert_major) {
+        %e, %row0, %rows, %n0 = moe_tile.coords %t : index
+      }
+      moe_tile.return
+    }
+    ```
+  }];
+  let arguments = (ins MoeTile_AnyIndex:$rows, I64Attr:$experts, I64Attr:$block_m,
+                       I64Attr:$columns, I64Attr:$block_n);
+  let results = (outs MoeTile_TilesType:$list);
+  let builders = [OpBuilder<(ins "Value":$rows, "int64_t":$experts, "int64_t":$blockM,
+                                 "int64_t":$columns, "int64_t":$blockN)>];
+  let assemblyFormat = [{
+    `rows` `(` custom<IndexOperand>($rows, type($rows)) `)` `experts` $experts `by` $block_m
+    `columns` $columns `by` $block_n attr-dict `:` qualified(type($list))
+  }];
+  let hasVerifier = 1;
+}
+
 def MoeTile_CoordsOp : MoeTile_Op<"coords", [Pure, AllTypesMatch<["expert", "row0", "rows", "n0"]>]> {
   let summary = "expert, first row, valid rows and first column of a tile";
   let description = [{
