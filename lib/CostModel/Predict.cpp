@@ -196,6 +196,16 @@ static double weightBytes(const GemmProblem &problem) {
   return bytes;
 }
 
+/// Weight rows that one warp decodes: the rows of its instruction.
+static const double warpRows = 16;
+
+/// How much longer decoding takes where a tile has too few weight rows for all
+/// warps: those without rows leave their lanes idle.
+static double idleDecoders(const KernelTraits &traits, double weightRows) {
+  double warps = double(traits.warps);
+  return warps / std::clamp(std::floor(weightRows / warpRows), 1.0, warps);
+}
+
 static double resultBytes(const GemmProblem &problem,
                           const RuleConfig &config) {
   if (problem.outGranule)
@@ -269,6 +279,8 @@ mlir::moe::predictGemm(const Device &device, const KernelTraits &traits,
   double lanes = f.lanes * f.clockHz;
   bool packed = problem.bBits < problem.aBits;
   double decode = packed ? weightRows * k * traits.decodeOps / lanes : 0;
+  if (packed && traits.warps)
+    decode *= idleDecoders(traits, weightRows);
   double load = 0;
   if (traits.loadOps > 0) {
     double bytes = 0;

@@ -101,6 +101,36 @@ TEST(Anchors, ExecuTorchDecodeShapes) {
             predictVector(a100, down, {8, 128, 2, 4}));
 }
 
+/// Decoding of one multiprocessor, of `rows` weight rows in each tile.
+double decodingOf(const Device &a100, int64_t rows) {
+  GemmProblem p;
+  p.n = 1024;
+  p.k = 2048;
+  p.bBits = 4;
+  p.bGranule = 128;
+  p.gather = p.gateHalves = true;
+  p.gateRun = 512;
+  RuleConfig config;
+  config.blockM = 16;
+  config.blockN = rows / 2;
+  config.blockK = 256;
+  config.swap = true;
+  const KernelTraits &traits = findKernelTraits(*findRuleTarget("sm_80"), p);
+  return predictGemm(a100, traits, p, config, std::vector<int64_t>(8, 1), 1)
+      .decode;
+}
+
+// A warp decodes the sixteen rows of its instruction: in narrow tiles most have
+// none, and what is left to them takes the longer. From eight warps on the
+// work alone counts.
+TEST(Anchors, FewDecodingWarpsTakeLonger) {
+  Device a100 = device("a100-sxm4-80gb");
+  EXPECT_GT(decodingOf(a100, 16), decodingOf(a100, 32));
+  EXPECT_GT(decodingOf(a100, 32), decodingOf(a100, 128));
+  EXPECT_GT(decodingOf(a100, 64), 0.9 * decodingOf(a100, 128));
+  EXPECT_GE(decodingOf(a100, 256), decodingOf(a100, 128));
+}
+
 //===----------------------------------------------------------------------===//
 // SGLang, pull request 10567: H20, fp8 in blocks, down projection of
 // DeepSeek-R1 split over 8
