@@ -20,6 +20,9 @@ static const int64_t rowBytes = 128;
 static const int64_t kVectorBytes = 16;
 /// Weight rows of the candidates, best first.
 static const int64_t weightRows[] = {128, 64, 32};
+/// Token rows of a tile up to which scaling the sums takes no more operations
+/// than scaling the weights.
+static const int64_t fewRows = 16;
 /// Blocks that should fit next to each other: one multiplies while the other
 /// waits for memory.
 static const int64_t residentBlocks = 2;
@@ -66,7 +69,8 @@ static std::vector<RuleConfig> rankKind(const RuleTarget &target,
                                         1, 2);
     // Operands that both halves of a wave hold, and that are made in registers,
     // leave none for the addresses of a second stage.
-    if (chip && chip->repeatsOperands() && (kind.widens || problem.bBits < 8))
+    if (chip && chip->repeatsOperands() &&
+        (kind.widens || problem.bBits < problem.aBits))
       config.stages = 1;
     config.b = "vector";
     config.order = "expert_major";
@@ -83,13 +87,17 @@ static std::vector<RuleConfig> rankKind(const RuleTarget &target,
     // step that is not whole is filled up with zeros, codes of 8 bits are
     // cleared of negative ones: on the way through registers.
     bool whole = problem.k % kind.step == 0;
-    bool cleared = chip && chip->fp8 == AmdFp8::Fnuz && problem.aBits == 8;
+    bool cleared = chip && chip->fp8 == AmdFp8::Fnuz && problem.aBits == 8 &&
+                   !problem.integers;
     if (chip && chip->directToLdsBytes == kVectorBytes && whole && !cleared &&
         config.stages == 2)
       config.a = config.b = "lds_direct";
     if (problem.aScaled)
       config.aPlace = "compute";
     config.bPlace = kind.bPlace;
+    // Rows of few tokens would show each rounding of the weights.
+    if (kind.bPlace == "compute" && problem.bRounds && kind.blockM <= fewRows)
+      config.bScale = "sums";
     RuleVerdict verdict = checkConfig(target, checked, config);
     if (verdict.ok())
       ranked.push_back(config);
@@ -109,18 +117,20 @@ mlir::moe::rankAmdConfigs(const RuleTarget &target, const GemmProblem &problem,
   int64_t step = rowBytes * 8 / std::max<int64_t>(problem.aBits, 8);
   // 8-bit floats that are multiplied as f16 fill twice the registers.
   const AmdChip *chip = findAmdChip(target.name);
-  bool widens = problem.aBits == 8 && chip && chip->fp8 == AmdFp8::None;
+  bool widens = problem.aBits == 8 && !problem.integers && chip &&
+                chip->fp8 == AmdFp8::None;
   if (widens)
     step /= 2;
-  Kind kind{blockM, step, widens,
-            problem.bBits < 8 || problem.aScaled ? "compute" : ""};
+  bool decodes = problem.bBits < problem.aBits || problem.aScaled;
+  Kind kind{blockM, step, widens, decodes ? "compute" : ""};
   std::vector<RuleConfig> ranked = rankKind(target, problem, kind, rejected);
   // Packed weights are decoded on the way to the instruction. Where lanes hold
   // every value of an operand more than once each of them would decode it:
   // there they are decoded before they stand in LDS, with a third to a half of
   // the instructions by count. If two tiles do not assemble, the other place
-  // may.
-  if (problem.bBits < 8 && !problem.aScaled && chip &&
+  // may. Sums of few tokens are scaled beside the product.
+  bool sums = problem.bRounds && blockM <= fewRows;
+  if (problem.bBits < 8 && !problem.aScaled && !sums && chip &&
       chip->repeatsOperands()) {
     kind.bPlace = "transform";
     std::vector<RuleConfig> first = rankKind(target, problem, kind, rejected);

@@ -180,6 +180,10 @@ static void rankPacked(const RuleTarget &target, const GemmProblem &problem,
     RuleConfig config = startConfig(problem, blockM, rows, step);
     config.swap = true;
     config.bPlace = "compute";
+    // Rows of few tokens would show each rounding of the weights, and their
+    // sums are fewer.
+    if (few && problem.bRounds)
+      config.bScale = "sums";
     RuleVerdict verdict = checkTile(target, problem, config, rows);
     int64_t factors = 0;
     if (problem.bGranule)

@@ -19,12 +19,16 @@ static const std::vector<AmdMatrixOp> cdna3 = {
     {"mfma", 16, 16, 16, AmdOperand::F16, 4},
     {"mfma", 16, 16, 32, AmdOperand::F8, 8},
     {"mfma", 16, 16, 32, AmdOperand::BF8, 8},
+    {"mfma", 16, 16, 32, AmdOperand::I8, 8},
+    {"mfma", 16, 16, 4, AmdOperand::F32, 1},
 };
 static const std::vector<AmdMatrixOp> cdna4 = {
     {"mfma", 16, 16, 32, AmdOperand::BF16, 8},
     {"mfma", 16, 16, 32, AmdOperand::F16, 8},
     {"mfma", 16, 16, 32, AmdOperand::F8, 8},
     {"mfma", 16, 16, 32, AmdOperand::BF8, 8},
+    {"mfma", 16, 16, 64, AmdOperand::I8, 16},
+    {"mfma", 16, 16, 4, AmdOperand::F32, 1},
     {"mfma", 16, 16, 128, AmdOperand::F8, 32, /*scaled=*/true},
     {"mfma", 16, 16, 128, AmdOperand::BF8, 32, /*scaled=*/true},
     {"mfma", 16, 16, 128, AmdOperand::F4, 32, /*scaled=*/true},
@@ -36,12 +40,14 @@ static const std::vector<AmdMatrixOp> rdna3 = {
     // Both halves of a wave hold the same rows.
     {"wmma", 16, 16, 16, AmdOperand::BF16, 16},
     {"wmma", 16, 16, 16, AmdOperand::F16, 16},
+    {"wmma", 16, 16, 16, AmdOperand::I8, 16},
 };
 static const std::vector<AmdMatrixOp> rdna4 = {
     {"wmma_gfx12", 16, 16, 16, AmdOperand::BF16, 8},
     {"wmma_gfx12", 16, 16, 16, AmdOperand::F16, 8},
     {"wmma_gfx12", 16, 16, 16, AmdOperand::F8, 8},
     {"wmma_gfx12", 16, 16, 16, AmdOperand::BF8, 8},
+    {"wmma_gfx12", 16, 16, 16, AmdOperand::I8, 8},
 };
 
 //===----------------------------------------------------------------------===//
@@ -110,6 +116,10 @@ const char *mlir::moe::amdOperandName(AmdOperand operand) {
     return "bf8";
   case AmdOperand::F4:
     return "fp4";
+  case AmdOperand::I8:
+    return "i8";
+  case AmdOperand::F32:
+    return "f32";
   }
   return "";
 }

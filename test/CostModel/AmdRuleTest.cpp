@@ -61,6 +61,51 @@ TEST(AmdRule, OtherChipsDecodeBesideTheProduct) {
       EXPECT_EQ(config.bPlace, "compute") << name;
 }
 
+// Where scales of weights would be rounded, few tokens scale sums, beside the
+// product also where others decode on the way; many tokens do not.
+TEST(AmdRule, FewTokensScaleSums) {
+  GemmProblem p = problem(16, 4);
+  p.bRounds = true;
+  for (const char *name : {"gfx942", "gfx950", "gfx1100", "gfx1201"}) {
+    auto few = rank(name, p, 100, 16), many = rank(name, p, 100, 64);
+    ASSERT_FALSE(few.empty());
+    for (const RuleConfig &config : few) {
+      EXPECT_EQ(config.bPlace, "compute") << name;
+      EXPECT_EQ(config.bScale, "sums") << name;
+    }
+    for (const RuleConfig &config : many)
+      EXPECT_EQ(config.bScale, "") << name;
+    // Powers of two round nothing.
+    p.bRounds = false;
+    for (const RuleConfig &config : rank(name, p, 100, 16))
+      EXPECT_EQ(config.bScale, "") << name;
+    p.bRounds = true;
+  }
+}
+
+TEST(AmdRule, BytesBesideHalvesAreDecoded) {
+  GemmProblem p = problem(16, 8);
+  for (const char *name : {"gfx942", "gfx1100", "gfx1201"}) {
+    auto ranked = rank(name, p, 100);
+    ASSERT_FALSE(ranked.empty());
+    for (const RuleConfig &config : ranked)
+      EXPECT_EQ(config.bPlace, "compute") << name;
+  }
+}
+
+// RDNA3 widens 8-bit floats, not integers; gfx942 clears floats alone of
+// negative zeros.
+TEST(AmdRule, IntegersStayBytes) {
+  GemmProblem p = problem(8, 8);
+  auto step = [&](const char *name, bool integers) {
+    p.integers = integers;
+    return rank(name, p, 1)[0].blockK;
+  };
+  EXPECT_EQ(step("gfx1100", true), 128);
+  EXPECT_EQ(step("gfx1100", false), 64);
+  EXPECT_EQ(step("gfx942", true), 128);
+}
+
 TEST(AmdRule, PlainWeightsAreDecodedNowhere) {
   for (const char *name : {"gfx942", "gfx1100", "gfx1201"})
     for (int64_t bits : {8, 16})

@@ -143,6 +143,15 @@ TEST(AmpereRule, OneTokenIsOfferedNarrowTilesAndLongSteps) {
   }
 }
 
+TEST(AmpereRule, FewTokensScaleSums) {
+  GemmProblem problem = oneToken(1024, 2048, true);
+  for (bool rounds : {false, true}) {
+    problem.bRounds = rounds;
+    EXPECT_EQ(rank("sm_80", problem, 16)[0].bScale, rounds ? "sums" : "");
+    EXPECT_EQ(rank("sm_80", problem, 64)[0].bScale, "");
+  }
+}
+
 TEST(AmpereRule, BytesAreDecodedAsPackedWeightsAre) {
   GemmProblem bytes = oneToken(1024, 2048, true);
   bytes.bBits = 8;

@@ -54,6 +54,11 @@ struct GemmProblem {
   /// Columns after which packed weights' products are scaled into a sum, 0 if
   /// the weights are scaled themselves.
   int64_t packedRun = 0;
+  /// The operands are integers.
+  bool integers = false;
+  /// Values of B times their scales are decoded with a rounding to the
+  /// operand's type.
+  bool bRounds = false;
   /// Each group of B has a zero point of its own, of 8 bits.
   bool bZeros = false;
   /// The scale plan promotes this side.
@@ -92,7 +97,7 @@ struct RuleConfig {
   bool swap = false;
   std::string a = "direct", b = "direct", store = "vector";
   /// Empty or 0: the field is left out.
-  std::string order, claim, partial, aPlace, bPlace, computeSplit, atom;
+  std::string order, claim, partial, aPlace, bPlace, bScale, computeSplit, atom;
   int64_t loadRegs = 0, computeGroups = 0, computeRegs = 0, warps = 0, xcd = 0;
 };
 

@@ -20,10 +20,10 @@
 namespace mlir::moe {
 
 /// Types of operands of matrix instructions. F8 and BF8 are e4m3 and e5m2 in
-/// the flavour of the chip, F4 is e2m1.
-enum class AmdOperand { F16, BF16, F8, BF8, F4 };
+/// the flavour of the chip, F4 is e2m1, I8 two's complement.
+enum class AmdOperand { F16, BF16, F8, BF8, F4, I8, F32 };
 
-/// One matrix instruction with f32 accumulators.
+/// One matrix instruction with accumulators of f32, or of i32 for integers.
 struct AmdMatrixOp {
   /// Family of `#moe_tile.atom`: mfma, wmma, wmma_gfx12.
   const char *family;

@@ -51,6 +51,9 @@ FailureOr<Side> MatrixNest::analyseSide(Value operand, StringRef name) {
     if (dequant.getAt())
       return dequant.emitOpError("the CPU lowering takes scales of the tile's "
                                  "own columns only, not from a column on");
+    if (dequant.getUnrounded())
+      return dequant.emitOpError("the CPU lowering scales decoded values, not "
+                                 "sums of their products");
     v = traceArgument(op, dequant.getSource());
   }
   side.load = v.getDefiningOp<tile::LoadOp>();

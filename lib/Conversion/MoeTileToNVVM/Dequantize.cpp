@@ -362,7 +362,7 @@ SmallVector<Value> KernelEmitter::decodeRows(tile::DequantOp op, int64_t atom,
           pair = arith::MulFOp::create(b, loc, pair, shift);
         else if (!bytes)
           pair = arith::SubFOp::create(b, loc, pair, shift);
-        if (scale)
+        if (scale && !op.getUnrounded())
           pair = arith::MulFOp::create(b, loc, pair, scale);
         registers[4 * step + half + 2 * (w % 2)] =
             LLVM::BitcastOp::create(b, loc, b.getI32Type(), pair);
@@ -378,6 +378,9 @@ LogicalResult KernelEmitter::emitRegisterMma(tile::MmaOp op,
   if (!atom || atom.getFamily().getValue() != "wgmma" || !atom.getSwap())
     return op.emitOpError("the NVVM lowering takes weights in registers with a "
                           "swapped wgmma atom");
+  if (weights.getUnrounded())
+    return weights.emitOpError("the NVVM lowering scales sums of products by "
+                               "warps, not of wgmma, where a promotion does");
   auto aType = dyn_cast<tile::BufType>(op.getA().getType());
   Type element = cast<tile::FragType>(weights.getType()).getElementType();
   if (!aType || aType.getElementType() != element ||

@@ -390,6 +390,28 @@ LogicalResult KernelEmitter::emitPackedMmaSync(tile::MmaOp op,
       matrixOperand(op.getA(), aType, c32(0), /*rowsFirst=*/false);
   int64_t panels = aType.getCols() / kPanel;
   FactorCache known;
+  // Of unrounded weights products of one granule of columns are added apart,
+  // then scaled into the sum.
+  bool scales = weights.getUnrounded();
+  int64_t granule = weights.getScaleGranule().second;
+  SmallVector<Value> products;
+  if (scales)
+    products.assign(sum.size(),
+                    arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0)));
+  auto scaleProducts = [&](int64_t unit, int64_t column) {
+    for (int64_t half = 0; half < 2; ++half) {
+      Value scale = known[{unit, half, column / granule}].first;
+      scale = LLVM::ExtractElementOp::create(b, loc, scale, c32(0));
+      scale = arith::ExtFOp::create(b, loc, b.getF32Type(), scale);
+      for (int64_t i = 0; i < groups; ++i)
+        for (int64_t r = 0; r < kAtomRegisters / 2; ++r) {
+          int64_t at = (unit * groups + i) * kAtomRegisters + half * 2 + r;
+          sum[at] = math::FmaOp::create(b, loc, products[at], scale, sum[at]);
+          products[at] =
+              arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+        }
+    }
+  };
   SmallVector<Value> packed = loadPacked(weights, 0, 0);
   for (int64_t p = 0; p < panels; ++p)
     for (int64_t j = 0; j < units; ++j) {
@@ -398,7 +420,7 @@ LogicalResult KernelEmitter::emitPackedMmaSync(tile::MmaOp op,
       if (p + 1 != panels || j + 1 != units)
         packed =
             loadPacked(weights, (j + 1) % units, p + (j + 1 == units ? 1 : 0));
-      for (int64_t s = 0; s < kPanel / 16; ++s)
+      for (int64_t s = 0; s < kPanel / 16; ++s) {
         for (int64_t i = 0; i < groups; i += 2) {
           bool two = i + 1 < groups;
           int64_t row = p * tokens + i * kMatrixRows;
@@ -407,10 +429,14 @@ LogicalResult KernelEmitter::emitPackedMmaSync(tile::MmaOp op,
           for (int64_t half = 0; half < (two ? 2 : 1); ++half)
             multiplyWarp(element, element, ArrayRef(registers).slice(4 * s, 4),
                          ArrayRef(both).slice(2 * half, 2),
-                         MutableArrayRef(sum).slice((j * groups + i + half) *
-                                                        kAtomRegisters,
-                                                    kAtomRegisters));
+                         MutableArrayRef(scales ? products : sum)
+                             .slice((j * groups + i + half) * kAtomRegisters,
+                                    kAtomRegisters));
         }
+        int64_t column = p * kPanel + s * 16, end = column + 16;
+        if (scales && (end % granule == 0 || end == panels * kPanel))
+          scaleProducts(j, column);
+      }
     }
   parts[op.getResult()] = sum;
   return success();

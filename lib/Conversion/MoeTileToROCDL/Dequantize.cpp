@@ -13,6 +13,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "AmdTarget.h"
 #include "KernelEmitter.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -29,14 +30,15 @@ LogicalResult KernelEmitter::emitDequant(tile::DequantOp op) {
   if (isa<tile::StagedType>(op.getSource().getType()))
     return emitUnpack(op);
   auto source = dyn_cast<tile::BufType>(op.getSource().getType());
-  bool known = op.getFormat() == tile::DequantFormat::LowEven ||
-               op.getFormat() == tile::DequantFormat::Mx ||
-               (op.getFormat() == tile::DequantFormat::Plain && source &&
-                isa<Float8E4M3FNType, Float8E5M2Type>(source.getElementType()));
+  bool known =
+      op.getFormat() != tile::DequantFormat::Plain ||
+      (source &&
+       (source.getElementType().isInteger(8) ||
+        isa<Float8E4M3FNType, Float8E5M2Type>(source.getElementType())));
   if (!source || !buffers.count(op.getSource()) || !known ||
       !isa<tile::FragType>(op.getType()) || op.getAt())
-    return refuse(op) << "weights of 4 bits, two in a byte, and 8-bit floats "
-                         "are decoded from a buf_alloc to registers";
+    return refuse(op) << "weights of 4 bits, bytes and 8-bit floats are "
+                         "decoded from a buf_alloc to registers";
   for (Value factor : {op.getScale(), op.getZero()})
     if (factor && !parts.count(factor))
       return refuse(op) << "scales and zero points stand in registers";
@@ -103,12 +105,15 @@ Value KernelEmitter::widenFloats(Value words, Type element) {
                                  all);
 }
 
-/// A factor in f32: powers of two are exponents alone.
-Value KernelEmitter::factorValue(Value v) {
+/// A factor in f32 of what is stored as `stored`: powers of two are exponents
+/// alone, 8-bit floats are converted.
+Value KernelEmitter::factorValue(Value v, Type stored) {
   Type f32 = b.getF32Type();
   if (isa<FloatType>(v.getType()))
     return v.getType() == f32 ? v
                               : Value(arith::ExtFOp::create(b, loc, f32, v));
+  if (isa<Float8E4M3FNType>(stored))
+    return AmdTarget(chip).extendSmallFloat(b, loc, v, stored);
   Value bits = arith::ExtUIOp::create(b, loc, b.getI32Type(), v);
   bits = arith::ShLIOp::create(b, loc, bits, c32(23));
   return arith::BitcastOp::create(b, loc, f32, bits);
@@ -146,16 +151,45 @@ SmallVector<Value> KernelEmitter::decodeWord(tile::DequantOp op, Value word,
     return values;
   }
   Value nibbles[2] = {mask(word, 0x0F0F0F0F), mask(shr(word, 4), 0x0F0F0F0F)};
+  // From bit 0 up the words of exllama hold columns 0, 2, 4, 6, 1, 3, 5, 7.
+  bool exllama = op.getFormat() == tile::DequantFormat::Exllama;
   for (int64_t i = 0; i < kCodes; ++i) {
-    Value byte = mask(shr(nibbles[i % 2], i / 2 * 8), 0xFF);
+    int64_t n = exllama ? i / 2 + i % 2 * (kCodes / 2) : i;
+    Value byte = mask(shr(nibbles[n % 2], n / 2 * 8), 0xFF);
     Value v = arith::UIToFPOp::create(b, loc, f32, byte);
-    if (scale && shift)
-      v = math::FmaOp::create(b, loc, v, scale, shift);
-    else if (scale)
-      v = arith::MulFOp::create(b, loc, v, scale);
-    else if (shift)
-      v = arith::AddFOp::create(b, loc, v, shift);
-    values.push_back(v);
+    values.push_back(applyFactors(v, scale, shift));
+  }
+  return values;
+}
+
+/// A code times `scale` plus `shift`, which may both be null.
+Value KernelEmitter::applyFactors(Value v, Value scale, Value shift) {
+  if (scale && shift)
+    return math::FmaOp::create(b, loc, v, scale, shift);
+  if (scale)
+    return arith::MulFOp::create(b, loc, v, scale);
+  return shift ? Value(arith::AddFOp::create(b, loc, v, shift)) : v;
+}
+
+/// Eight bytes, two words, f32. With a zero point (`isUnsigned`) they are
+/// unsigned, else two's complement: as unsigned ones with the sign's bit the
+/// other way round, which are larger by 128.
+SmallVector<Value> KernelEmitter::decodeBytes(Value words, bool isUnsigned,
+                                              Value scale, Value shift) {
+  Type f32 = b.getF32Type();
+  Value bias = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(-128));
+  SmallVector<Value> values;
+  for (int64_t i = 0; i < kCodes; ++i) {
+    Value word = LLVM::ExtractElementOp::create(b, loc, words, c32(i / 4));
+    if (!isUnsigned)
+      word = arith::XOrIOp::create(b, loc, word, c32(int32_t(0x80808080)));
+    Value byte = arith::AndIOp::create(
+        b, loc, arith::ShRUIOp::create(b, loc, word, c32(i % 4 * 8)),
+        c32(0xFF));
+    Value v = arith::UIToFPOp::create(b, loc, f32, byte);
+    if (!isUnsigned)
+      v = arith::AddFOp::create(b, loc, v, bias);
+    values.push_back(applyFactors(v, scale, shift));
   }
   return values;
 }
@@ -236,15 +270,24 @@ SmallVector<Value> KernelEmitter::decodeFloats(Value words, Type element,
 KernelEmitter::Decoding KernelEmitter::decodingOf(tile::DequantOp op,
                                                   Value scale, Value zero) {
   Decoding how;
-  bool power = !scale || scale.getType().isInteger(8);
-  how.exact = power && !zero;
+  Type scaleType, zeroType;
   if (scale)
-    how.scale = factorValue(scale);
+    scaleType = tile::getTileElementType(op.getScale().getType());
+  if (zero)
+    zeroType = tile::getTileElementType(op.getZero().getType());
+  // Codes and powers of two need no rounding, nor do four bits of a float times
+  // the four of an 8-bit scale. Differences of bytes have eight bits.
+  bool power = !scale || isa<Float8E8M0FNUType>(scaleType) ||
+               (op.getFormat() == tile::DequantFormat::Mx &&
+                isa<Float8E4M3FNType>(scaleType));
+  how.exact = power && (!zero || (!scale && zeroType.isInteger(8)));
+  if (scale)
+    how.scale = factorValue(scale, scaleType);
   if (zero) {
     // Zero points of bytes are unsigned.
     zero = zero.getType().isInteger(8)
                ? Value(arith::UIToFPOp::create(b, loc, b.getF32Type(), zero))
-               : factorValue(zero);
+               : factorValue(zero, zeroType);
   } else if (std::optional<uint64_t> value = op.getZeroValue()) {
     zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(float(*value)));
   }
@@ -259,13 +302,10 @@ KernelEmitter::Decoding KernelEmitter::decodingOf(tile::DequantOp op,
 /// Weights on their way to LDS.
 LogicalResult KernelEmitter::emitUnpack(tile::DequantOp op) {
   auto source = cast<tile::StagedType>(op.getSource().getType());
-  if (source.getElementType().getIntOrFloatBitWidth() != 8 ||
-      (op.getFormat() != tile::DequantFormat::LowEven &&
-       op.getFormat() != tile::DequantFormat::Mx) ||
-      op.getAt() || !isa<tile::StagedType>(op.getType()) ||
-      !parts.count(op.getSource()))
-    return refuse(op)
-           << "fetched weights of 4 bits, two in a byte, are decoded";
+  if (op.getFormat() == tile::DequantFormat::Plain || op.getAt() ||
+      !isa<tile::StagedType>(op.getType()) || !parts.count(op.getSource()))
+    return refuse(op) << "fetched weights of 4 bits are decoded, got "
+                      << source;
   ArrayRef<Value> pieces = parts[op.getSource()];
   for (Value factor : {op.getScale(), op.getZero()})
     if (factor &&
@@ -302,7 +342,9 @@ KernelEmitter::decodeOperand(tile::DequantOp op, bool weights, int64_t block,
   auto result = cast<tile::FragType>(op.getType());
   Type element = result.getElementType();
   bool plain = op.getFormat() == tile::DequantFormat::Plain;
-  int64_t rowBytes = source.getCols();
+  bool integers = source.getElementType().isInteger(8);
+  int64_t rowBytes =
+      source.getCols() * source.getElementType().getIntOrFloatBitWidth() / 8;
   int64_t pieces = std::max<int64_t>(1, instruction.valuesPerLane / kCodes);
   int64_t groups = instruction.k / instruction.valuesPerLane;
   int64_t base = buffers.lookup(op.getSource()) + row * rowBytes;
@@ -312,17 +354,31 @@ KernelEmitter::decodeOperand(tile::DequantOp op, bool weights, int64_t block,
     auto factor = [&](Value v) -> Value {
       if (!v)
         return v;
+      // Lanes have those of their own columns alone where one step of the
+      // instruction has several.
       int64_t columns = cast<tile::FragType>(v.getType()).getCols();
-      int64_t column = piece * kCodes / (result.getCols() / columns);
-      return parts[v][part * columns + column];
+      int64_t granule = result.getCols() / columns;
+      int64_t step = pieces * groups * kCodes;
+      int64_t dealt = std::clamp<int64_t>(step / granule, 1, groups);
+      int64_t column = dealt > 1 ? block : piece * kCodes / granule;
+      return parts[v][part * (columns / dealt) + column];
     };
-    Value scale = factor(op.getScale()), zero = factor(op.getZero());
+    // The sums of unrounded values are scaled.
+    Value scale = op.getUnrounded() ? Value() : factor(op.getScale());
+    Value zero = factor(op.getZero());
     Decoding how = decodingOf(op, scale, zero);
     Value at = packedAddress(rowBytes, weights, plain ? 8 : 4, piece);
     if (base)
       at = add(at, c32(base));
     if (plain) {
       Value words = loadLds(VectorType::get({2}, b.getI32Type()), at, 8);
+      if (integers) {
+        bool isUnsigned = zero || op.getZeroValue();
+        read.push_back(
+            packOperand(decodeBytes(words, isUnsigned, how.scale, how.shift),
+                        element, how.exact));
+        continue;
+      }
       read.push_back(
           packOperand(decodeFloats(words, source.getElementType(), how.scale),
                       element, how.exact));

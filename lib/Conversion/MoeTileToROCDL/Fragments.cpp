@@ -209,8 +209,13 @@ LogicalResult KernelEmitter::emitLoad(tile::LoadOp op) {
   const Memory &memory = memories[op.getMemory()];
   auto [m, n] = lanePosition(type.getLayout());
   Type element = memory.type.getElementType();
-  // Powers of two are read as the bytes that they are.
-  if (isa<Float8E8M0FNUType>(element))
+  // Powers of two, and scales of what is decoded, are read as the bytes that
+  // they are.
+  bool decodes = llvm::all_of(op.getResult().getUsers(), [](Operation *user) {
+    return isa<tile::DequantOp, scf::YieldOp, scf::ForOp>(user);
+  });
+  if (isa<Float8E8M0FNUType>(element) ||
+      (decodes && isa<Float8E4M3FNType>(element)))
     element = b.getI8Type();
   if (isa<FloatType>(element) && element.getIntOrFloatBitWidth() == 8)
     return refuse(op) << "8-bit floats have no lowering as operands of an "

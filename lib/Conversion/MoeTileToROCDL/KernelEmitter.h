@@ -195,7 +195,10 @@ private:
                       int64_t piece);
   Value widenFloats(Value words, Type element);
   SmallVector<Value> decodeFloats(Value words, Type element, Value scale);
-  Value factorValue(Value v);
+  Value factorValue(Value v, Type stored);
+  Value applyFactors(Value v, Value scale, Value shift);
+  SmallVector<Value> decodeBytes(Value words, bool isUnsigned, Value scale,
+                                 Value shift);
   SmallVector<Value> decodeWord(tile::DequantOp op, Value word, Value scale,
                                 Value shift);
   Value packOperand(ArrayRef<Value> values, Type element, bool exact);

@@ -45,6 +45,10 @@ const AmdMatrixOp *KernelEmitter::instructionOf(Type element) {
     return chip.findMatrixOp(AmdOperand::BF16);
   if (element.isF16())
     return chip.findMatrixOp(AmdOperand::F16);
+  if (element.isF32())
+    return chip.findMatrixOp(AmdOperand::F32);
+  if (element.isInteger(8))
+    return chip.findMatrixOp(AmdOperand::I8);
   // Without an instruction 8-bit floats are multiplied as what holds them all.
   if (chip.fp8 == AmdFp8::None && element.getIntOrFloatBitWidth() == 8)
     return chip.findMatrixOp(AmdOperand::F16);
@@ -138,8 +142,12 @@ SmallVector<Value> KernelEmitter::loadOperand(Value buffer, bool weights,
   int64_t groups = op.k / op.valuesPerLane;
   int64_t pieces = std::max<int64_t>(1, laneBytes / kPiece);
   int64_t base = buffers.lookup(buffer) + row * rowBytes;
-  bool widens = bytes == 1 && chip.fp8 == AmdFp8::None;
-  Type word = widens ? b.getI32Type() : bytes == 1 ? b.getI64Type() : element;
+  bool integers = element.isInteger(8);
+  bool widens = bytes == 1 && chip.fp8 == AmdFp8::None && !integers;
+  Type word = integers     ? element
+              : widens     ? b.getI32Type()
+              : bytes == 1 ? b.getI64Type()
+                           : element;
   auto pieceType = VectorType::get(
       {kPiece * 8 / int64_t(word.getIntOrFloatBitWidth())}, word);
   SmallVector<Value> read;
@@ -151,7 +159,7 @@ SmallVector<Value> KernelEmitter::loadOperand(Value buffer, bool weights,
   }
   if (widens)
     return {widenFloats(read[0], element)};
-  if (bytes == 1) {
+  if (bytes == 1 && !integers) {
     // Eight bytes for each instruction, in the chip's own flavour.
     bool fnuz = chip.fp8 == AmdFp8::Fnuz;
     MLIRContext *context = b.getContext();
@@ -188,7 +196,10 @@ SmallVector<Value> KernelEmitter::splitPieces(ArrayRef<Value> read,
                                           range(0, 2 * perPiece))};
   SmallVector<Value> operands;
   int32_t count = op.valuesPerLane;
-  for (int32_t first = 0; first < perPiece; first += count)
+  // One value is no vector.
+  for (int32_t i = 0; count == 1 && i < perPiece; ++i)
+    operands.push_back(LLVM::ExtractElementOp::create(b, loc, read[0], c32(i)));
+  for (int32_t first = 0; count > 1 && first < perPiece; first += count)
     operands.push_back(LLVM::ShuffleVectorOp::create(b, loc, read[0], read[0],
                                                      range(first, count)));
   return operands;
@@ -199,7 +210,7 @@ LogicalResult KernelEmitter::emitAccZero(tile::AccZeroOp op) {
   if (!layout)
     return refuse(op) << "the ROCDL lowering needs a layout on accumulators";
   int64_t size = resultRegisters();
-  auto type = VectorType::get({size}, b.getF32Type());
+  auto type = VectorType::get({size}, op.getType().getElementType());
   Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(type));
   parts[op.getResult()] =
       SmallVector<Value>(layout.getLevelSize(tile::Level::Reg) / size, zero);
@@ -305,7 +316,12 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
     return refuse(op) << "an instruction that scales takes decoded operands";
   const AmdMatrixOp *instruction = scaled ? scaled : instructionOf(element);
   Type other = tile::getTileElementType(op.getB().getType());
-  if (!instruction || element != other)
+  // 8-bit floats of both kinds are multiplied by each other.
+  auto isFloat8 = [](Type type) {
+    return isa<Float8E4M3FNType, Float8E5M2Type>(type);
+  };
+  if (!instruction ||
+      (element != other && !(isFloat8(element) && isFloat8(other))))
     return refuse(op) << "rule matrix_operand: no matrix instruction for "
                       << element << " by " << other;
   int64_t bytes = scaled ? 1 : element.getIntOrFloatBitWidth() / 8;
@@ -347,7 +363,7 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
     int64_t values =
         instruction->valuesPerLane *
         std::max<int64_t>(1, kPiece / (instruction->valuesPerLane * bytes));
-    bool widens = bytes == 1 && chip.fp8 == AmdFp8::None;
+    bool widens = isFloat8(element) && chip.fp8 == AmdFp8::None;
     auto fits = [&](size_t count) {
       int64_t registers =
           int64_t(count) * blocks * values * (widens ? 2 : bytes) / 4;
@@ -385,6 +401,36 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
     }
     return success();
   }
+  // Scales of the sums, of each register of the accumulator one for each
+  // granule of columns.
+  SmallVector<Value> sumScales;
+  int64_t perGranule = 0;
+  if (decoded && decoded.getUnrounded()) {
+    for (Value v : parts[decoded.getScale()])
+      sumScales.push_back(factorValue(
+          v, tile::getTileElementType(decoded.getScale().getType())));
+    int64_t granules =
+        cast<tile::FragType>(decoded.getScale().getType()).getCols();
+    perGranule = blocks / granules;
+  }
+  SmallVector<Value> sums(acc), products(sums);
+  auto startProducts = [&] {
+    for (Value &product : products)
+      product =
+          arith::ConstantOp::create(b, loc, b.getZeroAttr(product.getType()));
+  };
+  auto scaleProducts = [&](int64_t granule) {
+    int64_t granules = blocks / perGranule, size = resultRegisters();
+    for (size_t i = 0; i < sums.size(); ++i)
+      for (int64_t r = 0; r < size; ++r) {
+        Value at = c32(r);
+        Value scale = sumScales[(int64_t(i) * size + r) * granules + granule];
+        Value product = LLVM::ExtractElementOp::create(b, loc, products[i], at);
+        Value sum = LLVM::ExtractElementOp::create(b, loc, sums[i], at);
+        sum = math::FmaOp::create(b, loc, product, scale, sum);
+        sums[i] = LLVM::InsertElementOp::create(b, loc, sums[i], sum, at);
+      }
+  };
   // While one step is multiplied the next one is read, if the registers suffice
   // beside sums and what is fetched, and no more.
   int64_t operands =
@@ -392,7 +438,8 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
   int64_t fetched =
       copyScope ? 0
                 : (aType.getRows() + bType.getRows()) * rowBytes / 4 / threads;
-  int64_t registers = tokens.size() * weights.size() * resultRegisters() +
+  int64_t registers = tokens.size() * weights.size() * resultRegisters() *
+                          (perGranule ? 2 : 1) +
                       fetched + 2 * operands + kOtherRegisters;
   bool ahead = registers <= chip.maxVgprs;
   struct Step {
@@ -402,22 +449,25 @@ KernelEmitter::emitProduct(tile::MmaOp op, ArrayRef<Value> acc, bool byParts,
     return Step{readAll(op.getB(), true, block, weights),
                 readAll(op.getA(), false, block, tokens)};
   };
-  SmallVector<Value> sums(acc);
   Step now, next = read(0);
   for (int64_t block = 0; block < blocks; ++block) {
     now = std::move(next);
+    if (perGranule && block % perGranule == 0)
+      startProducts();
     if (ahead && block + 1 < blocks)
       next = read(block + 1);
     for (size_t s = 0, e = scaled ? 1 : now.rows[0].size(); s < e; ++s)
       for (size_t j = 0; j < weights.size(); ++j)
         for (size_t i = 0; i < tokens.size(); ++i) {
-          Value &sum = sums[i + j * tokens.size()];
+          Value &sum = (perGranule ? products : sums)[i + j * tokens.size()];
           if (scaled)
             sum = multiplyScaled(*scaled, op, now.rows[j], now.columns[i], sum);
           else
             sum =
                 multiply(*instruction, now.rows[j][s], now.columns[i][s], sum);
         }
+    if (perGranule && (block + 1) % perGranule == 0)
+      scaleProducts(block / perGranule);
     if (blocks > kFreeBlocks && block + 1 < blocks)
       ROCDL::SchedBarrier::create(b, loc, 0);
     if (!ahead && block + 1 < blocks)
@@ -452,7 +502,8 @@ LogicalResult KernelEmitter::emitMma(tile::MmaOp op) {
   } else {
     if (!accumulatorLayout())
       return refuse(op) << "the ROCDL lowering needs a layout on accumulators";
-    auto type = VectorType::get({resultRegisters()}, b.getF32Type());
+    auto type = VectorType::get({resultRegisters()},
+                                op.getResult().getType().getElementType());
     auto [tokens, weights] = partOffsets();
     acc.assign(tokens.size() * weights.size(),
                arith::ConstantOp::create(b, loc, b.getZeroAttr(type)));

@@ -210,6 +210,7 @@ LogicalResult GemmKernel::decide() {
       op.getBQuantAttr() && config.getString("b_place") == "compute";
   scalesInCompute =
       op.getAQuantAttr() && config.getString("a_place") == "compute";
+  scalesSums = decodesInCompute && config.getString("b_scale") == "sums";
   roundsDecoded =
       decodesInCompute || config.getString("b_place") == "transform";
   cols = op.getOutCols();

@@ -66,6 +66,8 @@ private:
   bool scalesInCompute = false;
   /// Decoded values of B have the type of a matrix instruction's operands.
   bool roundsDecoded = false;
+  /// Scales of B that are operands are left to the sums of products.
+  bool scalesSums = false;
   int64_t cols = 0, k = 0; ///< columns of the result, reduction size
   int64_t tileRowsOfB = 0; ///< rows of B per tile: blockN or 2 blockN
   SmallVector<int64_t> boxes;

@@ -238,7 +238,8 @@ Value GemmKernel::decode(OpBuilder &builder, bool isA, Value loaded,
                                   : quant.getGranuleCols())};
   return tile::DequantOp::create(
       builder, loc, tileType(fragment, tileRows, step, matrix), loaded, scale,
-      zero, format, zeroValue, granule);
+      zero, format, zeroValue, granule, /*at=*/Value(),
+      /*unrounded=*/!isA && fragment && scale && scalesSums);
 }
 
 Value GemmKernel::dequantise(OpBuilder &builder, bool isA, Value loaded,

@@ -311,8 +311,9 @@ LogicalResult Runner::runDequant(DequantOp op) {
                         wide);
       if (scale)
         value = roundTo(f32, value * numberOf(scale->element, s), wide);
-      result->at(r, c) =
-          HostScalar::ofFloat(roundTo(result->element, value, wide));
+      if (!op.getUnrounded())
+        value = roundTo(result->element, value, wide);
+      result->at(r, c) = HostScalar::ofFloat(value);
     }
   set(op.getResult(), result);
   return success();

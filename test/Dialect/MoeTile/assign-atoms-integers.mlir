@@ -5,12 +5,17 @@
 // RUN: moe-opt %t.floats.mlir -pass-pipeline="builtin.module(any(moe-tile-assign-atoms{target=sm_90a}))" | FileCheck %s --check-prefix=FLOATS
 // RUN: sed 's/b = "desc"/b = "vector"/' %s > %t.warps.mlir
 // RUN: moe-opt %t.warps.mlir -pass-pipeline="builtin.module(any(moe-tile-assign-atoms{target=sm_80}))" | FileCheck %s --check-prefix=WARPS
-// RUN: not moe-opt %s -pass-pipeline="builtin.module(any(moe-tile-assign-atoms{target=gfx942}))" 2>&1 | FileCheck %s --check-prefix=AMD
+// RUN: sed -e 's/block = .40, /block = [32, /' -e 's/<40x/<32x/g' %s > %t.amd.mlir
+// RUN: moe-opt %t.amd.mlir -pass-pipeline="builtin.module(any(moe-tile-assign-atoms{target=gfx942}))" | FileCheck %s --check-prefix=CDNA3
+// RUN: moe-opt %t.amd.mlir -pass-pipeline="builtin.module(any(moe-tile-assign-atoms{target=gfx950}))" | FileCheck %s --check-prefix=CDNA4
+// RUN: moe-opt %t.amd.mlir -pass-pipeline="builtin.module(any(moe-tile-assign-atoms{target=gfx1201}))" | FileCheck %s --check-prefix=RDNA4
 
 // CHECK: moe_tile.acc<40x64xi32, #moe_tile.atom<wgmma 8x64x32, swap>>
 // FLOATS: moe_tile.acc<40x64xf32, #moe_tile.atom<wgmma 40x64x32, swap>>
 // WARPS: moe_tile.acc<40x64xi32, #moe_tile.atom<mma_sync 8x16x32, swap>>
-// AMD: error: {{.*}}rule matrix_operand: products of 'i8' by 'i8' have no form on AMD GPUs
+// CDNA3: moe_tile.acc<32x64xi32, #moe_tile.atom<mfma 16x16x32, swap>>
+// CDNA4: moe_tile.acc<32x64xi32, #moe_tile.atom<mfma 16x16x64, swap>>
+// RDNA4: moe_tile.acc<32x64xi32, #moe_tile.atom<wmma_gfx12 16x16x16, swap>>
 moe_tile.kernel @forty(%A: memref<?x128xi8>, %B: memref<64x128xi8>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xi32>)
     attributes {moe.config = #moe.config<block = [40, 64, 128], swap = true, b = "desc">} {
   %c0 = arith.constant 0 : index

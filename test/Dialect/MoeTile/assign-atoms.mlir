@@ -404,7 +404,7 @@ moe_tile.kernel @types(%A: memref<?x64xf32>, %B: memref<64x64xf32>, %l: !moe_til
         %b = moe_tile.load %B[%c0, %k] : memref<64x64xf32> -> !moe_tile.buf<64x64xf32>
         moe_tile.yield %a, %b : !moe_tile.buf<64x64xf32>, !moe_tile.buf<64x64xf32>
       } compute(%k: index, %a: !moe_tile.buf<64x64xf32>, %b: !moe_tile.buf<64x64xf32>, %c: !moe_tile.acc<64x64xf32>) {
-        // expected-error @below {{has no explicit form: no matrix instruction multiplies these types}}
+        // expected-error @below {{has no explicit form: rule matrix_operand: no matrix instruction multiplies f32 by f32 but as tf32, with 10 of its 23 digits; use bf16 or f16}}
         %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<64x64xf32>, !moe_tile.buf<64x64xf32>, !moe_tile.acc<64x64xf32>
         moe_tile.yield %d : !moe_tile.acc<64x64xf32>
       }

@@ -666,6 +666,16 @@ moe_tile.kernel @k(%i: i8) {
 
 // -----
 
+moe_tile.kernel @k(%i: i8, %f: f32) {
+  %q = moe_tile.frag_splat %i : i8 -> !moe_tile.frag<4x4xi8>
+  %s = moe_tile.frag_splat %f : f32 -> !moe_tile.frag<2x1xf32>
+  // expected-error @below {{dequant_c6: unrounded values are a fragment with scales of single rows, got '!moe_tile.frag<4x4xbf16>'}}
+  %d = moe_tile.dequant %q scale(%s : !moe_tile.frag<2x1xf32>) unrounded : !moe_tile.frag<4x4xi8> -> !moe_tile.frag<4x4xbf16>
+  moe_tile.return
+}
+
+// -----
+
 moe_tile.kernel @k(%s: f32) {
   %a = moe_tile.frag_splat %s : f32 -> !moe_tile.frag<4x4xf32>
   %b = moe_tile.frag_splat %s : f32 -> !moe_tile.frag<4x8xf32>

@@ -3,8 +3,7 @@
 
 // -----
 
-// expected-error @below {{gfx1100: rule matrix_operand: RDNA3, RX 7900 XTX has no matrix instruction for 'f8E4M3FN' by 'f8E5M2'}}
-moe_tile.kernel @fp8(%A: memref<?x128xf8E4M3FN>, %B: memref<4x64x128xf8E5M2>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+moe_tile.kernel @fp8(%A: memref<?x128xf8E4M3FNUZ>, %B: memref<4x64x128xf8E4M3FNUZ>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
     attributes {moe.config = #moe.config<block = [64, 64, 128], stages = 1>} {
   %c0 = arith.constant 0 : index
   %ck = arith.constant 128 : index
@@ -13,11 +12,12 @@ moe_tile.kernel @fp8(%A: memref<?x128xf8E4M3FN>, %B: memref<4x64x128xf8E5M2>, %l
     %z = moe_tile.acc_zero : !moe_tile.acc<64x64xf32>
     %acc = moe_tile.k_loop %c0 to %ck step 128 init(%z : !moe_tile.acc<64x64xf32>)
       load(%k: index) {
-        %a = moe_tile.load %A[%c0, %k] : memref<?x128xf8E4M3FN> -> !moe_tile.buf<64x128xf8E4M3FN>
-        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x128xf8E5M2> -> !moe_tile.buf<64x128xf8E5M2>
-        moe_tile.yield %a, %b : !moe_tile.buf<64x128xf8E4M3FN>, !moe_tile.buf<64x128xf8E5M2>
-      } compute(%k: index, %a: !moe_tile.buf<64x128xf8E4M3FN>, %b: !moe_tile.buf<64x128xf8E5M2>, %c: !moe_tile.acc<64x64xf32>) {
-        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<64x128xf8E4M3FN>, !moe_tile.buf<64x128xf8E5M2>, !moe_tile.acc<64x64xf32>
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xf8E4M3FNUZ> -> !moe_tile.buf<64x128xf8E4M3FNUZ>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x128xf8E4M3FNUZ> -> !moe_tile.buf<64x128xf8E4M3FNUZ>
+        moe_tile.yield %a, %b : !moe_tile.buf<64x128xf8E4M3FNUZ>, !moe_tile.buf<64x128xf8E4M3FNUZ>
+      } compute(%k: index, %a: !moe_tile.buf<64x128xf8E4M3FNUZ>, %b: !moe_tile.buf<64x128xf8E4M3FNUZ>, %c: !moe_tile.acc<64x64xf32>) {
+        // expected-error @below {{gfx1100: rule matrix_operand: products of 'f8E4M3FNUZ' by 'f8E4M3FNUZ' have no form on AMD GPUs}}
+        %d = moe_tile.mma %a, %b, %c : !moe_tile.buf<64x128xf8E4M3FNUZ>, !moe_tile.buf<64x128xf8E4M3FNUZ>, !moe_tile.acc<64x64xf32>
         moe_tile.yield %d : !moe_tile.acc<64x64xf32>
       }
     %f = moe_tile.acc_read %acc : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>
@@ -254,7 +254,7 @@ moe_tile.kernel @alignment(%A: memref<?x100xbf16>, %B: memref<4x64x100xbf16>, %l
 
 // -----
 
-moe_tile.kernel @packing(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S: memref<4x64x1xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+moe_tile.kernel @packing(%A: memref<?x128xbf16>, %B: memref<4x64x128xf8E4M3FNUZ>, %S: memref<4x64x1xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
     attributes {moe.config = #moe.config<block = [64, 64, 64], stages = 1>} {
   %c0 = arith.constant 0 : index
   %c2 = arith.constant 2 : index
@@ -266,12 +266,12 @@ moe_tile.kernel @packing(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S: mem
       load(%k: index) {
         %half = arith.divui %k, %c2 : index
         %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<64x64xbf16>
-        %b = moe_tile.load %B[%e, %n0, %half] : memref<4x64x64xi8> -> !moe_tile.buf<64x32xi8>
+        %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x128xf8E4M3FNUZ> -> !moe_tile.buf<64x64xf8E4M3FNUZ>
         %s = moe_tile.load %S[%e, %n0, %c0] dims [1, -1] : memref<4x64x1xbf16> -> !moe_tile.buf<64x1xbf16>
-        moe_tile.yield %a, %b, %s : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x32xi8>, !moe_tile.buf<64x1xbf16>
-      } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x32xi8>, %s: !moe_tile.buf<64x1xbf16>, %c: !moe_tile.acc<64x64xf32>) {
-        // expected-error @below {{gfx1100: rule packing: decoded in registers are values of 4 bits that stand two in a byte, low nibble first, and 8-bit floats, got format exllama of 'i8'}}
-        %w = moe_tile.dequant %b scale(%s : !moe_tile.buf<64x1xbf16>) zero_value 8 format(exllama) : !moe_tile.buf<64x32xi8> -> !moe_tile.frag<64x64xbf16>
+        moe_tile.yield %a, %b, %s : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x64xf8E4M3FNUZ>, !moe_tile.buf<64x1xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x64xf8E4M3FNUZ>, %s: !moe_tile.buf<64x1xbf16>, %c: !moe_tile.acc<64x64xf32>) {
+        // expected-error @below {{gfx1100: rule packing: decoded in registers are values of 4 bits, i8, f8E4M3FN and f8E5M2, got 'f8E4M3FNUZ'}}
+        %w = moe_tile.dequant %b scale(%s : !moe_tile.buf<64x1xbf16>) : !moe_tile.buf<64x64xf8E4M3FNUZ> -> !moe_tile.frag<64x64xbf16>
         %d = moe_tile.mma %a, %w, %c : !moe_tile.buf<64x64xbf16>, !moe_tile.frag<64x64xbf16>, !moe_tile.acc<64x64xf32>
         moe_tile.yield %d : !moe_tile.acc<64x64xf32>
       }
@@ -283,7 +283,7 @@ moe_tile.kernel @packing(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S: mem
 
 // -----
 
-moe_tile.kernel @scale_group(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S: memref<4x64x16xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+moe_tile.kernel @scale_group(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S: memref<4x64x32xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
     attributes {moe.config = #moe.config<block = [64, 64, 64], stages = 1>} {
   %c0 = arith.constant 0 : index
   %c2 = arith.constant 2 : index
@@ -296,11 +296,40 @@ moe_tile.kernel @scale_group(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S:
         %half = arith.divui %k, %c2 : index
         %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<64x64xbf16>
         %b = moe_tile.load %B[%e, %n0, %half] : memref<4x64x64xi8> -> !moe_tile.buf<64x32xi8>
-        %s = moe_tile.load %S[%e, %n0, %k] granule [1, 1, 8] : memref<4x64x16xbf16> -> !moe_tile.buf<64x8xbf16>
+        %s = moe_tile.load %S[%e, %n0, %k] granule [1, 1, 4] : memref<4x64x32xbf16> -> !moe_tile.buf<64x16xbf16>
+        moe_tile.yield %a, %b, %s : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x32xi8>, !moe_tile.buf<64x16xbf16>
+      } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x32xi8>, %s: !moe_tile.buf<64x16xbf16>, %c: !moe_tile.acc<64x64xf32>) {
+        // expected-error @below {{gfx1100: rule scale_group: scales are one for each row and multiple of 8 columns, got 64x16 for 64x64}}
+        %w = moe_tile.dequant %b scale(%s : !moe_tile.buf<64x16xbf16>) zero_value 8 format(low_even) : !moe_tile.buf<64x32xi8> -> !moe_tile.frag<64x64xbf16>
+        %d = moe_tile.mma %a, %w, %c : !moe_tile.buf<64x64xbf16>, !moe_tile.frag<64x64xbf16>, !moe_tile.acc<64x64xf32>
+        moe_tile.yield %d : !moe_tile.acc<64x64xf32>
+      }
+    %f = moe_tile.acc_read %acc : !moe_tile.acc<64x64xf32> -> !moe_tile.frag<64x64xf32>
+    moe_tile.store %f to %Y[%c0, %n0] : !moe_tile.frag<64x64xf32> to memref<?x64xf32>
+  }
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @sum_group(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S: memref<4x64x8xbf16>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+    attributes {moe.config = #moe.config<block = [64, 64, 64], stages = 1>} {
+  %c0 = arith.constant 0 : index
+  %c2 = arith.constant 2 : index
+  %ck = arith.constant 128 : index
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<records> order(explicit) {
+    %e, %row0, %r, %n0 = moe_tile.coords %t : index
+    %z = moe_tile.acc_zero : !moe_tile.acc<64x64xf32>
+    %acc = moe_tile.k_loop %c0 to %ck step 64 init(%z : !moe_tile.acc<64x64xf32>)
+      load(%k: index) {
+        %half = arith.divui %k, %c2 : index
+        %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<64x64xbf16>
+        %b = moe_tile.load %B[%e, %n0, %half] : memref<4x64x64xi8> -> !moe_tile.buf<64x32xi8>
+        %s = moe_tile.load %S[%e, %n0, %k] granule [1, 1, 8] : memref<4x64x8xbf16> -> !moe_tile.buf<64x8xbf16>
         moe_tile.yield %a, %b, %s : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x32xi8>, !moe_tile.buf<64x8xbf16>
       } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x32xi8>, %s: !moe_tile.buf<64x8xbf16>, %c: !moe_tile.acc<64x64xf32>) {
         // expected-error @below {{gfx1100: rule scale_group: scales are one for each row and multiple of 16 columns, got 64x8 for 64x64}}
-        %w = moe_tile.dequant %b scale(%s : !moe_tile.buf<64x8xbf16>) zero_value 8 format(low_even) : !moe_tile.buf<64x32xi8> -> !moe_tile.frag<64x64xbf16>
+        %w = moe_tile.dequant %b scale(%s : !moe_tile.buf<64x8xbf16>) zero_value 8 format(low_even) unrounded : !moe_tile.buf<64x32xi8> -> !moe_tile.frag<64x64xbf16>
         %d = moe_tile.mma %a, %w, %c : !moe_tile.buf<64x64xbf16>, !moe_tile.frag<64x64xbf16>, !moe_tile.acc<64x64xf32>
         moe_tile.yield %d : !moe_tile.acc<64x64xf32>
       }
@@ -344,7 +373,7 @@ moe_tile.kernel @scale_place(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S:
 
 // -----
 
-moe_tile.kernel @scale_type(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S: memref<4x64x8xf8E4M3FN>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
+moe_tile.kernel @scale_type(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S: memref<4x64x8xf8E5M2>, %l: !moe_tile.tiles<records>, %Y: memref<?x64xf32>)
     attributes {moe.config = #moe.config<block = [64, 64, 64], stages = 1>} {
   %c0 = arith.constant 0 : index
   %c2 = arith.constant 2 : index
@@ -357,11 +386,11 @@ moe_tile.kernel @scale_type(%A: memref<?x128xbf16>, %B: memref<4x64x64xi8>, %S: 
         %half = arith.divui %k, %c2 : index
         %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<64x64xbf16>
         %b = moe_tile.load %B[%e, %n0, %half] : memref<4x64x64xi8> -> !moe_tile.buf<64x32xi8>
-        %s = moe_tile.load %S[%e, %n0, %k] granule [1, 1, 16] : memref<4x64x8xf8E4M3FN> -> !moe_tile.buf<64x4xf8E4M3FN>
-        moe_tile.yield %a, %b, %s : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x32xi8>, !moe_tile.buf<64x4xf8E4M3FN>
-      } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x32xi8>, %s: !moe_tile.buf<64x4xf8E4M3FN>, %c: !moe_tile.acc<64x64xf32>) {
-        // expected-error @below {{gfx1100: rule scale_type: weights are decoded by scales of f32, bf16, f16 or powers of two, got 'f8E4M3FN'}}
-        %w = moe_tile.dequant %b scale(%s : !moe_tile.buf<64x4xf8E4M3FN>) format(mx) : !moe_tile.buf<64x32xi8> -> !moe_tile.frag<64x64xbf16>
+        %s = moe_tile.load %S[%e, %n0, %k] granule [1, 1, 16] : memref<4x64x8xf8E5M2> -> !moe_tile.buf<64x4xf8E5M2>
+        moe_tile.yield %a, %b, %s : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x32xi8>, !moe_tile.buf<64x4xf8E5M2>
+      } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x32xi8>, %s: !moe_tile.buf<64x4xf8E5M2>, %c: !moe_tile.acc<64x64xf32>) {
+        // expected-error @below {{gfx1100: rule scale_type: weights are decoded by scales of f32, bf16, f16, f8E4M3FN or powers of two, got 'f8E5M2'}}
+        %w = moe_tile.dequant %b scale(%s : !moe_tile.buf<64x4xf8E5M2>) format(mx) : !moe_tile.buf<64x32xi8> -> !moe_tile.frag<64x64xbf16>
         %d = moe_tile.mma %a, %w, %c : !moe_tile.buf<64x64xbf16>, !moe_tile.frag<64x64xbf16>, !moe_tile.acc<64x64xf32>
         moe_tile.yield %d : !moe_tile.acc<64x64xf32>
       }
@@ -384,7 +413,7 @@ moe_tile.kernel @decoding(%A: memref<?x128xbf16>, %B: memref<4x64x128xi8>, %l: !
       load(%k: index) {
         %a = moe_tile.load %A[%c0, %k] : memref<?x128xbf16> -> !moe_tile.buf<64x64xbf16>
         %b = moe_tile.load %B[%e, %n0, %k] : memref<4x64x128xi8> -> !moe_tile.buf<64x64xi8>
-        // expected-error @below {{gfx1100: rule decoding: values of 'i8' are decoded on load; registers decode values of 4 bits that stand two in a byte, low nibble first, and 8-bit floats}}
+        // expected-error @below {{gfx1100: rule decoding: values of 'i8' are decoded on load; registers decode values of 4 bits, i8, f8E4M3FN and f8E5M2}}
         %w = moe_tile.dequant %b : !moe_tile.buf<64x64xi8> -> !moe_tile.buf<64x64xbf16>
         moe_tile.yield %a, %w : !moe_tile.buf<64x64xbf16>, !moe_tile.buf<64x64xbf16>
       } compute(%k: index, %a: !moe_tile.buf<64x64xbf16>, %b: !moe_tile.buf<64x64xbf16>, %c: !moe_tile.acc<64x64xf32>) {

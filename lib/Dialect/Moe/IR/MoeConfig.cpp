@@ -73,6 +73,8 @@ static const ConfigField fields[] = {
      "element type of the rows before the sum over top-k: f32, bf16"},
     {"a_place", ConfigFieldKind::String, "load",
      "where A is scaled if not behind the product: load, compute"},
+    {"b_scale", ConfigFieldKind::String, "values",
+     "what scales of decoded weights multiply: values, sums (of products)"},
 };
 
 ArrayRef<ConfigField> moe::configFields() { return fields; }

@@ -46,6 +46,15 @@ static std::pair<bool, bool> describeSum(GroupedGemmOp gemm) {
   return {!result.use_empty(), rounds};
 }
 
+/// Whether values of `quant` times their scales have more digits than a 16-bit
+/// float: not those of powers of two, nor those of four bits each.
+static bool needsRounding(QuantAttr quant) {
+  Type scale = quant.getScale();
+  bool small = isa<Float4E2M1FNType>(quant.getElem());
+  return scale && !isa<Float8E8M0FNUType>(scale) &&
+         !(small && isa<Float8E4M3FNType>(scale));
+}
+
 bool mlir::moe::placesAllRows(const Device &machine) {
   const RuleTarget *rules = findRuleTarget(machine.arch);
   return rules && rules->kind == RuleTarget::Nvidia;
@@ -95,6 +104,11 @@ GemmProblem mlir::moe::describeGemm(GroupedGemmOp gemm,
   problem.bPromotes = plan && plan.getB() != ScalePlace::Epilogue;
   if (plan && plan.getB() == ScalePlace::Promote && problem.bBits < 8)
     problem.packedRun = problem.bGranule;
+  problem.integers = gemm.getAQuantAttr() && gemm.getBQuantAttr() &&
+                     gemm.getAQuantAttr().getElem().isInteger(8) &&
+                     gemm.getBQuantAttr().getElem().isInteger(8);
+  problem.bRounds = plan && plan.getB() == ScalePlace::Operand &&
+                    gemm.getBQuantAttr() && needsRounding(gemm.getBQuantAttr());
   problem.aScaled = plan && plan.getA() == ScalePlace::Operand;
   // Rows that stand by slot are found through the routing, as tokens are.
   problem.gather = gemm.getRows() == RowSource::Gather ||

@@ -76,6 +76,7 @@ static RuleConfig readConfig(ConfigAttr attr) {
                              {"claim", &config.claim},
                              {"partial", &config.partial},
                              {"b_place", &config.bPlace},
+                             {"b_scale", &config.bScale},
                              {"a_place", &config.aPlace},
                              {"compute_split", &config.computeSplit},
                              {"atom", &config.atom}})
@@ -113,6 +114,7 @@ static ConfigAttr writeConfig(MLIRContext *context, const RuleConfig &config,
                                {"claim", config.claim},
                                {"partial", config.partial},
                                {"b_place", config.bPlace},
+                               {"b_scale", config.bScale},
                                {"a_place", config.aPlace},
                                {"compute_split", config.computeSplit},
                                {"atom", config.atom}})

@@ -285,11 +285,11 @@ LogicalResult AccReadOp::verify() {
 void DequantOp::build(OpBuilder &builder, OperationState &state, Type result,
                       Value source, Value scale, Value zero,
                       DequantFormat format, std::optional<int64_t> zeroValue,
-                      ArrayRef<int64_t> granule, Value at) {
+                      ArrayRef<int64_t> granule, Value at, bool unrounded) {
   build(builder, state, result, source, scale, zero, at,
         arrayOrNull(builder, granule),
         zeroValue ? builder.getI64IntegerAttr(*zeroValue) : IntegerAttr(),
-        format);
+        format, unrounded);
 }
 
 int64_t DequantOp::getValuesPerElement() {
@@ -370,6 +370,12 @@ LogicalResult DequantOp::verify() {
           moe::tile::getTileShape(getScale().getType()))
     return emitOpError("dequant_c3: zero points ")
            << getZero().getType() << " for scales " << getScale().getType();
+  // dequant_c6
+  if (getUnrounded() && (!getScale() || getScaleGranule().first != 1 ||
+                         !isa<FragType>(getType())))
+    return emitOpError("dequant_c6: unrounded values are a fragment with "
+                       "scales of single rows, got ")
+           << getType();
   return success();
 }
 

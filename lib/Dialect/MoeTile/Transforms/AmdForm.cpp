@@ -25,6 +25,8 @@ static constexpr int64_t kProducts = 8;
 static constexpr int64_t kOtherRegisters = 64;
 /// Bytes after which the XOR pattern of a swizzle begins anew.
 static constexpr int64_t kSwizzlePeriod = 1024;
+/// Neighbours of a row that a lane decodes together.
+static constexpr int64_t kDecodedRun = 8;
 /// Values of a row that share a scale in instructions that take scales.
 static constexpr int64_t kScaledRun = 32;
 
@@ -45,7 +47,15 @@ static std::optional<AmdOperand> operandOf(Type type) {
     return AmdOperand::F8;
   if (isa<Float8E5M2Type>(type))
     return AmdOperand::BF8;
+  if (type.isInteger(8))
+    return AmdOperand::I8;
+  if (type.isF32())
+    return AmdOperand::F32;
   return std::nullopt;
+}
+
+static bool isFloat8(Type type) {
+  return isa<Float8E4M3FNType, Float8E5M2Type>(type);
 }
 
 /// Layout of one instruction, weights on its rows.
@@ -110,13 +120,20 @@ DigitsAttr moe::tile::decodedFactorLayout(const TileGemm &gemm, int64_t columns,
   Dim side = weights ? Dim::N : Dim::M;
   SmallVector<Digit> digits;
   int64_t lanes = accumulator.getLevelSize(Level::Lane);
-  // Columns of one instruction are those of the groups of lanes.
+  // Columns of one instruction are those of the groups of lanes. Without scales
+  // it takes eight neighbours from each, unless both groups hold the same.
   const AmdChip *chip = amdChipOf(gemm.kernel);
   AtomAttr atom = *mma.getAtom();
   int64_t rows = atom.getM();
   const AmdMatrixOp *scaled =
       chip ? chip->findScaledOp(rows, atom.getK()) : nullptr;
-  int64_t dealt = scaled ? lanes / rows : 1;
+  int64_t groups = lanes / rows;
+  bool repeats = atom.getFamily() == "wmma";
+  int64_t dealt =
+      scaled    ? groups
+      : repeats ? 1
+                : std::clamp<int64_t>(
+                      kDecodedRun * groups * columns / gemm.step, 1, groups);
   if (columns > dealt)
     digits.push_back({Level::Reg, Dim::N, columns / dealt, dealt});
   // Registers beyond one instruction are further rows.
@@ -131,8 +148,10 @@ DigitsAttr moe::tile::decodedFactorLayout(const TileGemm &gemm, int64_t columns,
   } else {
     digits.push_back({Level::Lane, Dim::M, rows, 1});
   }
-  digits.push_back(
-      {Level::Lane, scaled ? Dim::N : Dim::M, lanes / rows, scaled ? 1 : 0});
+  if (groups > dealt)
+    digits.push_back({Level::Lane, Dim::M, groups / dealt, 0});
+  if (dealt > 1)
+    digits.push_back({Level::Lane, Dim::N, dealt, 1});
   for (const Digit &digit : accumulator.getDigits())
     if (digit.level == Level::Warp)
       digits.push_back({Level::Warp, Dim::M, digit.extent,
@@ -140,15 +159,30 @@ DigitsAttr moe::tile::decodedFactorLayout(const TileGemm &gemm, int64_t columns,
   return DigitsAttr::get(accumulator.getContext(), digits);
 }
 
+DigitsAttr moe::tile::sumFactorLayout(const TileGemm &gemm, int64_t columns) {
+  AccReadOp read = gemm.read;
+  auto accumulator = cast<FragType>(read.getResult().getType()).getLayout();
+  if (!accumulator)
+    return {};
+  SmallVector<Digit> digits;
+  if (columns > 1)
+    digits.push_back({Level::Reg, Dim::N, columns, 1});
+  for (const Digit &digit : accumulator.getDigits())
+    digits.push_back({digit.level, Dim::M, digit.extent,
+                      digit.dim == Dim::N ? digit.stride : 0});
+  return DigitsAttr::get(accumulator.getContext(), digits);
+}
+
 static LogicalResult checkScaleType(DequantOp dequant, const AmdChip &chip) {
   if (!dequant.getScale())
     return success();
   Type scale = getTileElementType(dequant.getScale().getType());
-  if (isa<Float32Type, BFloat16Type, Float16Type, Float8E8M0FNUType>(scale))
+  if (isa<Float32Type, BFloat16Type, Float16Type, Float8E8M0FNUType,
+          Float8E4M3FNType>(scale))
     return success();
   return dequant.emitOpError()
-         << chip.name << ": rule scale_type: weights are decoded by "
-         << "scales of f32, bf16, f16 or powers of two, got " << scale;
+         << chip.name << ": rule scale_type: weights are decoded by scales of "
+         << "f32, bf16, f16, f8E4M3FN or powers of two, got " << scale;
 }
 
 /// What decoding in registers, or on the way to LDS, can do.
@@ -167,15 +201,11 @@ static LogicalResult checkDecoding(const TileGemm &gemm, const AmdChip &chip,
     if (!dequant)
       continue;
     Type stored = getTileElementType(dequant.getSource().getType());
-    bool floats = dequant.getFormat() == DequantFormat::Plain &&
-                  isa<Float8E4M3FNType, Float8E5M2Type>(stored);
-    if (dequant.getFormat() != DequantFormat::LowEven &&
-        dequant.getFormat() != DequantFormat::Mx && !floats)
+    if (dequant.getFormat() == DequantFormat::Plain && !isFloat8(stored) &&
+        !stored.isInteger(8))
       return dequant.emitOpError()
              << chip.name << ": rule packing: decoded in registers are values "
-             << "of 4 bits that stand two in a byte, low nibble first, and "
-             << "8-bit floats, got format "
-             << stringifyDequantFormat(dequant.getFormat()) << " of " << stored;
+             << "of 4 bits, i8, f8E4M3FN and f8E5M2, got " << stored;
     if (gemm.promote && (gemm.scale || gemm.zero) && !dequant.getScale())
       return dequant.emitOpError()
              << chip.name << ": rule scale_place: packed weights are scaled "
@@ -188,11 +218,14 @@ static LogicalResult checkDecoding(const TileGemm &gemm, const AmdChip &chip,
       if (!factor)
         continue;
       auto [rows, cols] = getTileShape(factor.getType());
-      if (rows != extent || gemm.step % cols != 0 ||
-          (gemm.step / cols) % unit != 0)
+      // What is scaled is a lane's run, or the sum over whole instructions.
+      int64_t least = dequant.getUnrounded() ? unit : kDecodedRun;
+      int64_t granule = gemm.step / cols;
+      if (rows != extent || gemm.step % cols != 0 || granule % least != 0 ||
+          (granule % unit != 0 && unit % granule != 0))
         return dequant.emitOpError()
                << chip.name << ": rule scale_group: scales are one for each "
-               << "row and multiple of " << unit << " columns, got " << rows
+               << "row and multiple of " << least << " columns, got " << rows
                << "x" << cols << " for " << extent << "x" << gemm.step;
     }
   }
@@ -233,6 +266,9 @@ FailureOr<DigitsAttr> moe::tile::unpackFactorLayout(const TileGemm &gemm,
                                                     int64_t threads) {
   DequantOp unpack = gemm.unpack;
   auto [rows, bytes] = getTileShape(unpack.getSource().getType());
+  bytes *=
+      getTileElementType(unpack.getSource().getType()).getIntOrFloatBitWidth() /
+      8;
   if (bytes != 32 && bytes != 64 && bytes != 128)
     return unpack.emitOpError()
            << chip.name << ": rule k_step: rows of packed weights have 32, "
@@ -360,7 +396,7 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
   const AmdMatrixOp *instruction =
       operand ? chip.findMatrixOp(*operand) : nullptr;
   // Without 8-bit products, those of f16, which holds all the values.
-  if (operand && !instruction && chip.fp8 == AmdFp8::None)
+  if (isFloat8(elements[0]) && !instruction && chip.fp8 == AmdFp8::None)
     instruction = chip.findMatrixOp(AmdOperand::F16);
   // Scales are left to the instruction where there is one.
   SmallVector<const AmdMatrixOp *> fitting = findScaled(gemm, chip);
@@ -372,11 +408,18 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
     instruction = fitting.front();
   const AmdMatrixOp *scaled =
       instruction && instruction->scaled ? instruction : nullptr;
-  if (!instruction || elements[0] != elements[1])
-    return kernel.emitOpError()
-           << chip.name << ": rule matrix_operand: " << chip.family
-           << " has no matrix instruction for " << elements[0] << " by "
-           << elements[1];
+  bool mixed = isFloat8(elements[0]) && isFloat8(elements[1]);
+  if (!instruction || (elements[0] != elements[1] && !mixed)) {
+    InFlightDiagnostic error = kernel.emitOpError()
+                               << chip.name
+                               << ": rule matrix_operand: " << chip.family
+                               << " has no matrix instruction for "
+                               << elements[0] << " by " << elements[1];
+    if (elements[0].isF32())
+      error << "; use bf16 or f16, or a target that has one: cpu, gfx942, "
+               "gfx950";
+    return error;
+  }
   int64_t bytes = elements[0].getIntOrFloatBitWidth() / 8;
   if (gemm.rows % kSide != 0 || gemm.cols % kSide != 0)
     return kernel.emitOpError()
@@ -411,7 +454,8 @@ FailureOr<AmdTile> moe::tile::chooseAmdTile(const TileGemm &gemm,
            << " threads, got " << threads;
 
   // Half of the registers are for sums.
-  int64_t sums = gemm.rows * gemm.cols / chip.waveSize * (gemm.promote ? 2 : 1);
+  bool twice = gemm.promote || gemm.scalesSums();
+  int64_t sums = gemm.rows * gemm.cols / chip.waveSize * (twice ? 2 : 1);
   while (fewer && sums / waves > chip.maxVgprs / 2 &&
          waves * 2 * chip.waveSize <= chip.maxThreads)
     waves *= 2;

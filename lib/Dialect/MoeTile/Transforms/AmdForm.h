@@ -46,6 +46,11 @@ FailureOr<AmdTile> chooseAmdTile(const TileGemm &gemm, const AmdChip &chip);
 DigitsAttr decodedFactorLayout(const TileGemm &gemm, int64_t columns,
                                bool weights);
 
+/// Layout of the scales of weights that are decoded unrounded, rows x
+/// `columns`: each lane has those of the sums that it holds, registers in the
+/// order of the accumulator's, of each all columns.
+DigitsAttr sumFactorLayout(const TileGemm &gemm, int64_t columns);
+
 /// Threads of the role that brings operands, 0 = all threads do.
 int64_t amdLoadThreads(const TileGemm &gemm);
 

@@ -183,8 +183,14 @@ SmallVector<Value> Pipeliner::fetchFactors(IRMapping &map) {
     int64_t columns = getTileShape(load.getType()).second;
     return factor(load, decodedFactorLayout(gemm, columns, weights), map);
   };
-  for (LoadOp load : gemm.getFactors())
+  for (LoadOp load : gemm.getFactors()) {
+    if (load == gemm.scale && gemm.scalesSums()) {
+      int64_t columns = getTileShape(load.getType()).second;
+      factors.push_back(factor(load, sumFactorLayout(gemm, columns), map));
+      continue;
+    }
     factors.push_back(decoded(load, /*weights=*/true));
+  }
   if (gemm.scaleA)
     factors.push_back(decoded(gemm.scaleA, /*weights=*/false));
   for (auto [load, row] :
@@ -218,7 +224,8 @@ Value Pipeliner::multiply(Stage stage, const Carried &carried) {
       zeroValue = *dequant.getZeroValue();
     weights = DequantOp::create(
         b, loc, dequant.getType(), weights, scale, zero, dequant.getFormat(),
-        zeroValue, dequant.getGranule().value_or(ArrayRef<int64_t>()), Value());
+        zeroValue, dequant.getGranule().value_or(ArrayRef<int64_t>()), Value(),
+        dequant.getUnrounded());
   }
   if (DequantOp dequant = gemm.dequantA)
     tokens = DequantOp::create(

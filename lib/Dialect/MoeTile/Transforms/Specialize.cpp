@@ -298,7 +298,7 @@ void Specializer::buildCompute(RoleOp role) {
       granule = {1, granuleCols};
     return DequantOp::create(b, loc, dequant.getType(), weights, scale, zero,
                              dequant.getFormat(), zeroValue, granule,
-                             any ? k : Value());
+                             any ? k : Value(), dequant.getUnrounded());
   };
   // One slot: wait, multiply, release; the accumulator and the next cursor.
   auto stepOf = [&](Value at, Value k, Value from) -> std::pair<Value, Value> {

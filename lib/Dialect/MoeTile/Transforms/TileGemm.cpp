@@ -77,8 +77,7 @@ static LogicalResult
 matchUnpacking(TileGemm &gemm,
                function_ref<LogicalResult(Operation *, const Twine &)> refuse) {
   auto unpack = gemm.loop.getLoaded()[1].getDefiningOp<DequantOp>();
-  if (!unpack || (unpack.getFormat() != DequantFormat::LowEven &&
-                  unpack.getFormat() != DequantFormat::Mx))
+  if (!unpack || unpack.getFormat() == DequantFormat::Plain)
     return success();
   gemm.unpack = unpack;
   gemm.b = unpack.getSource().getDefiningOp<LoadOp>();
@@ -163,8 +162,8 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
       return decoded.emitOpError()
              << chip->name << ": rule decoding: values of "
              << getTileElementType(decoded.getSource().getType())
-             << " are decoded on load; registers decode values of 4 bits that "
-                "stand two in a byte, low nibble first, and 8-bit floats";
+             << " are decoded on load; registers decode values of 4 bits, i8, "
+                "f8E4M3FN and f8E5M2";
   if (!gemm.a || !gemm.b)
     return refuse(gemm.loop, "operands are decoded between load and product");
   auto tiles = gemm.loop.getComputeTiles();
@@ -231,9 +230,15 @@ FailureOr<std::optional<TileGemm>> moe::tile::matchTileGemm(KernelOp kernel) {
   bool halves = (elementA.isBF16() || elementA.isF16()) && elementA == elementB;
   bool bytes = isa<Float8E4M3FNType, Float8E5M2Type>(elementA) &&
                isa<Float8E4M3FNType, Float8E5M2Type>(elementB);
-  bool floats = (halves || bytes) && acc.getElementType().isF32();
-  bool integers = !amd && elementA.isInteger(8) && elementB.isInteger(8) &&
+  bool singles = amd && elementA.isF32() && elementB.isF32();
+  bool floats = (halves || bytes || singles) && acc.getElementType().isF32();
+  bool integers = elementA.isInteger(8) && elementB.isInteger(8) &&
                   acc.getElementType().isInteger(32);
+  if (!chip && elementA.isF32() && elementB.isF32())
+    return refuse(gemm.mma,
+                  "rule matrix_operand: no matrix instruction multiplies f32 "
+                  "by f32 but as tf32, with 10 of its 23 digits; use bf16 or "
+                  "f16, or a target that has one: cpu, gfx942, gfx950");
   if (!floats && !integers)
     return chip ? LogicalResult(gemm.mma.emitOpError()
                                 << chip->name

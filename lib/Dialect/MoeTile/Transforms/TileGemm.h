@@ -72,6 +72,10 @@ struct TileGemm {
   bool multipliesIntegers() const {
     return MmaOp(mma).getType().getElementType().isInteger(32);
   }
+  /// The scales of decoded weights are multiplied into sums of products.
+  bool scalesSums() const {
+    return dequant && DequantOp(dequant).getUnrounded();
+  }
   bool isSwapped() const { return config.getBool("swap"); }
   /// Teams of the compute role, threads of one, and of the load role.
   int64_t getTeams() const { return config.getInt("compute_groups"); }

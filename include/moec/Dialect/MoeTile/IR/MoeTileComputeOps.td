@@ -77,6 +77,11 @@ def MoeTile_DequantOp : MoeTile_ReadsBuffers<"dequant", [AttrSizedOperandSegment
     result = round((stored - zero) * scale): computed in f32, rounded once to the
     result's element type. Without scale and zero: round(stored).
 
+    `unrounded`: the last rounding is left out. The result is what one product
+    takes from registers: that of the codes less their zero points, which the
+    element type holds, with a sum for each granule of columns that is scaled in
+    f32. For few rows this takes fewer operations than scaling the codes.
+
     `format`: `plain` one value per element (fp8, i8); `low_even` byte b holds
     column 2b in its low nibble, unsigned; `exllama` each 32-bit word (or four
     bytes, little endian) holds eight columns, from bit 0 up 0,2,4,6,1,3,5,7;
@@ -94,23 +99,26 @@ def MoeTile_DequantOp : MoeTile_ReadsBuffers<"dequant", [AttrSizedOperandSegment
     * `dequant_c2`: the scales are ceil(tile / granule) in both dimensions (at least that many columns with `at`, which needs a granule); without granule they divide the tile;
     * `dequant_c3`: zero has the shape of the scales, and not together with zero_value;
     * `dequant_c4`: the stored element type suits the format (i8 for low_even and mx, i8 or i32 for exllama);
-    * `dequant_c5`: the result is a float type.
+    * `dequant_c5`: the result is a float type;
+    * `dequant_c6`: `unrounded` has scales of single rows and a fragment as result.
 
     Example: `%d = moe_tile.dequant %q scale(%s : !moe_tile.buf<64x1xbf16>) zero_value 8 format(low_even) : !moe_tile.buf<64x64xi8> -> !moe_tile.buf<64x128xbf16>`
   }];
   let arguments = (ins MoeTile_Decodable:$source, Optional<MoeTile_BufOrFrag>:$scale,
                        Optional<MoeTile_BufOrFrag>:$zero, Optional<MoeTile_AnyIndex>:$at,
                        OptionalAttr<DenseI64ArrayAttr>:$granule, OptionalAttr<I64Attr>:$zero_value,
-                       DefaultValuedAttr<MoeTile_DequantFormatAttr, "DequantFormat::Plain">:$format);
+                       DefaultValuedAttr<MoeTile_DequantFormatAttr, "DequantFormat::Plain">:$format,
+                       UnitAttr:$unrounded);
   let results = (outs MoeTile_Decodable:$result);
   let assemblyFormat = [{
     $source (`scale` `(` $scale^ `:` qualified(type($scale)) `)`)? (`zero` `(` $zero^ `:` qualified(type($zero)) `)`)?
-    (`at` `(` custom<OptionalIndexOperand>($at, type($at))^ `)`)? (`granule` $granule^)? (`zero_value` $zero_value^)? (`format` `(` custom<Word>($format)^ `)`)? attr-dict
+    (`at` `(` custom<OptionalIndexOperand>($at, type($at))^ `)`)? (`granule` $granule^)? (`zero_value` $zero_value^)? (`format` `(` custom<Word>($format)^ `)`)? (`unrounded` $unrounded^)? attr-dict
     `:` qualified(type($source)) `->` qualified(type($result))
   }];
   let builders = [OpBuilder<(ins "Type":$result, "Value":$source, "Value":$scale, "Value":$zero,
       "DequantFormat":$format, CArg<"std::optional<int64_t>", "std::nullopt">:$zeroValue,
-      CArg<"ArrayRef<int64_t>", "{}">:$granule, CArg<"Value", "{}">:$at)>];
+      CArg<"ArrayRef<int64_t>", "{}">:$granule, CArg<"Value", "{}">:$at,
+      CArg<"bool", "false">:$unrounded)>];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     /// Stored columns hold this many values each: 1, 2 or 8.
