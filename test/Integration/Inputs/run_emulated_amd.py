@@ -6,7 +6,6 @@ Of the groups `pairs` gives every feature of a layer of 16-bit types to one chip
 layers of 8-bit floats and of packed weights to one chip each; `product` gives all to every chip. Token counts and expert ids are those
 of the CPU's execution tests up to 33 tokens: none, one, all to one expert, ids of -1, experts without a token.
 `roles` has layers of packed weights for RDNA3 whose operands a role of their own brings and decodes.
-`dtypes` is every dtype that AMD chips have, on every chip, for token counts up to 257.
 """
 
 import os
@@ -20,8 +19,6 @@ import run_layers
 import shapes
 
 QUANTISED = tuple(f"{kind}_{form}" for kind in ("fp8_block", "w4a16_g128") for form in ("even", "wide", "interleaved", "bias"))
-DTYPES = ("bf16", "f16", "fp8-block", "fp8-token", "fp8-tensor", "w4a16-g128", "w4a16-g64", "w4a16-g32", "w4a16-g128-zp",
-          "mxfp4", "mxfp8")
 CHIPS = ("gfx942", "gfx950", "gfx1100", "gfx1151", "gfx1201")
 
 
@@ -68,23 +65,7 @@ def role_layers():
             yield replace(layer, name=f"{layer.name}_{chip}"), chip, (64, 32)[number % 2]
 
 
-def dtype_lines(folder):
-    for dtype in DTYPES:
-        out = os.path.join(folder, dtype)
-        command = ["moe-compile", "--model", "tiny", "--dtype", dtype, "--target", "cpu", "--isa", "x86-64", "--tokens", "16"]
-        done = subprocess.run([*command, "-o", out], capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(done.stderr)
-        for chip in CHIPS:
-            for routing in ("balanced", "zipf1"):
-                yield (f"{out}/layer.mlir --emulate --target {chip} --tokens 0,1,2,7,33,100,257 --routing {routing} --check "
-                       "--check-rows 0")
-
-
 def generate(folder, group):
-    if group == "dtypes":
-        yield from dtype_lines(folder)
-        return
     shapes.TOKENS = (0, 1, 2, 7, 33)
     for layer, chip, threads in role_layers() if group == "roles" else ():
         path = with_roles(batch.write(folder, layer.name, layers.layer_mlir(layer)), chip, threads)
