@@ -36,6 +36,18 @@ std::string mlir::moe::parseFixedFields(const std::string &text,
     if (sign == std::string::npos)
       return "'" + piece + "' is no field=value";
     std::string name = piece.substr(0, sign), value = piece.substr(sign + 1);
+    if (name == "align") {
+      if (value != "sorted" && value != "direct")
+        return "align is '" + value + "', not sorted or direct";
+      fields.direct = value == "direct";
+      continue;
+    }
+    if (name == "reduce_by") {
+      if (value != "rows" && value != "last")
+        return "reduce_by is '" + value + "', not rows or last";
+      fields.sumsLast = value == "last";
+      continue;
+    }
     if (name == "swap") {
       if (value != "true" && value != "false")
         return "swap is '" + value + "', not true or false";
@@ -55,8 +67,8 @@ std::string mlir::moe::parseFixedFields(const std::string &text,
     auto field = known.find(name);
     if (field == known.end())
       return "unknown field '" + name +
-             "'; known are block_m, block_n, block_k, stages, swap, "
-             "formulation";
+             "'; known are block_m, block_n, block_k, stages, swap, align, "
+             "reduce_by, formulation";
     bool digits = !value.empty() && value.size() < 7 &&
                   value.find_first_not_of("0123456789") == std::string::npos;
     int64_t number = digits ? std::stoll(value) : 0;

@@ -120,6 +120,8 @@ std::vector<RuleConfig> mlir::moe::rankHopperPackedConfigs(
     // same column block of all of them was 1 to 8 % faster on an H100.
     config.order = blockM >= 16 && blockM <= 32 ? "n_major" : "expert_major";
     config.claim = "stride";
+    if (problem.sumsLast)
+      config.reduceBy = "last";
     config.store = "vector";
     config.computeGroups = shape.teams;
     config.computeSplit = "n";

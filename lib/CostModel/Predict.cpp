@@ -385,9 +385,11 @@ const char *GemmPrediction::getBound() const {
 //===----------------------------------------------------------------------===//
 
 /// Latencies of memory one after the other: in the sort, in spreading router
-/// weights over all experts, in the sum over top-k, in quantising.
+/// weights over all experts, in the sum over top-k, in the same by the last
+/// tile (an arrival, reads), in quantising.
 static const double sortLatencies = 1.2, spreadLatencies = 1.2,
-                    combineLatencies = 2.1, quantiseLatencies = 0.13;
+                    combineLatencies = 2.1, lastLatencies = 2,
+                    quantiseLatencies = 0.13;
 /// Of the sort, per slot (ncu on an H100: 8 slots 4.6 us, 131072 slots 25.5).
 static const double sortClocks = 0.3;
 
@@ -398,12 +400,17 @@ FramePrediction mlir::moe::predictFrame(const Device &device,
   double rate = (f.readRate + f.copyRate) / 2;
   double slots = double(tokens * topk), hidden = double(frame.hidden);
   FramePrediction p;
-  int dependent = 2; // the products
-  if (frame.sorts)
+  // The products; the first launch is none that waits for another.
+  int dependent = frame.direct ? 1 : 2;
+  if (frame.direct)
+    p.sort = 0;
+  else if (frame.sorts)
     p.sort = sortLatencies * f.latencySeconds + slots * sortClocks / f.clockHz;
   else
     p.sort = spreadLatencies * f.latencySeconds + slots * 4 / rate;
-  if (frame.combineBytes > 0) {
+  if (frame.sumsLast) {
+    p.combine = lastLatencies * f.latencySeconds;
+  } else if (frame.combineBytes > 0) {
     ++dependent;
     p.combine = combineLatencies * f.latencySeconds +
                 (slots * hidden * double(frame.combineBytes) +

@@ -36,6 +36,14 @@ double Workload::getRowsPerExpert() const {
   return rows;
 }
 
+Workload mlir::moe::splitRows(const Workload &workload) {
+  Workload split = workload;
+  for (WorkloadCase &one : split.cases)
+    one.rows.assign(
+        std::accumulate(one.rows.begin(), one.rows.end(), int64_t(0)), 1);
+  return split;
+}
+
 std::vector<int64_t> mlir::moe::balancedRows(int64_t tokens, int64_t topk,
                                              int64_t experts) {
   int64_t slots = tokens * topk;

@@ -172,7 +172,7 @@ static const Clock &globalClock(const Warp &warp) {
 }
 
 /// Whether `warp` knows that the write stamped `s` has happened. Within one
-/// cluster the agent's clock says so; from elsewhere, a hand-over; from a
+/// cluster the agent's clock says so; from anywhere, a hand-over; from a
 /// launch before, that launch's end: known when the block started, or waited
 /// for.
 static bool knowsGlobal(const Warp &warp, const WriterStamp &s) {
@@ -180,11 +180,12 @@ static bool knowsGlobal(const Warp &warp, const WriterStamp &s) {
   if (s.grid != grid.number)
     return s.grid <= grid.endedAtStart || !grid.launch->earlyStart ||
            warp.knows.gridBefore;
-  if (s.cluster != warp.block->cluster->linear) {
-    auto it = warp.knows.far.find(s.key());
-    return it != warp.knows.far.end() && s.clock <= it->second;
-  }
-  return s.agent == warp.agent || s.clock <= globalClock(warp)[s.agent];
+  if (s.cluster == warp.block->cluster->linear &&
+      (s.agent == warp.agent || s.clock <= globalClock(warp)[s.agent]))
+    return true;
+  // Teams of one block may hand over through global memory, too.
+  auto it = warp.knows.far.find(s.key());
+  return it != warp.knows.far.end() && s.clock <= it->second;
 }
 
 static std::string stampText(const Warp &warp, const WriterStamp &s) {

@@ -264,4 +264,54 @@ TEST(Prediction, SevenBucketsTakeLittleTime) {
   // 50 ms is the goal; a busy machine of a test may be slower.
   EXPECT_LT(spent.count(), 0.25);
 }
+
+/// A routing that nobody sorts has no launch for it, and none for the sum if
+/// tiles make it.
+TEST(Prediction, KnowsDirectRoutings) {
+  LayerFrame frame;
+  frame.hidden = 2048;
+  FramePrediction sorted = predictFrame(h100(), frame, 1, 8);
+  frame.direct = true;
+  FramePrediction direct = predictFrame(h100(), frame, 1, 8);
+  double launch = h100().figures.dependentLaunchSeconds;
+  EXPECT_GT(sorted.sort, 0);
+  EXPECT_EQ(direct.sort, 0);
+  EXPECT_DOUBLE_EQ(direct.combine, sorted.combine);
+  EXPECT_DOUBLE_EQ(sorted.launches - direct.launches, launch);
+  EXPECT_NEAR(sorted.seconds - direct.seconds, launch + sorted.sort, 1e-12);
+  frame.sumsLast = true;
+  FramePrediction last = predictFrame(h100(), frame, 1, 8);
+  EXPECT_DOUBLE_EQ(direct.launches - last.launches, launch);
+  EXPECT_GT(last.combine, 0);
+  // Quantising is a launch in front, whose end the first product waits for.
+  frame.quantises = true;
+  EXPECT_DOUBLE_EQ(predictFrame(h100(), frame, 1, 8).launches - last.launches,
+                   launch);
+}
+
+/// Slots of one expert read its weights each.
+TEST(Prediction, SplitsRows) {
+  std::string error;
+  Workload workload = workloadOf({2, 0, 3, 1}, 3, 2, "given", error);
+  ASSERT_EQ(error, "");
+  Workload split = splitRows(workload);
+  EXPECT_EQ(split.cases[0].rows, std::vector<int64_t>(6, 1));
+  EXPECT_EQ(split.getHitExperts(), 6);
+  EXPECT_EQ(split.tokens, 3);
+  EXPECT_EQ(workload.getHitExperts(), 3);
+}
+
+TEST(Prediction, ReadsHowRoutingsAreExecuted) {
+  FixedFields fields;
+  EXPECT_EQ(parseFixedFields("align=direct,reduce_by=last", fields), "");
+  EXPECT_EQ(fields.direct, 1);
+  EXPECT_EQ(fields.sumsLast, 1);
+  EXPECT_EQ(parseFixedFields("align=sorted,reduce_by=rows", fields), "");
+  EXPECT_EQ(fields.direct, 0);
+  EXPECT_EQ(fields.sumsLast, 0);
+  EXPECT_EQ(parseFixedFields("align=1", fields),
+            "align is '1', not sorted or direct");
+  EXPECT_EQ(parseFixedFields("reduce_by=add", fields),
+            "reduce_by is 'add', not rows or last");
+}
 } // namespace

@@ -22,7 +22,9 @@ def MoeToTile : Pass<"moe-to-tile", "ModuleOp"> {
 
     Expects decomposed layers with a config on every GEMM (first entry is
     used). Not handled, with a diagnostic: `out = token` with `reduce_by` other
-    than rows and add_f32, f64.
+    than rows, last and add_f32, f64. A routing of form `direct` has no kernel: those of its GEMMs look up the experts of
+    their slots. There `reduce_by = last` lets the tiles of a GEMM sum its rows, and its `moe.combine` becomes
+    nothing.
 
     The router and align become scalar loops (`routing = loops`), or one
     `moe_tile.topk` and one `moe_tile.align` (`op`), whose `exec` suits `tokens`: one block for up to 8192 slots, clusters

@@ -27,9 +27,14 @@ struct FixedFields {
   /// "grouped", "gemv", "dense" (either of "dense_rows", whose rows are summed
   /// afterwards, and "dense_sum"); empty: free.
   std::string formulation;
+  /// 0 or 1: the routing is executed in the form direct.
+  int64_t direct = -1;
+  /// 1: the last of a token's tiles sums its rows, where the routing is direct.
+  int64_t sumsLast = -1;
 };
 
-/// Parses "block_m=128,stages=3,swap=true". Returns what is wrong, or nothing.
+/// Parses "block_m=128,stages=3,swap=true,align=direct,
+/// reduce_by=last". Returns what is wrong, or nothing.
 std::string parseFixedFields(const std::string &text, FixedFields &fields);
 
 /// Products that share one alignment, in the order of the layer.

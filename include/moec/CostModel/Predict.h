@@ -118,6 +118,10 @@ struct LayerFrame {
   bool sorts = true;
   /// Rows are summed by a launch of its own, from values of so many bytes.
   int64_t combineBytes = 4;
+  /// Nobody sorts the slots: kernels look up their experts themselves.
+  bool direct = false;
+  /// The last of a token's tiles sums its rows.
+  bool sumsLast = false;
 };
 
 /// Launches, sorting, quantising and combining.

@@ -82,6 +82,9 @@ struct GemmProblem {
   bool vector = false;
   /// Rows of the result stand by slot, not by expert.
   bool scatters = false;
+  /// Every slot is a row block of its own, and the rows of a token are summed
+  /// by the last of its tiles.
+  bool sumsLast = false;
   /// Mean rows per expert that is hit; the number that picks block m.
   double rowsPerExpert = 0;
   /// Experts that are hit, in the mean.
@@ -97,7 +100,8 @@ struct RuleConfig {
   bool swap = false;
   std::string a = "direct", b = "direct", store = "vector";
   /// Empty or 0: the field is left out.
-  std::string order, claim, partial, aPlace, bPlace, bScale, computeSplit, atom;
+  std::string order, claim, partial, aPlace, bPlace, bScale, computeSplit, atom,
+      reduceBy;
   int64_t loadRegs = 0, computeGroups = 0, computeRegs = 0, warps = 0, xcd = 0;
 };
 

@@ -37,6 +37,9 @@ struct Workload {
   double getRowsPerExpert() const;
 };
 
+/// Every row by itself, as if it were the only one of an expert.
+Workload splitRows(const Workload &workload);
+
 /// tokens x topk rows, loads that differ by at most one; the first experts are
 /// the fuller ones.
 std::vector<int64_t> balancedRows(int64_t tokens, int64_t topk,

@@ -61,6 +61,7 @@ private:
   LogicalResult emitOp(Operation *op);
   LogicalResult emitScalar(Operation *op);
   LogicalResult emitRowIndex(tile::RowIndexOp op);
+  LogicalResult emitSlotRow(tile::SlotRowOp op);
   LogicalResult emitLoad(tile::LoadOp op);
   LogicalResult emitRowLoads(ArrayRef<tile::LoadOp> loads);
   void gatherRowLoads(Segment &segment);

@@ -53,6 +53,34 @@ LogicalResult RowEmitter::emitRowIndex(tile::RowIndexOp op) {
   return success();
 }
 
+LogicalResult RowEmitter::emitSlotRow(tile::SlotRowOp op) {
+  for (Value memory : {Value(op.getIds()), Value(op.getExpertMap()),
+                       Value(op.getDeviceTokens())})
+    if (memory && PlainKernel::operandNumber(memory) < 0)
+      return op.emitOpError("reads memory that is no kernel argument");
+  Value slot = values.lookup(op.getSlot());
+  Value exists =
+      k.inside(slot, k.mul(k.extent(op.getIds(), 0), k.c32(op.getTopk())));
+  if (active)
+    exists = k.both(exists, active);
+  if (op.getDeviceTokens())
+    exists = k.both(
+        exists, k.less(k.div(slot, k.c32(op.getTopk())),
+                       k.loadWord(k.pointer(op.getDeviceTokens()), k.c32(0))));
+  // No branch: what is read elsewhere is forgotten.
+  Value expert =
+      k.loadWord(k.pointer(op.getIds()), k.select(exists, slot, k.c32(0)));
+  if (op.getExpertMap()) {
+    Value known = k.inside(expert, k.extent(op.getExpertMap(), 0));
+    exists = k.both(exists, known);
+    expert = k.loadWord(k.pointer(op.getExpertMap()),
+                        k.select(known, expert, k.c32(0)));
+  }
+  exists = k.both(exists, k.inside(expert, k.c32(op.getExperts())));
+  values[op.getResult()] = k.select(exists, slot, k.c32(-1));
+  return success();
+}
+
 FailureOr<Value> RowEmitter::place(tile::TileAccess access, Value &exists,
                                    bool clamp) {
   Operation *op = access;
@@ -146,7 +174,8 @@ void RowEmitter::gatherRowLoads(Segment &segment) {
     auto load = dyn_cast<tile::LoadOp>(op);
     if (!load || load.getIndices().size() != 2 || load.getDims() ||
         load.getGranule() || load.getBoxes() ||
-        !load.getIndices()[0].getDefiningOp<tile::RowIndexOp>() ||
+        !isa_and_nonnull<tile::RowIndexOp, tile::SlotRowOp>(
+            load.getIndices()[0].getDefiningOp()) ||
         constantOf(load.getIndices()[1]) != 0 ||
         written.contains(PlainKernel::operandNumber(load.getMemory())))
       continue;
@@ -172,6 +201,8 @@ void RowEmitter::gatherRowLoads(Segment &segment) {
                  op->getResult(0).getType().isIntOrIndexOrFloat();
     if (auto index = dyn_cast<tile::RowIndexOp>(op))
       early = !written.contains(PlainKernel::operandNumber(index.getSlots()));
+    // Ids, maps and counts are i32, sums are floats.
+    early |= isa<tile::SlotRowOp>(op);
     (early ? first : rest).push_back(op);
   }
   llvm::append_range(first, rest);

@@ -52,7 +52,7 @@ bool rows::isRowKernel(tile::KernelOp kernel) {
             isa<memref::DimOp, scf::ParallelOp, scf::ReduceOp, scf::ForOp,
                 scf::YieldOp, tile::ReturnOp, tile::YieldOp, tile::LoadOp,
                 tile::StoreOp, tile::MapOp, tile::RowReduceOp, tile::RowIndexOp,
-                tile::AwaitLaunchOp>(op);
+                tile::SlotRowOp, tile::AwaitLaunchOp>(op);
   });
   return only && works && parallel <= 1;
 }
@@ -353,6 +353,7 @@ LogicalResult RowEmitter::emitScalar(Operation *op) {
 LogicalResult RowEmitter::emitOp(Operation *op) {
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](tile::RowIndexOp op) { return emitRowIndex(op); })
+      .Case([&](tile::SlotRowOp op) { return emitSlotRow(op); })
       .Case([&](tile::LoadOp op) { return emitLoad(op); })
       .Case([&](tile::StoreOp op) { return emitStore(op); })
       .Case([&](tile::MapOp op) { return emitMap(op); })

@@ -440,6 +440,35 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
     tileLists[list.getList()] = t;
     return success();
   }
+  if (auto list = dyn_cast<tile::SlotListOp>(op)) {
+    TileList t;
+    t.slots = list;
+    t.count =
+        mul(memref::DimOp::create(b, loc, scalar(list.getIds()), index(0)),
+            index(list.getTopk()));
+    t.blocks = true;
+    t.columns = list.getColumns();
+    t.blockN = list.getBlockN();
+    tileLists[list.getList()] = t;
+    return success();
+  }
+  if (auto row = dyn_cast<tile::SlotRowOp>(op)) {
+    Value slot = asIndex(*this, scalar(row.getSlot()));
+    Value known =
+        slotExpert(row.getIds(), row.getExpertMap(), row.getDeviceTokens(),
+                   row.getExperts(), row.getTopk(), slot);
+    RowList list;
+    list.first = slot;
+    list.limit = arith::IndexCastUIOp::create(
+        b, loc, b.getIndexType(),
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, known,
+                              index(0)));
+    rowLists[row.getResult()] = list;
+    return success();
+  }
+  if (llvm::isa<tile::SumLastOp, tile::ClearOp>(op))
+    return op.emitOpError("the CPU lowering has no counters between workers; "
+                          "use reduce_by = \"rows\"");
   if (auto coords = dyn_cast<tile::CoordsOp>(op)) {
     ArrayRef<Value> values = tileCoords[coords.getTile()];
     for (auto [result, value] : llvm::zip(op.getResults(), values)) {
@@ -603,7 +632,7 @@ LogicalResult KernelEmitter::emitReshape(Operation &op) {
 
 LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
   TileList list = tileLists.lookup(op.getList());
-  if (!list.table)
+  if (!list.table && !list.slots)
     return op.emitOpError("the CPU lowering needs the list's definition in the "
                           "kernel");
   if (op.getDies())
@@ -628,6 +657,19 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
       n0 = mul(nMajor ? quotient : remainder, index(list.blockN));
     }
     SmallVector<Value> coords;
+    if (tile::SlotListOp slots = list.slots) {
+      Value known = slotExpert(slots.getIds(), slots.getExpertMap(),
+                               slots.getDeviceTokens(), slots.getExperts(),
+                               slots.getTopk(), entry);
+      Value exists = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge,
+                                           known, index(0));
+      // Nothing of an absent slot's tile is for others.
+      auto ifOp = scf::IfOp::create(b, loc, exists, /*else=*/false);
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(ifOp.thenBlock());
+      tileCoords[op.getTile()] = {known, entry, index(1), n0};
+      return emitBlock(op.getBody().front());
+    }
     for (int64_t c = 0; c < (list.blocks ? 3 : 4); ++c)
       coords.push_back(
           asIndex(*this, memref::LoadOp::create(b, loc, list.table,

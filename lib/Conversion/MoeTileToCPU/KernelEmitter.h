@@ -44,6 +44,7 @@ struct RowList {
 /// A tile list.
 struct TileList {
   Value table, count;
+  tile::SlotListOp slots; ///< one row block per slot, then there is no table
   bool blocks = false;
   int64_t columns = 0, blockN = 0, tableCols = 4;
 };
@@ -146,6 +147,9 @@ private:
   LogicalResult emitOp(Operation &op);
   LogicalResult emitReshape(Operation &op);
   LogicalResult emitForTiles(tile::ForTilesOp op);
+  /// The expert of a slot, an index; -1 if it is absent.
+  Value slotExpert(Value ids, Value map, Value deviceTokens, int64_t experts,
+                   int64_t topk, Value slot);
   LogicalResult emitKLoop(tile::KLoopOp op);
   LogicalResult emitStore(tile::StoreOp op);
   LogicalResult emitRowReduce(tile::RowReduceOp op);

@@ -43,14 +43,20 @@ void KernelEmitter::findEarly() {
       legal &= isSettled(load.getMemRef());
     else if (auto list = dyn_cast<tile::BlockListOp>(op))
       legal &= isSettled(list.getTable());
+    else if (auto list = dyn_cast<tile::SlotListOp>(op))
+      for (Value memory : {Value(list.getIds()), Value(list.getExpertMap()),
+                           Value(list.getDeviceTokens())})
+        legal &= !memory || isSettled(memory);
     else if (isa<tile::AwaitLaunchOp>(op))
       waits = true;
     else
-      legal &= isa<tile::RolesOp, tile::RingAllocOp, tile::DenseListOp,
-                   tile::BufAllocOp, tile::ReturnOp, memref::CollapseShapeOp,
-                   memref::ExpandShapeOp, memref::DimOp>(op) ||
-               (isa_and_nonnull<arith::ArithDialect>(op.getDialect()) &&
-                op.getNumRegions() == 0);
+      legal &=
+          isa<tile::RolesOp, tile::RingAllocOp, tile::DenseListOp,
+              tile::BufAllocOp, tile::ClearOp, tile::ReturnOp,
+              memref::CollapseShapeOp, memref::ExpandShapeOp, memref::DimOp>(
+              op) ||
+          (isa_and_nonnull<arith::ArithDialect>(op.getDialect()) &&
+           op.getNumRegions() == 0);
   }
   if (!legal || !waits)
     return;
@@ -106,8 +112,7 @@ LogicalResult KernelEmitter::emitEarlyCopies(tile::ForTilesOp op, Value first,
   const RingPlace &ring = rings[acquire.getRing()];
   int64_t count = std::min(steps, ring.slots);
   LogicalResult result = success();
-  ifThen(cmp(arith::CmpIPredicate::slt, first, end), [&] {
-    tileCoords[op.getTile()] = coordinates(op, first);
+  auto fill = [&] {
     setTileWidth(tileCoords[op.getTile()][2]);
     for (Operation &other : op.getBody().front().without_terminator())
       // Rows by number are of copies behind the wait.
@@ -135,6 +140,15 @@ LogicalResult KernelEmitter::emitEarlyCopies(tile::ForTilesOp op, Value first,
         result = emitOp(other);
       }
     }
+  };
+  ifThen(cmp(arith::CmpIPredicate::slt, first, end), [&] {
+    tileCoords[op.getTile()] = coordinates(op, first);
+    // Nothing is copied for a slot that is absent.
+    Value rows = tileCoords[op.getTile()][2];
+    ifThen(tileLists[op.getList()].slots.ids
+               ? cmp(arith::CmpIPredicate::sgt, rows, c32(0))
+               : Value(),
+           fill);
   });
   earlyEnd = c32(count * step);
   awaitLaunch();

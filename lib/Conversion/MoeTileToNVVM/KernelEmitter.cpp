@@ -235,6 +235,12 @@ LogicalResult KernelEmitter::placeOnChip() {
         at = exchange + role.getThreads() / 32 * type.getRows() * 4;
       }
   });
+  kernel.walk([&](tile::SumLastOp op) {
+    if (auto role = op->getParentOfType<tile::RoleOp>()) {
+      lastFlags = llvm::alignTo(at, 16);
+      at = lastFlags + role.getCopies() * 4;
+    }
+  });
   sharedBytes = at;
   int64_t limit = kernel.getSmemLimit().value_or(232448);
   if (sharedBytes > limit)
@@ -373,8 +379,13 @@ LogicalResult KernelEmitter::emitRole(tile::RoleOp role, int64_t firstThread,
   team.single = starts && !all;
   bool copies = false;
   role.walk([&](tile::CopyOp) { copies = true; });
-  if (early && !copies)
+  if (early && !copies) {
     awaitLaunch();
+    for (tile::ClearOp op : clears)
+      if (failed(emitClear(op)))
+        return failure();
+    clears.clear();
+  }
   LogicalResult result = success();
   ifThen(team.single ? cmp(arith::CmpIPredicate::eq, team.thread, c32(0))
                      : Value(),
@@ -609,9 +620,12 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
         return success();
       })
       .Case([&](tile::BlockListOp op) {
-        tileLists[op.getList()] = {op.getTable(), asI32(op.getCount()),
-                                   int64_t(op.getColumns()),
-                                   int64_t(op.getBlockN())};
+        TileList list;
+        list.table = op.getTable();
+        list.count = asI32(op.getCount());
+        list.columns = op.getColumns();
+        list.blockN = op.getBlockN();
+        tileLists[op.getList()] = list;
         return success();
       })
       .Case([&](tile::DenseListOp op) {
@@ -626,6 +640,24 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
         tileLists[op.getList()] = list;
         return success();
       })
+      .Case([&](tile::SlotListOp op) -> LogicalResult {
+        TileList list;
+        list.slots = SlotSource::of(op);
+        if (!knowsSlots(list.slots))
+          return op.emitOpError("reads ids that are no kernel argument");
+        list.count = slotCount(list.slots);
+        list.columns = op.getColumns();
+        list.blockN = op.getBlockN();
+        tileLists[op.getList()] = list;
+        return success();
+      })
+      .Case([&](tile::ClearOp op) -> LogicalResult {
+        if (!early)
+          return emitClear(op);
+        clears.push_back(op);
+        return success();
+      })
+      .Case([&](tile::SumLastOp op) { return emitSumLast(op); })
       .Case([&](tile::CoordsOp op) {
         ArrayRef<Value> coords = tileCoords[op.getTile()];
         for (auto [result, coord] : llvm::zip(op.getResults(), coords)) {
@@ -772,8 +804,11 @@ LogicalResult KernelEmitter::emit() {
   hoistRowOperands();
   findTrim();
   findEarly();
-  kernel.walk([&](tile::BlockListOp list) {
-    tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());
+  kernel.walk([&](Operation *op) {
+    if (auto list = dyn_cast<tile::BlockListOp>(op))
+      tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());
+    if (auto list = dyn_cast<tile::SlotListOp>(op))
+      tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());
   });
   kernel.walk([&](tile::DenseListOp list) {
     tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());

@@ -42,14 +42,27 @@ struct RowList {
   int64_t divisor = 1;
 };
 
+/// What says which slot goes to which expert: memrefs of the kernel.
+struct SlotSource {
+  Value ids, expertMap, deviceTokens; ///< the last two may be null
+  int64_t experts = 0, topk = 0;
+
+  template <typename SlotOp> static SlotSource of(SlotOp op) {
+    return {op.getIds(), op.getExpertMap(), op.getDeviceTokens(),
+            int64_t(op.getExperts()), op.getTopk()};
+  }
+};
+
 /// A tile list of row blocks.
 struct TileList {
-  Value table; ///< memref of the kernel, null = all rows for every expert
+  Value table; ///< memref of the kernel, null = computed
   Value count; ///< i32
   int64_t columns = 0, blockN = 0;
-  /// Without a table: rows of an expert and their blocks, i32.
+  /// All rows for every expert: rows of an expert and their blocks, i32.
   Value rows, blocks;
   int64_t blockM = 0;
+  /// One block per slot, if there are ids.
+  SlotSource slots;
 };
 
 /// Where a ring lies in shared memory, in bytes from its start.
@@ -153,6 +166,19 @@ private:
   SmallVector<Value> flatten(ValueRange values);
   void bindFlat(ValueRange values, ValueRange flat);
   void setLaunch();
+
+  // Slots.cpp
+  Value loadWord(Value memory, Value index);
+  /// The expert of a slot, 0 if it is absent.
+  Value expertOf(const SlotSource &source, Value slot, Value &present);
+  bool knowsSlots(const SlotSource &source);
+  Value slotCount(const SlotSource &source);
+  LogicalResult emitClear(tile::ClearOp op);
+  LogicalResult emitSumLast(tile::SumLastOp op);
+  /// Emits the body of a loop over a slot list, skipped for a tile without
+  /// rows; `carried` at its begin, `next` at its end.
+  LogicalResult emitSkipping(tile::ForTilesOp op, Value rows,
+                             ValueRange carried, SmallVectorImpl<Value> &next);
 
   // Rings.cpp
   Value shared(int64_t offset);
@@ -346,6 +372,10 @@ private:
   DenseMap<Operation *, OpenSum> sums;
   /// Where the warps of the teams exchange values of a row, -1 = nowhere.
   int64_t exchange = -1;
+  /// Where each team hears that it is the last of a sum, -1 = nowhere.
+  int64_t lastFlags = -1;
+  /// Memories that are zeroed behind the wait of a role.
+  SmallVector<tile::ClearOp> clears;
   struct MapKey {
     Value memory;
     SmallVector<int64_t> box;

@@ -27,6 +27,17 @@ SmallVector<Value> KernelEmitter::coordinates(tile::ForTilesOp op,
   auto rest = [&](Value x, Value y) -> Value {
     return arith::RemUIOp::create(b, loc, x, y);
   };
+  if (list.slots.ids) {
+    // One row each, and no run is longer than one block.
+    bool nMajor = op.getOrder() == tile::Order::NMajor;
+    Value divisor = nMajor ? list.count : c32(columns);
+    block = nMajor ? rest(entry, divisor) : quotient(entry, divisor);
+    column = nMajor ? quotient(entry, divisor) : rest(entry, divisor);
+    Value present, expert = expertOf(list.slots, block, present);
+    return {expert, block,
+            arith::ExtUIOp::create(b, loc, b.getI32Type(), present),
+            mul(column, c32(list.blockN))};
+  }
   auto recordOf = [&](Value number) -> Value {
     const Memory &table = memories[list.table];
     int64_t width = table.type.getDimSize(1);
@@ -121,11 +132,19 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
     if (earlyEnd)
       firstTile = cmp(arith::CmpIPredicate::eq, loop.getInductionVar(), first);
     Value thread = team.thread;
-    if (failed(emitBlock(op.getBody().front())))
-      return failure();
+    if (list.slots.ids) {
+      SmallVector<Value> next;
+      if (failed(emitSkipping(op, tileCoords[op.getTile()][2],
+                              loop.getRegionIterArgs(), next)))
+        return failure();
+      scf::YieldOp::create(b, loc, next);
+    } else {
+      if (failed(emitBlock(op.getBody().front())))
+        return failure();
+      scf::YieldOp::create(
+          b, loc, flatten(op.getBody().front().getTerminator()->getOperands()));
+    }
     team.thread = thread;
-    scf::YieldOp::create(
-        b, loc, flatten(op.getBody().front().getTerminator()->getOperands()));
   }
   bindFlat(op.getResults(), loop.getResults());
   earlyEnd = firstTile = Value();

@@ -55,7 +55,8 @@ void KernelEmitter::findTrim() {
         found.buffer = cast<OpResult>(mma.getA()).getResultNumber();
     } else if (auto store = dyn_cast<tile::StoreOp>(op)) {
       legal &= isLimited(store);
-    } else if (isa<tile::StoreWaitOp, tile::DepositOp>(op)) {
+    } else if (isa<tile::StoreWaitOp, tile::DepositOp, tile::SlotListOp>(op)) {
+      // Tiles of a slot list have one row.
       legal = false;
     } else if (isa<tile::DequantOp>(op)) {
       decodes = true;

@@ -281,6 +281,32 @@ LogicalResult KernelEmitter::emitFor(scf::ForOp op) {
   return success();
 }
 
+Value KernelEmitter::expertOf(tile::SlotListOp slots, Value slot,
+                              Value &present) {
+  // Nothing writes these while the kernel runs: scalar loads.
+  auto load = [&](Value memory, Value at) -> Value {
+    return LLVM::LoadOp::create(b, loc, b.getI32Type(),
+                                globalAt(memories[memory], wide(at)),
+                                /*alignment=*/4, /*isVolatile=*/false,
+                                /*isNonTemporal=*/false, /*isInvariant=*/true);
+  };
+  Value expert = load(slots.getIds(), slot);
+  if (Value map = slots.getExpertMap()) {
+    Value inside =
+        cmp(arith::CmpIPredicate::ult, expert, extent(memories[map], 0));
+    // No branch: what is read for an id outside of the map is forgotten.
+    Value at = arith::SelectOp::create(b, loc, inside, expert, c32(0));
+    expert = arith::SelectOp::create(b, loc, inside, load(map, at), c32(-1));
+  }
+  present =
+      cmp(arith::CmpIPredicate::ult, expert, c32(int64_t(slots.getExperts())));
+  if (Value count = slots.getDeviceTokens())
+    present = both(present,
+                   cmp(arith::CmpIPredicate::slt,
+                       quotient(slot, slots.getTopk()), load(count, c32(0))));
+  return arith::SelectOp::create(b, loc, present, expert, c32(0));
+}
+
 /// Expert, first row, rows and first column of an entry of the list.
 SmallVector<Value> KernelEmitter::coordinates(tile::ForTilesOp op,
                                               Value entry) {
@@ -293,6 +319,16 @@ SmallVector<Value> KernelEmitter::coordinates(tile::ForTilesOp op,
   auto modulo = [&](Value x, Value y) -> Value {
     return arith::RemUIOp::create(b, loc, x, y);
   };
+  if (list.slots) {
+    // One row each, and no run is longer than one block.
+    bool nMajor = op.getOrder() == tile::Order::NMajor;
+    block = nMajor ? modulo(entry, list.count) : quotient(entry, columns);
+    column = nMajor ? over(entry, list.count) : rest(entry, columns);
+    Value present, expert = expertOf(list.slots, block, present);
+    return {expert, block,
+            arith::ExtUIOp::create(b, loc, b.getI32Type(), present),
+            mul(column, c32(list.blockN))};
+  }
   auto recordOf = [&](Value number) -> Value {
     const Memory &table = memories[list.table];
     int64_t width = table.type.getDimSize(1);
@@ -406,10 +442,30 @@ LogicalResult KernelEmitter::emitForTiles(tile::ForTilesOp op) {
       body->back().erase();
     b.setInsertionPointToEnd(body);
     tileCoords[op.getTile()] = coordinates(op, loop.getInductionVar());
+    scf::IfOp exists;
+    if (list.slots) {
+      // Tiles of absent slots have no rows, and nothing to do.
+      exists = scf::IfOp::create(
+          b, loc, loop.getResultTypes(),
+          cmp(arith::CmpIPredicate::sgt, tileCoords[op.getTile()][2], c32(0)),
+          /*withElse=*/true);
+      if (loop.getNumResults()) {
+        b.setInsertionPointToStart(exists.elseBlock());
+        scf::YieldOp::create(b, loc, loop.getRegionIterArgs());
+      }
+      b.setInsertionPointToStart(exists.thenBlock());
+    }
     if (failed(emitBlock(op.getBody().front())))
       return failure();
-    scf::YieldOp::create(
-        b, loc, flatten(op.getBody().front().getTerminator()->getOperands()));
+    SmallVector<Value> ends =
+        flatten(op.getBody().front().getTerminator()->getOperands());
+    if (exists) {
+      if (!ends.empty())
+        scf::YieldOp::create(b, loc, ends);
+      b.setInsertionPointAfter(exists);
+      ends.assign(exists.getResults().begin(), exists.getResults().end());
+    }
+    scf::YieldOp::create(b, loc, ends);
   }
   bindFlat(op.getResults(), loop.getResults());
   return success();
@@ -474,9 +530,25 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
       .Case<tile::BufAllocOp, tile::MmaWaitOp, tile::AwaitLaunchOp>(
           [&](auto) { return success(); })
       .Case([&](tile::BlockListOp op) {
-        tileLists[op.getList()] = {op.getTable(), asI32(op.getCount()),
-                                   int64_t(op.getColumns()),
-                                   int64_t(op.getBlockN())};
+        TileList list;
+        list.table = op.getTable();
+        list.count = asI32(op.getCount());
+        list.columns = op.getColumns();
+        list.blockN = op.getBlockN();
+        tileLists[op.getList()] = list;
+        return success();
+      })
+      .Case([&](tile::SlotListOp op) -> LogicalResult {
+        for (Value memory : {Value(op.getIds()), Value(op.getExpertMap()),
+                             Value(op.getDeviceTokens())})
+          if (memory && !memories.count(memory))
+            return refuse(op) << "reads ids that are no kernel argument";
+        TileList list;
+        list.slots = op;
+        list.count = mul(extent(memories[op.getIds()], 0), c32(op.getTopk()));
+        list.columns = op.getColumns();
+        list.blockN = op.getBlockN();
+        tileLists[op.getList()] = list;
         return success();
       })
       .Case([&](tile::DenseListOp op) {
@@ -595,8 +667,11 @@ LogicalResult KernelEmitter::emit() {
   b.setInsertionPointToStart(entry);
   if (failed(addArguments()) || failed(placeOnChip()))
     return failure();
-  kernel.walk([&](tile::BlockListOp list) {
-    tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());
+  kernel.walk([&](Operation *op) {
+    if (auto list = dyn_cast<tile::BlockListOp>(op))
+      tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());
+    if (auto list = dyn_cast<tile::SlotListOp>(op))
+      tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());
   });
   kernel.walk([&](tile::DenseListOp list) {
     tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());

@@ -51,12 +51,13 @@ struct RowList {
 
 /// A tile list of row blocks.
 struct TileList {
-  Value table; ///< memref of the kernel, null = all rows for every expert
+  Value table; ///< memref of the kernel, null = computed
   Value count; ///< i32
   int64_t columns = 0, blockN = 0;
-  /// Without a table: rows of an expert and their blocks, i32.
+  /// All rows for every expert: rows of an expert and their blocks, i32.
   Value rows, blocks;
   int64_t blockM = 0;
+  tile::SlotListOp slots; ///< one block per slot
 };
 
 /// The pieces of a tile that one thread moves, of 16 bytes or what a copy
@@ -125,6 +126,8 @@ private:
   LogicalResult emitFor(scf::ForOp op);
   LogicalResult emitForTiles(tile::ForTilesOp op);
   LogicalResult emitRoles(tile::RolesOp op);
+  /// The expert of a slot, 0 if it is absent.
+  Value expertOf(tile::SlotListOp slots, Value slot, Value &present);
   SmallVector<Value> coordinates(tile::ForTilesOp op, Value entry);
   std::array<Value, 3> shareOf(Value entries, int64_t dies);
   LogicalResult emitView(Operation &op);

@@ -10,6 +10,7 @@
 #include "moec/Dialect/Moe/Transforms/DenseForm.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "moec/Dialect/Moe/Transforms/PlainSum.h"
 
 #include <numeric>
 
@@ -245,6 +246,15 @@ LogicalResult GemmKernel::decide() {
 void GemmKernel::beginTile(const RoutingBuffers &routing) {
   OpBuilder &b = kernel->b;
   int64_t topk = op.getRouting().getType().getTopk();
+  if (routing.isDirect()) {
+    // A tile has one row at most, the slot itself.
+    Type list = tile::RowsType::get(b.getContext(), blockM);
+    Value token = arith::DivUIOp::create(b, loc, row0, kernel->index(topk));
+    flatRows = tile::RowIotaOp::create(b, loc, list, row0, rows);
+    tokenRows = tile::RowIotaOp::create(b, loc, list, token, rows);
+    aRows = op.getRows() == RowSource::Gather ? tokenRows : flatRows;
+    return;
+  }
   if (tokens) {
     // Row t of expert e is e T + t, of sorted rows and of their weights.
     Type list = tile::RowsType::get(b.getContext(), blockM);
@@ -526,7 +536,9 @@ LogicalResult GemmKernel::build() {
     routing = plan.routingFor(op.getRouting(), aPadded || outPadded, blockM);
 
   bool toTokens = op.getOut() == RowLayout::Token;
-  int64_t topk = op.getRouting().getType().getTopk();
+  sumsLast = isSummedByLast(op);
+  RoutingType routingType = op.getRouting().getType();
+  int64_t topk = routingType.getTopk();
   Value out = plan.values.lookup(op->getResult(0)), flat;
   StringRef reduceBy = op.getChosenConfig().getString("reduce_by");
   adds = toTokens && reduceBy == "add_f32";
@@ -536,9 +548,10 @@ LogicalResult GemmKernel::build() {
     flat = plan.workspace({ShapedType::kDynamic, cols}, plan.b.getF32Type(),
                           plan.tokensOf(op.getRouting()), /*zero=*/true);
   } else if (toTokens) {
-    if (reduceBy != "rows")
+    if (reduceBy != "rows" && !sumsLast)
       return op.emitOpError("reduce_by = ")
-             << reduceBy << " has no tile form, use rows, add_f32 or experts";
+             << reduceBy
+             << " has no tile form, use rows, last, add_f32 or experts";
     Value slots = arith::MulIOp::create(
         plan.b, loc, plan.tokensOf(op.getRouting()), plan.index(topk));
     flat =
@@ -552,7 +565,23 @@ LogicalResult GemmKernel::build() {
            << dies << " gives every die tiles of its own, which claim = "
            << "\"counter\" does not know, use \"stride\"";
   counts &= dies <= 1;
-  Value counter;
+  if (reduceBy == "last" && (!sumsLast || !routing.isDirect()))
+    return op.emitOpError("reduce_by = last needs a routing of form direct and "
+                          "rows that are only summed over top-k, into an "
+                          "argument of the function");
+  Value counter, arrivals, sums;
+  if (sumsLast) {
+    // The sum's destination, bound before its own op is met.
+    Value sum = findPlainSum(op);
+    sums = toTokens ? out : plan.values.lookupOrNull(sum);
+    if (!sums) {
+      sums = plan.buffer(cast<CombineOp>(sum.getDefiningOp()).getOuts()[0]);
+      plan.values.map(sum, sums);
+    }
+    arrivals = plan.clearedCounters.lookup(op);
+    if (!arrivals)
+      arrivals = makeCounters(/*zero=*/true);
+  }
   if (counts)
     counter = plan.workspace({1}, plan.b.getI64Type(), {}, /*zero=*/true);
 
@@ -574,13 +603,17 @@ LogicalResult GemmKernel::build() {
     for (Value v : from)
       to->push_back(use(v));
   RoutingBuffers inside;
-  if (all) {
+  if (all)
     tokens = builder.use(plan.tokensOf(op.getRouting()));
-  } else {
-    inside.slots = builder.use(routing.slots);
-    inside.table = builder.use(routing.table);
-    inside.count = builder.use(routing.count);
-  }
+  else
+    for (auto [from, to] : {std::pair{routing.slots, &inside.slots},
+                            {routing.table, &inside.table},
+                            {routing.count, &inside.count},
+                            {routing.ids, &inside.ids},
+                            {routing.expertMap, &inside.expertMap},
+                            {routing.deviceTokens, &inside.deviceTokens}})
+      if (from)
+        *to = builder.use(from);
   if (counts)
     builder.useClaimCounter(counter);
   Value outMemory = builder.use(toTokens ? flat : out);
@@ -589,19 +622,9 @@ LogicalResult GemmKernel::build() {
                        : Value();
 
   OpBuilder &kb = builder.b;
-  Value list;
-  if (all) {
-    list = tile::DenseListOp::create(kb, loc, tokens,
-                                     sumsExperts ? 1 : op.getNumExperts(),
-                                     blockM, cols, blockN);
-  } else {
-    Value count = arith::IndexCastOp::create(
-        kb, loc, kb.getIndexType(),
-        memref::LoadOp::create(kb, loc, inside.count,
-                               ValueRange{builder.index(0)}));
-    list =
-        tile::BlockListOp::create(kb, loc, inside.table, count, cols, blockN);
-  }
+  if (failed(clearCounters(builder)))
+    return failure();
+  Value list = listTiles(inside);
   std::optional<tile::Order> order =
       tile::symbolizeOrder(op.getChosenConfig().getString("order"));
   if (!order || *order == tile::Order::Explicit)
@@ -639,7 +662,7 @@ LogicalResult GemmKernel::build() {
       emitFreshQuant(builder, quant, ValueRange{result}, stored, scale);
     }
     Value where = row0, column = n0;
-    bool sorts = all || sortsSummedRows(op);
+    bool sorts = all || sortsSummedRows(op) || inside.isDirect();
     if (adds)
       where = tokenRows;
     else if ((toTokens || op.getOut() == RowLayout::FlatTopk) && !sorts)
@@ -666,13 +689,18 @@ LogicalResult GemmKernel::build() {
                               ValueRange{where, group}, limit, {0, -1},
                               {1, granule});
     }
+    if (sumsLast)
+      tile::SumLastOp::create(kb, loc, outMemory, row0, n0, builder.use(sums),
+                              builder.use(arrivals), inside.ids,
+                              inside.expertMap, inside.deviceTokens,
+                              routingType.getExperts(), blockN);
   }
   plan.launch(builder);
   if (sumsExperts)
     return success();
   if (adds)
     return plan.emitCast(flat, out);
-  if (toTokens)
+  if (toTokens && !sumsLast)
     return plan.emitCombine(flat, Value(), Value(), Value(), op.getRouting(),
                             sortsSummedRows(op) ? RowLayout::ExpertSorted
                                                 : RowLayout::FlatTopk,

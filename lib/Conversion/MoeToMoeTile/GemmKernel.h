@@ -27,6 +27,12 @@ private:
   LogicalResult decideScales();
   void fitBlockN();
   void beginTile(const RoutingBuffers &routing);
+  /// The tiles of the product, from the routing as the kernel sees it.
+  Value listTiles(const RoutingBuffers &routing);
+  /// Clears what later products of the routing count arrivals with.
+  LogicalResult clearCounters(KernelBuilder &builder);
+  /// [T, blocks of columns] i32: arrivals at the sums, zero at first.
+  Value makeCounters(bool zero);
   /// First row of B that the tile reads.
   Value firstRowOfB(OpBuilder &b);
   /// Scales along the tile's rows of B, one per `granule` rows, and their boxes
@@ -81,6 +87,8 @@ private:
   /// `columnsOfExpert`, with those of the last step that do not exist.
   bool sumsExperts = false;
   int64_t columnsOfExpert = 0;
+  /// The last tile of a token's columns sums its rows.
+  bool sumsLast = false;
   /// What the matrix product multiplies and sums up.
   Type aMatrix, bMatrix, sumType;
 

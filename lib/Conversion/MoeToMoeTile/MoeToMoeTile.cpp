@@ -246,8 +246,11 @@ static bool mayWrite(Value memory) {
   return llvm::any_of(memory.getUsers(), [&](Operation *user) {
     if (isa<memref::CollapseShapeOp, memref::ExpandShapeOp>(user))
       return mayWrite(user->getResult(0));
+    if (auto sum = dyn_cast<tile::SumLastOp>(user))
+      return sum.getOut() == memory || sum.getCounters() == memory;
     return !isa<tile::LoadOp, tile::RowIndexOp, tile::BlockListOp,
-                memref::LoadOp, memref::DimOp>(user);
+                tile::SlotListOp, tile::SlotRowOp, memref::LoadOp,
+                memref::DimOp>(user);
   });
 }
 
@@ -318,6 +321,16 @@ const RoutingBuffers &PlanBuilder::routingFor(Value routing, bool padded,
       return buffers;
   if (blockM == 0)
     blockM = 64;
+  if (auto align = routing.getDefiningOp<AlignOp>();
+      align && align.isDirect()) {
+    RoutingBuffers buffers;
+    buffers.ids = values.lookup(align.getIds());
+    if (align.getExpertMap())
+      buffers.expertMap = values.lookup(align.getExpertMap());
+    buffers.deviceTokens = deviceTokens;
+    known.push_back({padded, blockM, buffers});
+    return std::get<2>(known.back());
+  }
   auto type = cast<RoutingType>(routing.getType());
   Value tokens = tokensOf(routing);
   Value slots = arith::MulIOp::create(b, loc, tokens, index(type.getTopk()));

@@ -27,6 +27,11 @@ struct RoutingBuffers {
   Value valid;  ///< [T * k] i32: the flat slot itself, -1 = nowhere
   Value table;  ///< [blocks, 4] i32: expert, first row, rows, 0
   Value count;  ///< [1] i32: used entries of the table
+  /// A routing that nobody sorts: what says which slot goes where; all of the
+  /// above are null. The last two may be null.
+  Value ids, expertMap, deviceTokens;
+
+  bool isDirect() const { return bool(ids); }
 };
 
 /// A kernel under construction: arguments are added as they are needed, each
@@ -136,6 +141,9 @@ private:
   IRMapping values; ///< scalars, and tensors to memrefs
   DenseMap<Value, SmallVector<std::tuple<bool, int64_t, RoutingBuffers>, 1>>
       routings;
+  /// Arrivals at the sums of a product whose last tiles sum, where an earlier
+  /// kernel clears them.
+  DenseMap<Operation *, Value> clearedCounters;
   int64_t kernelCount = 0;
   tile::KernelOp lastKernel; ///< of the last launch, null before the first
   int64_t launches = 0;      ///< so far
@@ -187,6 +195,10 @@ Type partialElement(GroupedGemmOp op);
 /// Whether the rows of a GEMM that only sums over top-k read stand sorted by
 /// expert, whatever its layout says: its configuration stores by descriptor.
 bool sortsSummedRows(GroupedGemmOp op);
+
+/// Whether the tiles of a GEMM sum its rows over top-k themselves, the last one
+/// of a token's columns: its configuration says so, and there is such a sum.
+bool isSummedByLast(GroupedGemmOp op);
 
 /// Diagnoses a fresh quantisation that has no meaning.
 LogicalResult checkFreshQuant(Operation *op, QuantAttr quant);

@@ -46,15 +46,20 @@ LogicalResult PlanBuilder::emitCombine(Value d, Value weights, Value add,
                                        RowLayout layout,
                                        const RoutingBuffers &buffers,
                                        Value out) {
-  int64_t topk = cast<RoutingType>(routing.getType()).getTopk();
+  auto routingType = cast<RoutingType>(routing.getType());
+  int64_t topk = routingType.getTopk(), experts = routingType.getExperts();
   bool all = isStatic(routing);
   KernelBuilder kernel = startKernel("combine");
   d = kernel.use(d);
-  // In flat order the row of a slot is the slot itself.
+  // In flat order the row of a slot is the slot itself, as in every order of
+  // slots that nobody sorts.
+  auto use = [&](Value v) { return v ? kernel.use(v) : Value(); };
   Value rowsOf;
   if (!all)
-    rowsOf = kernel.use(layout == RowLayout::FlatTopk ? buffers.valid
-                                                      : buffers.places);
+    rowsOf =
+        use(layout == RowLayout::FlatTopk ? buffers.valid : buffers.places);
+  Value ids = use(buffers.ids), map = use(buffers.expertMap);
+  Value deviceTokens = use(buffers.deviceTokens);
   weights = weights ? kernel.use(weights) : Value();
   add = add ? kernel.use(add) : Value();
   addGate = addGate ? kernel.use(addGate) : Value();
@@ -84,6 +89,9 @@ LogicalResult PlanBuilder::emitCombine(Value d, Value weights, Value add,
             row = arith::AddIOp::create(
                 kb, loc,
                 arith::MulIOp::create(kb, loc, tokens, kernel.index(j)), t);
+          else if (ids)
+            row = tile::SlotRowOp::create(kb, loc, slot, ids, map, deviceTokens,
+                                          experts);
           else
             row = tile::RowIndexOp::create(kb, loc, 1, rowsOf, slot, Value());
           inputs.push_back(tile::LoadOp::create(kb, loc, frag(cols, d), d,
@@ -150,6 +158,9 @@ LogicalResult PlanBuilder::emitCombine(Value d, Value weights, Value add,
 }
 
 LogicalResult PlanBuilder::convertCombine(CombineOp op) {
+  if (auto gemm = op.getD().getDefiningOp<GroupedGemmOp>();
+      gemm && isSummedByLast(gemm))
+    return success(); // made where the rows are
   bool padded = op.getLayout() == RowLayout::ExpertSortedPadded;
   RoutingBuffers routing;
   if (!isStatic(op.getRouting()))

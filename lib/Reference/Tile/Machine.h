@@ -186,6 +186,10 @@ private:
   // RoutingOps.cpp: sorting rows by expert.
   LogicalResult runAlign(AlignOp op);
   LogicalResult runTopk(TopkOp op);
+  LogicalResult runSlots(Operation &op, bool &known);
+  LogicalResult runSumLast(SumLastOp op);
+  template <typename SlotOp>
+  FailureOr<int64_t> slotExpert(SlotOp op, int64_t slot);
 
   // ComputeOps.cpp: products, scales, fragments.
   LogicalResult runCompute(Operation &op, bool &known);

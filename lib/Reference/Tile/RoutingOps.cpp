@@ -116,6 +116,147 @@ LogicalResult Runner::runAlign(AlignOp op) {
 }
 
 //===----------------------------------------------------------------------===//
+// Slots that nobody sorts
+//===----------------------------------------------------------------------===//
+
+/// The local expert of a slot, -1 if it is absent.
+static FailureOr<int64_t> expertOfSlot(Operation *op, const MemView &ids,
+                                       const MemView *map,
+                                       const MemView *deviceTokens,
+                                       int64_t experts, int64_t slot) {
+  int64_t topk = ids.sizes[1];
+  if (slot < 0 || slot >= ids.sizes[0] * topk)
+    return -1;
+  if (deviceTokens) {
+    FailureOr<int64_t> tokens =
+        readInteger(op, *deviceTokens, {0}, "the tokens");
+    if (failed(tokens))
+      return failure();
+    if (slot / topk >= *tokens)
+      return -1;
+  }
+  FailureOr<int64_t> id =
+      readInteger(op, ids, {slot / topk, slot % topk}, "an id");
+  if (succeeded(id) && map)
+    id = *id >= 0 && *id < map->sizes[0]
+             ? readInteger(op, *map, {*id}, "the expert map")
+             : FailureOr<int64_t>(-1);
+  if (failed(id))
+    return failure();
+  return *id >= 0 && *id < experts ? *id : -1;
+}
+
+template <typename SlotOp>
+FailureOr<int64_t> Runner::slotExpert(SlotOp op, int64_t slot) {
+  MemView map, count;
+  if (op.getExpertMap())
+    map = get<MemView>(op.getExpertMap());
+  if (op.getDeviceTokens())
+    count = get<MemView>(op.getDeviceTokens());
+  return expertOfSlot(
+      op, get<MemView>(op.getIds()), op.getExpertMap() ? &map : nullptr,
+      op.getDeviceTokens() ? &count : nullptr, op.getExperts(), slot);
+}
+
+LogicalResult Runner::runSlots(Operation &op, bool &known) {
+  known = true;
+  if (auto list = dyn_cast<SlotListOp>(op)) {
+    TileList tiles;
+    tiles.columns = list.getColumns();
+    tiles.blockN = list.getBlockN();
+    tiles.count = get<MemView>(list.getIds()).sizes[0] * list.getTopk();
+    auto table = std::make_shared<HostBuffer>();
+    table->element = IntegerType::get(op.getContext(), 32);
+    table->shape = {tiles.count, 3};
+    for (int64_t slot = 0; slot < tiles.count; ++slot) {
+      FailureOr<int64_t> expert = slotExpert(list, slot);
+      if (failed(expert))
+        return failure();
+      for (int64_t v : {std::max<int64_t>(*expert, 0), slot,
+                        static_cast<int64_t>(*expert >= 0)})
+        table->data.push_back(HostScalar::ofInt(v));
+    }
+    tiles.table = MemView::of(table);
+    set(list.getList(), tiles);
+    return success();
+  }
+  if (auto row = dyn_cast<SlotRowOp>(op)) {
+    FailureOr<int64_t> slot = getIndex(&op, row.getSlot());
+    if (failed(slot))
+      return failure();
+    FailureOr<int64_t> expert = slotExpert(row, *slot);
+    if (failed(expert))
+      return failure();
+    set(row.getResult(),
+        std::make_shared<std::vector<int64_t>>(1, *expert >= 0 ? *slot : -1));
+    return success();
+  }
+  if (auto clear = dyn_cast<ClearOp>(op)) {
+    // By the first block; its roles do not run yet.
+    if (worker.index == 0)
+      for (HostScalar &cell : get<MemView>(clear.getMemory()).buffer->data)
+        cell = HostScalar::ofInt(0);
+    return success();
+  }
+  if (auto sum = dyn_cast<SumLastOp>(op))
+    return runSumLast(sum);
+  known = false;
+  return success();
+}
+
+LogicalResult Runner::runSumLast(SumLastOp op) {
+  FailureOr<int64_t> row = getIndex(op, op.getRow());
+  FailureOr<int64_t> n0 = getIndex(op, op.getN0());
+  if (failed(row) || failed(n0))
+    return failure();
+  int64_t topk = op.getTopk(), by = op.getBy(), teams = op.getTeams();
+  int64_t token = *row / topk;
+  MemView rows = get<MemView>(op.getRows()), out = get<MemView>(op.getOut());
+  MemView counters = get<MemView>(op.getCounters());
+  std::optional<int64_t> at = counters.locate({token, *n0 / by});
+  if (!at)
+    return op.emitError("counts arrivals out of bounds");
+  HostScalar &count = counters.buffer->data[*at];
+  if (count.undefined)
+    return op.emitError("counts arrivals from an undefined number");
+  // All teams of a role run as one.
+  count.i += teams;
+  if (count.i != topk * teams)
+    return success();
+  std::vector<bool> present;
+  for (int64_t j = 0; j < topk; ++j) {
+    FailureOr<int64_t> expert = slotExpert(op, token * topk + j);
+    if (failed(expert))
+      return failure();
+    present.push_back(*expert >= 0);
+  }
+  std::optional<ScalarType> f32 =
+      ScalarType::of(Float32Type::get(op.getContext()));
+  std::optional<ScalarType> element =
+      ScalarType::of(cast<MemRefType>(op.getOut().getType()).getElementType());
+  bool wide = machine.options.wide;
+  for (int64_t c = *n0; c < std::min(*n0 + by, rows.sizes[1]); ++c) {
+    HostScalar total = HostScalar::ofFloat(0);
+    for (int64_t j = 0; j < topk; ++j) {
+      if (!present[j])
+        continue;
+      std::optional<int64_t> from = rows.locate({token * topk + j, c});
+      if (!from)
+        return op.emitError("sums rows out of bounds");
+      HostScalar term = rows.buffer->data[*from];
+      total = total.undefined || term.undefined
+                  ? HostScalar::ofUndefined()
+                  : HostScalar::ofFloat(roundTo(*f32, total.f + term.f, wide));
+    }
+    if (!total.undefined)
+      total.f = roundTo(*element, total.f, wide);
+    if (std::optional<int64_t> to = out.locate({token, c}))
+      out.buffer->data[*to] = total;
+  }
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // topk
 //===----------------------------------------------------------------------===//
 

@@ -111,8 +111,9 @@ LogicalResult Runner::runOp(Operation &op) {
       return runKLoop(loop);
     if (auto launch = dyn_cast<LaunchOp>(op))
       return runLaunch(launch);
-    for (auto part : {&Runner::runCompute, &Runner::runMemory,
-                      &Runner::runExplicit, &Runner::runGrid}) {
+    for (auto part :
+         {&Runner::runCompute, &Runner::runMemory, &Runner::runSlots,
+          &Runner::runExplicit, &Runner::runGrid}) {
       if (failed((this->*part)(op, known)))
         return failure();
       if (known)

@@ -417,6 +417,36 @@ func.func @f(%ids: tensor<?x2xi32>, %m: tensor<4xi64>) {
 
 // -----
 
+func.func @f(%ids: tensor<?x2xi32>, %x: tensor<?x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  // expected-error @+1 {{align_c3: form = direct: moe.dispatch needs sorted slots}}
+  %r = moe.align %ids : tensor<?x2xi32> form = direct -> !moe.routing<experts = 8, topk = 2>
+  %y = moe.dispatch %x : tensor<?x64xf32> routing(%r : !moe.routing<experts = 8, topk = 2>) layout = flat_topk
+         outs(%o : tensor<?x64xf32>) -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+func.func @f(%ids: tensor<?x2xi32>, %d: tensor<?x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  // expected-error @+1 {{align_c3: form = direct: moe.combine has rows of layout expert_sorted_padded}}
+  %r = moe.align %ids : tensor<?x2xi32> form = direct -> !moe.routing<experts = 8, topk = 2, block_m = 16>
+  %y = moe.combine %d : tensor<?x64xf32> routing(%r : !moe.routing<experts = 8, topk = 2, block_m = 16>)
+         layout = expert_sorted_padded outs(%o : tensor<?x64xf32>) -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+func.func @f(%ids: tensor<?x2xi32>, %d: tensor<?x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  // expected-error @+1 {{align_c3: form = direct: rows of layout expert_sorted of moe.combine are seen by others than products and sums of the routing}}
+  %r = moe.align %ids : tensor<?x2xi32> form = direct -> !moe.routing<experts = 8, topk = 2>
+  %y = moe.combine %d : tensor<?x64xf32> routing(%r : !moe.routing<experts = 8, topk = 2>)
+         layout = expert_sorted outs(%o : tensor<?x64xf32>) -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
 func.func @f(%t: index) {
   // expected-error @+1 {{route_all_c1: topk 2 must equal experts 8}}
   %y = moe.route_all %t : !moe.routing<experts = 8, topk = 2>

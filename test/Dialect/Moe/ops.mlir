@@ -110,3 +110,13 @@ func.func @buffers(%l: memref<?x8xf32>, %i: memref<?x2xi32>, %tw: memref<?x2xf32
     outs(%o : memref<?x64xbf16>)
   return
 }
+
+// How a routing is executed.
+// CHECK-LABEL: func.func @forms
+// CHECK: moe.align %{{.*}} : tensor<?x2xi32> form = direct -> <experts = 8, topk = 2>
+// CHECK: moe.align %{{.*}} : tensor<?x2xi32> map(%{{.*}} : tensor<8xi32>) form = sorted -> <experts = 8, topk = 2>
+func.func @forms(%ids: tensor<?x2xi32>, %map: tensor<8xi32>) {
+  %d = moe.align %ids : tensor<?x2xi32> form = direct -> !moe.routing<experts = 8, topk = 2>
+  %s = moe.align %ids : tensor<?x2xi32> map(%map : tensor<8xi32>) form = sorted -> !moe.routing<experts = 8, topk = 2>
+  return
+}

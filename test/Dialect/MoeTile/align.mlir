@@ -40,3 +40,28 @@ moe_tile.kernel @grouped(%l: memref<?x8xf32>, %b: memref<8xf32>, %i: memref<?x2x
     scoring(sigmoid) groups 4 of 2 top2_sum renormalize scale 2.5
   moe_tile.return
 }
+
+// Slots that nobody sorts.
+// CHECK-LABEL: moe_tile.kernel @slots
+// CHECK:         moe_tile.clear %{{.*}} : memref<?x2xi32>
+// CHECK:         moe_tile.slot_list ids(%{{.*}} : memref<?x2xi32>) map(%{{.*}} : memref<?xi32>) device_tokens(%{{.*}} : memref<1xi32>) experts 4 columns 16 by 8 -> !moe_tile.tiles<blocks>
+// CHECK:         moe_tile.sum_last %{{.*}}[%{{.*}}, %{{.*}}] by 8 to %{{.*}} counters(%{{.*}}) ids(%{{.*}} : memref<?x2xi32>) experts 4 teams 2 : memref<?x16xf32> to memref<?x16xbf16>, memref<?x2xi32>
+moe_tile.kernel @slots(%ids: memref<?x2xi32>, %map: memref<?xi32>, %n: memref<1xi32>, %other: memref<?x2xi32>,
+                       %rows: memref<?x16xf32>, %out: memref<?x16xbf16>, %c: memref<?x2xi32>) {
+  moe_tile.clear %other : memref<?x2xi32>
+  %l = moe_tile.slot_list ids(%ids : memref<?x2xi32>) map(%map : memref<?xi32>) device_tokens(%n : memref<1xi32>)
+    experts 4 columns 16 by 8 -> !moe_tile.tiles<blocks>
+  moe_tile.for_tiles %t in %l : !moe_tile.tiles<blocks> order(block_major) {
+    %e, %row, %count, %n0 = moe_tile.coords %t : index
+    moe_tile.sum_last %rows[%row, %n0] by 8 to %out counters(%c) ids(%ids : memref<?x2xi32>) experts 4 teams 2
+      : memref<?x16xf32> to memref<?x16xbf16>, memref<?x2xi32>
+  }
+  moe_tile.return
+}
+
+// CHECK-LABEL: moe_tile.kernel @row
+// CHECK:         moe_tile.slot_row %{{.*}} : i32 of ids(%{{.*}} : memref<?x2xi32>) experts 4 -> !moe_tile.rows<1>
+moe_tile.kernel @row(%ids: memref<?x2xi32>, %s: i32) {
+  %r = moe_tile.slot_row %s : i32 of ids(%ids : memref<?x2xi32>) experts 4 -> !moe_tile.rows<1>
+  moe_tile.return
+}

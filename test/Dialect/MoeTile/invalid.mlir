@@ -1110,3 +1110,78 @@ moe_tile.kernel @k(%l: memref<?x8xf32>, %i: memref<?x3xi32>, %w: memref<?x3xf32>
   memref.store %c7, %i[%c0, %c0] : memref<?x3xi32>
   moe_tile.return
 }
+
+// -----
+
+moe_tile.kernel @k(%ids: memref<?x2xi32>) {
+  // expected-error @below {{slot_list_c1: experts, columns and block must be positive, got 4 and 64 by 0}}
+  %l = moe_tile.slot_list ids(%ids : memref<?x2xi32>) experts 4 columns 64 by 0 -> !moe_tile.tiles<blocks>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%ids: memref<?x2xi32>) {
+  // expected-error @below {{slot_list_c1: gives a list of blocks}}
+  %l = moe_tile.slot_list ids(%ids : memref<?x2xi32>) experts 4 columns 64 by 8 -> !moe_tile.tiles<records>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%ids: memref<?x?xi32>) {
+  // expected-error @below {{slot_list_c2: ids need a static number of columns, got 'memref<?x?xi32>'}}
+  %l = moe_tile.slot_list ids(%ids : memref<?x?xi32>) experts 4 columns 64 by 8 -> !moe_tile.tiles<blocks>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%ids: memref<?x2xi32>, %n: memref<2xi32>) {
+  // expected-error @below {{slot_list_c2: device_tokens has one element, got 'memref<2xi32>'}}
+  %l = moe_tile.slot_list ids(%ids : memref<?x2xi32>) device_tokens(%n : memref<2xi32>) experts 4 columns 64 by 8 -> !moe_tile.tiles<blocks>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%ids: memref<?x2xi32>, %s: index) {
+  // expected-error @below {{slot_row_c1: one row of one of experts > 0, got 2 rows and 4 experts}}
+  %r = moe_tile.slot_row %s of ids(%ids : memref<?x2xi32>) experts 4 -> !moe_tile.rows<2>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%ids: memref<?x2xi32>, %s: index) {
+  // expected-error @below {{slot_row_c1: one row of one of experts > 0, got 1 rows and 0 experts}}
+  %r = moe_tile.slot_row %s of ids(%ids : memref<?x2xi32>) experts 0 -> !moe_tile.rows<1>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%ids: memref<?x2xi32>, %d: memref<?x8xf32>, %o: memref<?x8xf32>, %n: memref<?x1xi32>, %i: index) {
+  // expected-error @below {{sum_last_c1: experts, by and teams must be positive, got 4, 0 and 1}}
+  moe_tile.sum_last %d[%i, %i] by 0 to %o counters(%n) ids(%ids : memref<?x2xi32>) experts 4
+    : memref<?x8xf32> to memref<?x8xf32>, memref<?x1xi32>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%ids: memref<?x2xi32>, %d: memref<?x8xf32>, %o: memref<?x4xf32>, %n: memref<?x1xi32>, %i: index) {
+  // expected-error @below {{sum_last_c2: rows of type 'memref<?x8xf32>' and sums of type 'memref<?x4xf32>' need elements of f32, bf16 or f16 and as many columns}}
+  moe_tile.sum_last %d[%i, %i] by 8 to %o counters(%n) ids(%ids : memref<?x2xi32>) experts 4
+    : memref<?x8xf32> to memref<?x4xf32>, memref<?x1xi32>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%ids: memref<?x2xi32>, %d: memref<?x8xf32>, %o: memref<?x8xf32>, %n: memref<?x1xi32>, %i: index) {
+  // expected-error @below {{sum_last_c3: stands last in for_tiles over a slot list}}
+  moe_tile.sum_last %d[%i, %i] by 8 to %o counters(%n) ids(%ids : memref<?x2xi32>) experts 4
+    : memref<?x8xf32> to memref<?x8xf32>, memref<?x1xi32>
+  moe_tile.return
+}

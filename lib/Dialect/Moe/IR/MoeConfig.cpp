@@ -36,7 +36,7 @@ static const ConfigField fields[] = {
     {"store", ConfigFieldKind::String, "vector",
      "how results leave: vector, desc, staged, bulk, row_reduce"},
     {"reduce_by", ConfigFieldKind::String, "rows",
-     "sum over top-k: rows, add_f32, panel, owner, experts"},
+     "sum over top-k: rows, last, add_f32, panel, owner, experts"},
     {"split_k", ConfigFieldKind::Int, "1", "parts of K per tile"},
     {"atom", ConfigFieldKind::String, "",
      "matrix instruction, e.g. wgmma 64x256x16; empty = by target"},

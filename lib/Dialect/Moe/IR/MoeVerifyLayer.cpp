@@ -225,6 +225,74 @@ LogicalResult TopkOp::verify() {
   return success();
 }
 
+/// Whether an op makes rows from the rows of the same numbers of others.
+static bool isRowByRow(Operation *op) {
+  return isa<QuantizeOp, DequantizeOp, ActivateOp, GroupSumOp>(op);
+}
+
+/// Whether rows of layout expert_sorted that an op makes or passes on are read
+/// by products and sums of `routing` alone.
+static bool staysInside(Operation *op, Value routing) {
+  if (op->getNumResults() == 0)
+    return false; // who reads a buffer is not known
+  for (Operation *user : op->getUsers()) {
+    if (auto gemm = dyn_cast<GroupedGemmOp>(user)) {
+      if (gemm.getRouting() != routing)
+        return false;
+    } else if (auto combine = dyn_cast<CombineOp>(user)) {
+      if (combine.getRouting() != routing)
+        return false;
+    } else if (!isRowByRow(user) || !staysInside(user, routing)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// Whether rows of layout expert_sorted come from a product of `routing`.
+static bool comesFromInside(Value rows, Value routing) {
+  Operation *op = rows.getDefiningOp();
+  while (op && isRowByRow(op))
+    op = op->getOperand(0).getDefiningOp();
+  auto gemm = dyn_cast_or_null<GroupedGemmOp>(op);
+  return gemm && gemm.getRouting() == routing &&
+         gemm.getOut() == RowLayout::ExpertSorted;
+}
+
+std::string AlignOp::whyNotDirect() {
+  Value routing = getRouting();
+  for (Operation *user : routing.getUsers()) {
+    RowLayout in = RowLayout::FlatTopk, out = RowLayout::FlatTopk;
+    Value rows;
+    if (auto gemm = dyn_cast<GroupedGemmOp>(user)) {
+      if (gemm.getRows() == RowSource::Slots)
+        in = gemm.getALayout();
+      out = gemm.getOut();
+      rows = gemm.getA();
+    } else if (auto combine = dyn_cast<CombineOp>(user)) {
+      in = combine.getLayout();
+      rows = combine.getD();
+    } else if (auto count = dyn_cast<NumSlotsOp>(user)) {
+      out = count.getLayout();
+    } else {
+      return (user->getName().getStringRef() + " needs sorted slots").str();
+    }
+    for (RowLayout layout : {in, out})
+      if (layout == RowLayout::ExpertSortedPadded)
+        return (user->getName().getStringRef() +
+                " has rows of layout expert_sorted_padded")
+            .str();
+    if ((in == RowLayout::ExpertSorted && !comesFromInside(rows, routing)) ||
+        (out == RowLayout::ExpertSorted && !isa<NumSlotsOp>(user) &&
+         !staysInside(user, routing)))
+      return ("rows of layout expert_sorted of " +
+              user->getName().getStringRef() +
+              " are seen by others than products and sums of the routing")
+          .str();
+  }
+  return {};
+}
+
 LogicalResult AlignOp::verify() {
   constexpr int64_t any = ShapedType::kDynamic;
   // align_c1
@@ -242,6 +310,10 @@ LogicalResult AlignOp::verify() {
       return emitOpError("align_c2: expert map must be i32, got ")
              << shaped(map).getElementType();
   }
+  // align_c3
+  if (isDirect())
+    if (std::string reason = whyNotDirect(); !reason.empty())
+      return emitOpError("align_c3: form = direct: ") << reason;
   return success();
 }
 

@@ -128,6 +128,10 @@ GemmProblem mlir::moe::describeGemm(GroupedGemmOp gemm,
   problem.scatters = !problem.sumsRows &&
                      gemm.getOut() != RowLayout::ExpertSorted &&
                      gemm.getOut() != RowLayout::ExpertSortedPadded;
+  // Rows of slots that nobody sorts are found by arithmetic.
+  if (auto align = gemm.getRouting().getDefiningOp<AlignOp>();
+      align && align.isDirect())
+    problem.gather = problem.scatters = false;
   problem.vector = gemm.getFormulation() == Formulation::Gemv;
   if (gemm.getFormulation() == Formulation::Dense && placesAllRows(machine) &&
       hasStaticRows(gemm.getRouting()))
@@ -150,6 +154,11 @@ LayerFrame mlir::moe::describeFrame(ArrayRef<GroupedGemmOp> gemms,
     frame.hidden = problem.n;
     if (gemm.getOut() != RowLayout::Token)
       frame.combineBytes = 4;
+    frame.sumsLast |= problem.sumsLast;
+  }
+  for (GroupedGemmOp gemm : gemms.take_front(1)) {
+    auto align = gemm.getRouting().getDefiningOp<AlignOp>();
+    frame.direct = align && align.isDirect();
   }
   return frame;
 }

@@ -10,6 +10,7 @@
 #include "SelectFormulation.h"
 #include "moec/CostModel/Choose.h"
 #include "moec/Dialect/Moe/Transforms/Passes.h"
+#include "moec/Dialect/Moe/Transforms/PlainSum.h"
 #include "moec/Routing/Routing.h"
 #include "moec/Target/DeviceFile.h"
 
@@ -39,6 +40,10 @@ private:
   LogicalResult prepare();
   FailureOr<Workload> describeRouting(RoutingType type, int64_t count);
   LogicalResult chooseRouting(Value routing, ArrayRef<GroupedGemmOp> gemms);
+  GemmProblem describe(GroupedGemmOp gemm, const Workload &workload);
+  /// Whether the form direct of a routing is to be compared with the sorted
+  /// one. Sets it where it is asked for.
+  FailureOr<bool> considerDirect(AlignOp align, int64_t count, bool allOpen);
   LogicalResult keep(GroupedGemmOp gemm, const GemmProblem &problem,
                      ConfigAttr present, int64_t blockM);
   void write(GroupedGemmOp gemm, const LayerChoice &choice, size_t number,
@@ -61,6 +66,15 @@ bool moe::isBatchInvariant(ModuleOp module) {
 StringRef moe::getPredictionAttrName() { return "moe.predicted_us"; }
 StringRef moe::getFramePredictionAttrName() { return "moe.predicted_frame_us"; }
 
+GemmProblem SelectConfig::describe(GroupedGemmOp gemm,
+                                   const Workload &workload) {
+  GemmProblem problem = describeGemm(gemm, workload, machine);
+  auto align = gemm.getRouting().getDefiningOp<AlignOp>();
+  problem.sumsLast = fixedFields.sumsLast == 1 && align && align.isDirect() &&
+                     findPlainSum(gemm);
+  return problem;
+}
+
 static RuleConfig readConfig(ConfigAttr attr) {
   RuleConfig config;
   config.blockM = attr.getBlockM();
@@ -79,7 +93,8 @@ static RuleConfig readConfig(ConfigAttr attr) {
                              {"b_scale", &config.bScale},
                              {"a_place", &config.aPlace},
                              {"compute_split", &config.computeSplit},
-                             {"atom", &config.atom}})
+                             {"atom", &config.atom},
+                             {"reduce_by", &config.reduceBy}})
     if (attr.getFields().contains(name))
       *field = attr.getString(name).str();
   for (auto [name, field] : {std::pair("load_regs", &config.loadRegs),
@@ -117,7 +132,8 @@ static ConfigAttr writeConfig(MLIRContext *context, const RuleConfig &config,
                                {"b_scale", config.bScale},
                                {"a_place", config.aPlace},
                                {"compute_split", config.computeSplit},
-                               {"atom", config.atom}})
+                               {"atom", config.atom},
+                               {"reduce_by", config.reduceBy}})
       if (!value.empty())
         add(name, b.getStringAttr(value));
     for (auto [name, value] : {std::pair{"load_regs", config.loadRegs},
@@ -311,7 +327,7 @@ void SelectConfig::predictTimes(ArrayRef<GroupedGemmOp> gemms,
   Builder b(&getContext());
   std::vector<GemmProblem> problems;
   for (GroupedGemmOp gemm : gemms) {
-    problems.push_back(describeGemm(gemm, workload, machine));
+    problems.push_back(describe(gemm, workload));
     SmallVector<double> times;
     for (Attribute config : gemm.getConfigAttr())
       times.push_back(predictConfig(machine, *rules, problems.back(),
@@ -361,6 +377,34 @@ static std::string describeLayers(const LayerChoice &choice) {
   return text;
 }
 
+/// Tokens up to which the form direct is compared with the sorted one. The
+/// experts of one token differ. From two tokens on a slot may share its expert
+/// with another one, whose weights are then read twice: that costs more than
+/// the sort for all but the smallest experts, and the mean over assumed
+/// workloads does not show it.
+static constexpr int64_t kDirectTokens = 1;
+
+FailureOr<bool> SelectConfig::considerDirect(AlignOp align, int64_t count,
+                                             bool allOpen) {
+  if (!align || align.getForm())
+    return false;
+  std::string reason = align.whyNotDirect();
+  if (fixedFields.direct == 1) {
+    if (!reason.empty())
+      return align.emitError("moe-select-config: fix: align=direct is not "
+                             "legal: ")
+             << reason;
+    align.setForm(AlignForm::Direct);
+    return false;
+  }
+  // Products without matrix units take sorted rows.
+  for (Operation *user : align.getRouting().getUsers())
+    if (auto gemm = dyn_cast<GroupedGemmOp>(user))
+      allOpen &= gemm.getFormulation() != Formulation::Gemv;
+  return fixedFields.direct != 0 && allOpen && count <= kDirectTokens &&
+         rules->hasDescriptors && reason.empty();
+}
+
 LogicalResult SelectConfig::chooseRouting(Value routing,
                                           ArrayRef<GroupedGemmOp> gemms) {
   auto type = cast<RoutingType>(routing.getType());
@@ -397,22 +441,45 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
   ChoiceOptions options;
   options.fixed = fixedFields;
   options.givenBlockM = type.getBlockM() != 1 ? type.getBlockM() : 0;
-  LayerProblem layer;
   SmallVector<GroupedGemmOp> open;
   for (GroupedGemmOp gemm : gemms) {
     ConfigAttr present = gemm.getChosenConfig();
     if (present && options.givenBlockM == 0)
       options.givenBlockM = present.getBlockM();
-    if (present)
-      continue;
-    open.push_back(gemm);
-    layer.gemms.push_back(describeGemm(gemm, *workload, machine));
+    if (!present)
+      open.push_back(gemm);
   }
-  layer.frame = describeFrame(open, layer.gemms);
   int64_t blockM = options.givenBlockM;
   LayerChoice choice;
+  auto chooseOpen = [&] {
+    LayerProblem layer;
+    for (GroupedGemmOp gemm : open)
+      layer.gemms.push_back(describe(gemm, *workload));
+    layer.frame = describeFrame(open, layer.gemms);
+    return chooseLayer(machine, *rules, layer, *workload, options);
+  };
+  auto align = routing.getDefiningOp<AlignOp>();
+  FailureOr<bool> mayBeDirect =
+      considerDirect(align, count, open.size() == gemms.size());
+  if (failed(mayBeDirect))
+    return failure();
+  LayerChoice sorted;
+  if (*mayBeDirect) {
+    // Both forms, each with what suits it; a tie is settled by fewer launches.
+    sorted = chooseOpen();
+    align.setForm(AlignForm::Direct);
+  }
+  Workload listed = *workload;
+  if (align && align.isDirect())
+    *workload = splitRows(*workload);
   if (!open.empty()) {
-    choice = chooseLayer(machine, *rules, layer, *workload, options);
+    choice = chooseOpen();
+    if (*mayBeDirect && sorted.legal() &&
+        (!choice.legal() || sorted.best().seconds < choice.best().seconds)) {
+      align.removeFormAttr();
+      *workload = listed;
+      choice = sorted;
+    }
     if (!choice.legal()) {
       const LayerCandidate &last = choice.candidates.back();
       size_t number = last.illegalGemm;
@@ -426,8 +493,7 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
   }
   for (GroupedGemmOp gemm : gemms)
     if (ConfigAttr present = gemm.getChosenConfig())
-      if (failed(keep(gemm, describeGemm(gemm, *workload, machine), present,
-                      blockM)))
+      if (failed(keep(gemm, describe(gemm, *workload), present, blockM)))
         return failure();
   for (auto [number, gemm] : llvm::enumerate(open))
     write(gemm, choice, number, *workload);

@@ -87,3 +87,89 @@ LogicalResult AlignOp::verify() {
              << one.getType();
   return verifyAlone(*this, "align_c4");
 }
+
+//===----------------------------------------------------------------------===//
+// Slots that nobody sorts
+//===----------------------------------------------------------------------===//
+
+void SlotListOp::build(OpBuilder &builder, OperationState &state, Value ids,
+                       Value expertMap, Value deviceTokens, int64_t experts,
+                       int64_t columns, int64_t blockN) {
+  build(builder, state, TilesType::get(builder.getContext(), ListForm::Blocks),
+        ids, expertMap, deviceTokens, experts, columns, blockN);
+}
+
+void SlotRowOp::build(OpBuilder &builder, OperationState &state, Value slot,
+                      Value ids, Value expertMap, Value deviceTokens,
+                      int64_t experts) {
+  build(builder, state, RowsType::get(builder.getContext(), 1), slot, ids,
+        expertMap, deviceTokens, experts);
+}
+
+void SumLastOp::build(OpBuilder &builder, OperationState &state, Value rows,
+                      Value row, Value n0, Value out, Value counters, Value ids,
+                      Value expertMap, Value deviceTokens, int64_t experts,
+                      int64_t by) {
+  build(builder, state, rows, row, n0, out, counters, ids, expertMap,
+        deviceTokens, experts, by, /*teams=*/1);
+}
+
+/// Checks what the three have in common, under `label`.
+template <typename SlotOp>
+static LogicalResult verifySlots(SlotOp op, StringRef label) {
+  int64_t topk = op.getTopk();
+  if (ShapedType::isDynamic(topk) || topk < 1)
+    return op.emitOpError()
+           << label << ": ids need a static number of columns, got "
+           << op.getIds().getType();
+  if (Value count = op.getDeviceTokens())
+    if (cast<MemRefType>(count.getType()).getDimSize(0) != 1)
+      return op.emitOpError()
+             << label << ": device_tokens has one element, got "
+             << count.getType();
+  return success();
+}
+
+LogicalResult SlotListOp::verify() {
+  int64_t experts = getExperts(), columns = getColumns(), block = getBlockN();
+  if (experts < 1 || columns < 1 || block < 1)
+    return emitOpError("slot_list_c1: experts, columns and block must be "
+                       "positive, got ")
+           << experts << " and " << columns << " by " << block;
+  if (getType().getForm() != ListForm::Blocks)
+    return emitOpError("slot_list_c1: gives a list of blocks");
+  return verifySlots(*this, "slot_list_c2");
+}
+
+LogicalResult SlotRowOp::verify() {
+  int64_t experts = getExperts();
+  if (experts < 1 || getType().getCount() != 1)
+    return emitOpError("slot_row_c1: one row of one of experts > 0, got ")
+           << getType().getCount() << " rows and " << experts << " experts";
+  return verifySlots(*this, "slot_row_c1");
+}
+
+LogicalResult SumLastOp::verify() {
+  int64_t experts = getExperts(), by = getBy(), teams = getTeams();
+  if (experts < 1 || by < 1 || teams < 1)
+    return emitOpError("sum_last_c1: experts, by and teams must be positive, "
+                       "got ")
+           << experts << ", " << by << " and " << teams;
+  if (failed(verifySlots(*this, "sum_last_c1")))
+    return failure();
+  auto rows = cast<MemRefType>(getRows().getType());
+  auto out = cast<MemRefType>(getOut().getType());
+  auto suits = [](Type t) { return t.isF32() || t.isBF16() || t.isF16(); };
+  if (!suits(rows.getElementType()) || !suits(out.getElementType()) ||
+      rows.getDimSize(1) != out.getDimSize(1))
+    return emitOpError("sum_last_c2: rows of type ")
+           << rows << " and sums of type " << out
+           << " need elements of f32, bf16 or f16 and as many columns";
+  auto loop = dyn_cast<ForTilesOp>((*this)->getParentOp());
+  if (!loop || !loop.getList().getDefiningOp<SlotListOp>() ||
+      !(*this)->getNextNode() ||
+      !(*this)->getNextNode()->hasTrait<OpTrait::IsTerminator>())
+    return emitOpError("sum_last_c3: stands last in for_tiles over a slot "
+                       "list");
+  return success();
+}

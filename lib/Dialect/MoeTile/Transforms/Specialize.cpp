@@ -366,7 +366,9 @@ void Specializer::buildCompute(RoleOp role) {
         continue;
       }
       if (&op != gemm.loop) {
-        b.clone(op, map);
+        Operation *made = b.clone(op, map);
+        if (auto sum = dyn_cast<SumLastOp>(made))
+          sum.setTeams(gemm.getTeams());
         continue;
       }
       if (factorRing) {

@@ -56,6 +56,12 @@ def Moe_ActivationKind : Moe_Enum<"ActivationKind", "activation function", [
   I32EnumAttrCase<"Reglu", 9, "reglu">,
   I32EnumAttrCase<"SwigluOai", 10, "swiglu_oai">]>;
 
+def Moe_AlignForm : Moe_Enum<"AlignForm", "how a routing is executed", [
+  I32EnumAttrCase<"Sorted", 0, "sorted">,
+  I32EnumAttrCase<"Direct", 1, "direct">]>;
+def Moe_AlignFormAttr : Moe_EnumAttr<Moe_AlignForm, "align_form"> {
+  let assemblyFormat = "$value";
+}
 def Moe_RowSource : Moe_Enum<"RowSource", "which row of A a slot reads", [
   I32EnumAttrCase<"Gather", 0, "gather">,
   I32EnumAttrCase<"Slots", 1, "slots">]>;

@@ -202,8 +202,17 @@ def Moe_AlignOp : Moe_Op<"align", [DeclareOpInterfaceMethods<MemoryEffectsOpInte
     A slot whose id or mapped id is -1 is dropped. Every position of the routing
     has a defined value, see `!moe.routing`.
 
+    `form` says how it is executed. `sorted`: a kernel sorts the slots and lists
+    the blocks. `direct`, for few slots: nobody sorts, every slot is a row block
+    of its own and kernels look up its expert themselves; the rows of
+    `expert_sorted` tensors then stand by slot, which nobody else may see. Without
+    it `moe-select-config` chooses, and what it leaves open is sorted.
+
     * `align_c1`: ids are `[T, k]` i32 and k equals the routing's topk.
     * `align_c2`: the map is a vector of i32.
+    * `align_c3`: `direct` is for GEMMs and sums over top-k alone, without rows of
+      layout `expert_sorted_padded`; tensors of layout `expert_sorted` lead from one of
+      them to the next, through ops of the dialect that work row by row.
 
     Example:
     ```mlir
@@ -214,13 +223,22 @@ def Moe_AlignOp : Moe_Op<"align", [DeclareOpInterfaceMethods<MemoryEffectsOpInte
     }
     ```
   }];
-  let arguments = (ins Moe_Data:$ids, Optional<Moe_Data>:$expert_map);
+  let arguments = (ins Moe_Data:$ids, Optional<Moe_Data>:$expert_map,
+                       OptionalAttr<Moe_AlignFormAttr>:$form);
   let results = (outs Moe_RoutingType:$routing);
   let assemblyFormat = [{
     $ids `:` type($ids) (`map` `(` $expert_map^ `:` type($expert_map) `)`)?
-    attr-dict `->` type($routing)
+    (`form` `=` `` $form^)? attr-dict `->` type($routing)
   }];
   let hasVerifier = 1;
+  let builders = [OpBuilder<(ins "Type":$routing, "Value":$ids, "Value":$expertMap),
+      [{ build($_builder, $_state, routing, ids, expertMap, ::mlir::moe::AlignFormAttr()); }]>];
+  let extraClassDeclaration = [{
+    /// Whether kernels look up the experts of slots that nobody has sorted.
+    bool isDirect() { return getForm() == AlignForm::Direct; }
+    /// Why the form `direct` is not legal; empty if it is.
+    std::string whyNotDirect();
+  }];
 }
 
 def Moe_RouteAllOp : Moe_Op<"route_all", [Pure]> {

@@ -254,6 +254,11 @@ def MoeSelectConfig : Pass<"moe-select-config"> {
     configuration of its list, and the first GEMM of a routing `moe.predicted_frame_us` for what stands
     around the GEMMs.
 
+    A `moe.align` without `form` may be executed in the form `direct`, without a launch that sorts: where that is
+    legal, on GPUs with copies by descriptor, for one token, and if the time of the whole layer is predicted to be no longer. `fix` decides otherwise:
+    `align=sorted` or `align=direct`. `reduce_by=last` there asks, where the routing is direct, for sums over top-k by the
+    last tile of a token's columns.
+
     `routing` says how tokens fall on experts: an archetype, or a .npy file
     of recorded ids, scaled to `tokens`. Without it half of the calls are taken to be balanced and half zipf1.
 

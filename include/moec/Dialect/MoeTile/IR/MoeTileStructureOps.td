@@ -231,6 +231,129 @@ def MoeTile_DenseListOp : MoeTile_Op<"dense_list", [Pure]> {
   let hasVerifier = 1;
 }
 
+/// What says which slot goes to which expert, and its text.
+class MoeTile_SlotOperands {
+  dag ids = (ins Arg<MemRefRankOf<[I32], [2]>, "ids", [MemRead]>:$ids,
+                 Arg<Optional<MemRefRankOf<[I32], [1]>>, "expert map", [MemRead]>:$expert_map,
+                 Arg<Optional<MemRefRankOf<[I32], [1]>>, "token count", [MemRead]>:$device_tokens,
+                 I64Attr:$experts);
+  string format = [{
+    `ids` `(` $ids `:` qualified(type($ids)) `)` (`map` `(` $expert_map^ `:` qualified(type($expert_map)) `)`)?
+    (`device_tokens` `(` $device_tokens^ `:` qualified(type($device_tokens)) `)`)? `experts` $experts
+  }];
+}
+
+def MoeTile_SlotListOp : MoeTile_Op<"slot_list", [AttrSizedOperandSegments]> {
+  let summary = "tile list with one row block per slot";
+  let description = [{
+    The list of few slots, which nobody sorts. Row block s of the
+    tokens * topk slots is the row s alone, of the expert that `align` gives slot
+    s = t * topk + j from ids[t, j], `expert_map` and `device_tokens`. Columns
+    and orders as of `block_list`; every block is a run of its own. A tile of an
+    absent slot has expert 0 and no rows: whatever only serves its rows may be
+    left out. Two slots of one expert read its weights twice.
+
+    Constraints: `slot_list_c1`: experts, columns and block_n are positive;
+    `slot_list_c2`: ids has a static number of columns, device_tokens one element.
+
+    Example: `%l = moe_tile.slot_list ids(%ids : memref<?x8xi32>) experts 128 columns 768 by 64 -> !moe_tile.tiles<blocks>`
+  }];
+  defvar slots = MoeTile_SlotOperands<>;
+  let arguments = !con(slots.ids, (ins I64Attr:$columns, I64Attr:$block_n));
+  let results = (outs MoeTile_TilesType:$list);
+  let builders = [OpBuilder<(ins "Value":$ids, "Value":$expertMap, "Value":$deviceTokens, "int64_t":$experts,
+                                 "int64_t":$columns, "int64_t":$blockN)>];
+  let assemblyFormat = slots.format # [{
+    `columns` $columns `by` $block_n attr-dict `->` qualified(type($list))
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Slots of one token.
+    int64_t getTopk() { return ::llvm::cast<::mlir::MemRefType>(getIds().getType()).getDimSize(1); }
+  }];
+}
+
+def MoeTile_SlotRowOp : MoeTile_Op<"slot_row", [AttrSizedOperandSegments]> {
+  let summary = "the row of a slot of a slot list";
+  let description = [{
+    One row: the slot itself, or -1 if it is absent (see `slot_list`) or beyond
+    the ids.
+
+    Constraint `slot_row_c1`: one row, experts are positive, ids has a static
+    number of columns, device_tokens one element.
+
+    Example: `%r = moe_tile.slot_row %s of ids(%ids : memref<?x8xi32>) experts 128 -> !moe_tile.rows<1>`
+  }];
+  defvar slots = MoeTile_SlotOperands<>;
+  let arguments = !con((ins MoeTile_AnyIndex:$slot), slots.ids);
+  let results = (outs MoeTile_RowsType:$result);
+  let builders = [OpBuilder<(ins "Value":$slot, "Value":$ids, "Value":$expertMap, "Value":$deviceTokens,
+                                 "int64_t":$experts)>];
+  let assemblyFormat = "custom<IndexOperand>($slot, type($slot)) `of` " # slots.format # " attr-dict `->` qualified(type($result))";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Slots of one token.
+    int64_t getTopk() { return ::llvm::cast<::mlir::MemRefType>(getIds().getType()).getDimSize(1); }
+  }];
+}
+
+def MoeTile_SumLastOp : MoeTile_Op<"sum_last", [AttrSizedOperandSegments]> {
+  let summary = "the last tile of a token's columns sums their rows";
+  let description = [{
+    Stands behind the store of a tile of a slot list whose row `row` is slot
+    t * topk + j. Each team of the role adds one to
+    counters[t, n0 / by]. Whoever makes it topk * teams sees all rows of the token
+    and writes, for the columns c of n0 .. n0 + by that exist,
+    out[t, c] = rows[t * topk, c] + ... + rows[t * topk + topk - 1, c], in this
+    order, from 0, in f32, rounded to the elements of `out`; absent slots are
+    left out. So the result does not depend on who is last. Counters are zero at
+    first; an earlier launch or the workspace clears them.
+
+    Constraints:
+    * `sum_last_c1`: by, teams and experts are positive, ids has a static number of columns, device_tokens one element;
+    * `sum_last_c2`: rows and out are floats of f32, bf16 or f16 of as many columns;
+    * `sum_last_c3`: it stands in `for_tiles` over a slot list, last but for the yield.
+
+    Example:
+    ```mlir
+    moe_tile.sum_last %d[%row, %n0] by 64 to %out counters(%n) ids(%ids : memref<?x8xi32>) experts 128
+      : memref<?x2048xf32> to memref<?x2048xbf16>, memref<?x32xi32>
+    ```
+  }];
+  defvar slots = MoeTile_SlotOperands<>;
+  let arguments = !con((ins Arg<MemRefRankOf<[AnyFloat], [2]>, "rows", [MemRead]>:$rows,
+                            MoeTile_AnyIndex:$row, MoeTile_AnyIndex:$n0,
+                            Arg<MemRefRankOf<[AnyFloat], [2]>, "sums", [MemWrite]>:$out,
+                            Arg<MemRefRankOf<[I32], [2]>, "arrivals", [MemRead, MemWrite]>:$counters),
+                       slots.ids, (ins I64Attr:$by, DefaultValuedAttr<I64Attr, "1">:$teams));
+  let builders = [OpBuilder<(ins "Value":$rows, "Value":$row, "Value":$n0, "Value":$out, "Value":$counters,
+                                 "Value":$ids, "Value":$expertMap, "Value":$deviceTokens, "int64_t":$experts,
+                                 "int64_t":$by)>];
+  let assemblyFormat = [{
+    $rows `[` custom<IndexOperand>($row, type($row)) `,` custom<IndexOperand>($n0, type($n0)) `]` `by` $by
+    `to` $out `counters` `(` $counters `)`
+  }] # slots.format # [{
+    (`teams` $teams^)? attr-dict `:` qualified(type($rows)) `to` qualified(type($out)) `,` qualified(type($counters))
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Slots of one token.
+    int64_t getTopk() { return ::llvm::cast<::mlir::MemRefType>(getIds().getType()).getDimSize(1); }
+  }];
+}
+
+def MoeTile_ClearOp : MoeTile_Op<"clear", [HasParent<"KernelOp">]> {
+  let summary = "zeroes a memory";
+  let description = [{
+    Once, by one worker, behind `await_launch`; nothing else of the kernel uses
+    the memory.
+
+    Example: `moe_tile.clear %n : memref<?x32xi32>`
+  }];
+  let arguments = (ins Arg<MemRefOf<[I32]>, "memory", [MemWrite]>:$memory);
+  let assemblyFormat = "$memory attr-dict `:` qualified(type($memory))";
+}
+
 def MoeTile_CoordsOp : MoeTile_Op<"coords", [Pure, AllTypesMatch<["expert", "row0", "rows", "n0"]>]> {
   let summary = "expert, first row, valid rows and first column of a tile";
   let description = [{
