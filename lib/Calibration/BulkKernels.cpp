@@ -78,17 +78,17 @@ static void addBulkRead(ModuleOp module, const ProbeTarget &target) {
   KernelBuilder k(module, target, "probe_bulk_read",
                   {p, i64, i64, i32, i32, i32, i32, p}, 32);
   Value window = k.arg(1), total = k.arg(2), slots = k.arg(4);
-  Value piece = k.wide(k.arg(3)), blocks = k.wide(k.arg(5));
+  Value piece = k.extend(k.arg(3)), blocks = k.extend(k.arg(5));
   Value random = k.less(k.c32(0), k.arg(6));
   Ring ring(k, k.arg(3), slots);
   // A step of the window; less than one window.
   Value stride = arith::RemUIOp::create(k.b, k.loc, blocks, window);
-  Value block = k.wide(k.block());
+  Value block = k.extend(k.block());
   k.when(k.same(k.thread(), k.c32(0)), [&] {
     ring.init();
     auto placeOf = [&](Value number, Value at) {
       Value hashed =
-          k.shr(k.mul(k.wide(k.mix(k.low(number))), window), k.c64(32));
+          k.shr(k.mul(k.extend(k.mix(k.low(number))), window), k.c64(32));
       return k.at(k.arg(0), k.mul(k.select(random, hashed, at), piece));
     };
     auto step = [&](Value at) {
@@ -123,7 +123,7 @@ static void addBulkRead(ModuleOp module, const ProbeTarget &target) {
                      k.select(wraps, k.bitXor(parity, k.c32(1)), parity),
                      k.bitXor(carried[4], word)};
                })[4];
-    k.store(sum, k.at(k.arg(7), k.shl(k.wide(k.block()), k.c64(2))), 4);
+    k.store(sum, k.at(k.arg(7), k.shl(k.extend(k.block()), k.c64(2))), 4);
   });
 }
 
@@ -137,9 +137,9 @@ static void addBulkCopy(ModuleOp module, const ProbeTarget &target) {
   KernelBuilder k(module, target, "probe_bulk_copy", {p, p, i64, i32, i32, i32},
                   32);
   Value total = k.arg(2), slots = k.arg(4);
-  Value piece = k.wide(k.arg(3)), blocks = k.wide(k.arg(5));
+  Value piece = k.extend(k.arg(3)), blocks = k.extend(k.arg(5));
   Ring ring(k, k.arg(3), slots);
-  Value block = k.wide(k.block());
+  Value block = k.extend(k.block());
   k.when(k.same(k.thread(), k.c32(0)), [&] {
     ring.init();
     auto start = [&](Value number, Value slot) {

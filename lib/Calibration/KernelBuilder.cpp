@@ -8,6 +8,8 @@
 
 #include "KernelBuilder.h"
 
+#include "moec/Target/AmdKernel.h"
+
 #include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
@@ -21,31 +23,18 @@ Type KernelBuilder::pointer(MLIRContext *context, unsigned space) {
   return LLVM::LLVMPointerType::get(context, space);
 }
 
-/// Gives a kernel of an AMD GPU its attributes.
-static void markAmd(LLVM::LLVMFuncOp func, const ProbeTarget &target,
-                    int64_t threads) {
-  Builder b(func.getContext());
-  func->setAttr("rocdl.kernel", b.getUnitAttr());
-  func->setAttr("rocdl.reqd_work_group_size",
-                b.getDenseI32ArrayAttr({static_cast<int32_t>(threads), 1, 1}));
-  std::string size = std::to_string(threads);
-  func->setAttr("rocdl.flat_work_group_size",
-                b.getStringAttr(size + "," + size));
-  func->setAttr("moe.chip", b.getStringAttr(target.name));
-  func->setAttr("moe.wave", b.getI64IntegerAttr(target.wave));
-}
-
 KernelBuilder::KernelBuilder(ModuleOp module, const ProbeTarget &target,
                              StringRef name, ArrayRef<Type> parameters,
                              int64_t threads, bool atMost)
-    : target(target), b(module.getBodyRegion()),
-      loc(NameLoc::get(b.getStringAttr(name))) {
+    : ArithBuilder(OpBuilder(module.getBodyRegion()),
+                   NameLoc::get(StringAttr::get(module.getContext(), name))),
+      target(target) {
   b.setInsertionPointToEnd(module.getBody());
   auto type = LLVM::LLVMFunctionType::get(
       LLVM::LLVMVoidType::get(b.getContext()), parameters);
   func = LLVM::LLVMFuncOp::create(b, loc, name, type);
   if (target.amd) {
-    markAmd(func, target, threads);
+    markAmdKernel(func, target.name, target.wave, threads);
   } else {
     func->setAttr("nvvm.kernel", b.getUnitAttr());
     func->setAttr(atMost ? "nvvm.maxntid" : "nvvm.reqntid",
@@ -67,47 +56,7 @@ KernelBuilder::~KernelBuilder() {
 // Numbers
 //===----------------------------------------------------------------------===//
 
-Value KernelBuilder::c32(int64_t value) {
-  return arith::ConstantOp::create(
-      b, loc, b.getI32IntegerAttr(static_cast<int32_t>(value)));
-}
-Value KernelBuilder::c64(int64_t value) {
-  return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
-}
-Value KernelBuilder::add(Value x, Value y) {
-  return arith::AddIOp::create(b, loc, x, y);
-}
-Value KernelBuilder::sub(Value x, Value y) {
-  return arith::SubIOp::create(b, loc, x, y);
-}
-Value KernelBuilder::mul(Value x, Value y) {
-  return arith::MulIOp::create(b, loc, x, y);
-}
-Value KernelBuilder::bitAnd(Value x, Value y) {
-  return arith::AndIOp::create(b, loc, x, y);
-}
-Value KernelBuilder::bitOr(Value x, Value y) {
-  return arith::OrIOp::create(b, loc, x, y);
-}
-Value KernelBuilder::bitXor(Value x, Value y) {
-  return arith::XOrIOp::create(b, loc, x, y);
-}
-Value KernelBuilder::shl(Value x, Value y) {
-  return arith::ShLIOp::create(b, loc, x, y);
-}
-Value KernelBuilder::shr(Value x, Value y) {
-  return arith::ShRUIOp::create(b, loc, x, y);
-}
-Value KernelBuilder::less(Value x, Value y) {
-  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, x, y);
-}
-Value KernelBuilder::same(Value x, Value y) {
-  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, x, y);
-}
-Value KernelBuilder::select(Value condition, Value yes, Value no) {
-  return arith::SelectOp::create(b, loc, condition, yes, no);
-}
-Value KernelBuilder::wide(Value x) {
+Value KernelBuilder::extend(Value x) {
   return arith::ExtUIOp::create(b, loc, i64(), x);
 }
 Value KernelBuilder::low(Value x) {
@@ -165,7 +114,7 @@ Value KernelBuilder::global() {
     size = c32(fixed[0]);
   else
     size = NVVM::BlockDimXOp::create(b, loc, i32());
-  return add(mul(wide(block()), wide(size)), wide(thread()));
+  return add(mul(extend(block()), extend(size)), extend(thread()));
 }
 void KernelBuilder::barrier() {
   if (target.amd)

@@ -9,11 +9,10 @@
 #ifndef MOEC_LIB_CALIBRATION_KERNELBUILDER_H
 #define MOEC_LIB_CALIBRATION_KERNELBUILDER_H
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "moec/Support/ArithBuilder.h"
 
 namespace mlir::moe::calibration {
 
@@ -30,7 +29,7 @@ struct ProbeTarget {
 };
 
 /// Makes a kernel; its end is that of the builder's life.
-class KernelBuilder {
+class KernelBuilder : public ArithBuilder {
 public:
   /// A kernel at the end of the module. `threads` are those of a block, the
   /// most of them if `atMost`.
@@ -45,21 +44,8 @@ public:
   Value arg(unsigned number) { return func.getArgument(number); }
 
   //===--- Numbers -----------------------------------------------------------//
-  Value c32(int64_t value);
-  Value c64(int64_t value);
-  Value add(Value x, Value y);
-  Value sub(Value x, Value y);
-  Value mul(Value x, Value y);
-  Value bitAnd(Value x, Value y);
-  Value bitOr(Value x, Value y);
-  Value bitXor(Value x, Value y);
-  Value shl(Value x, Value y);
-  Value shr(Value x, Value y);
-  Value less(Value x, Value y);
-  Value same(Value x, Value y);
-  Value select(Value condition, Value yes, Value no);
   /// i32 to i64, without sign; i64 to its low half.
-  Value wide(Value x);
+  Value extend(Value x);
   Value low(Value x);
   /// A hash of an i32.
   Value mix(Value x);
@@ -109,8 +95,6 @@ public:
   static Type pointer(MLIRContext *context, unsigned space = 1);
 
   const ProbeTarget &target;
-  OpBuilder b;
-  Location loc;
   LLVM::LLVMFuncOp func;
 };
 

@@ -93,7 +93,7 @@ static void addMatrixKernel(ModuleOp module, const ProbeTarget &target,
   Value threads = NVVM::BlockDimXOp::create(k.b, k.loc, k.i32());
   k.loop(thread, k.c32(kMatrixBytes / 16), threads, {},
          [&](Value i, ValueRange) {
-           Value from = k.pieceAt(k.arg(0), k.wide(i));
+           Value from = k.pieceAt(k.arg(0), k.extend(i));
            k.store(k.stream(from), k.at(base, k.shl(i, k.c32(4))), 16);
            return SmallVector<Value>();
          });
@@ -154,7 +154,7 @@ static void addMatrixKernel(ModuleOp module, const ProbeTarget &target,
   acc = nv::WgmmaWaitOp::create(k.b, k.loc, /*pending=*/0, ValueRange(acc))
             .getResult(0);
   k.when(k.same(k.block(), k.c32(0)), [&] {
-    Value out = k.at(k.arg(2), k.wide(k.mul(thread, k.c32(kernel.n * 2))));
+    Value out = k.at(k.arg(2), k.extend(k.mul(thread, k.c32(kernel.n * 2))));
     for (int64_t i = 0; i < kernel.n / 2; ++i)
       k.store(LLVM::ExtractValueOp::create(k.b, k.loc, acc, i),
               k.at(out, k.c64(4 * i)), 4);

@@ -27,7 +27,7 @@ static constexpr int64_t kUnder = 8, kWritten = 1;
 static Value scatterPlace(KernelBuilder &k, Value piece, Value rows,
                           Value shift) {
   Value row = k.low(k.shr(piece, shift));
-  Value place = k.shr(k.mul(k.wide(k.mix(row)), rows), k.c64(32));
+  Value place = k.shr(k.mul(k.extend(k.mix(row)), rows), k.c64(32));
   Value mask = k.sub(k.shl(k.c64(1), shift), k.c64(1));
   return k.bitOr(k.shl(place, shift), k.bitAnd(piece, mask));
 }
@@ -163,7 +163,7 @@ static void addChase(ModuleOp module, const ProbeTarget &target) {
     Value end = k.loop(
         k.c32(0), k.arg(1), k.c32(1), k.c32(0), [&](Value, ValueRange carried) {
           Value place =
-              k.at(k.arg(0), k.shl(k.wide(carried[0]), k.c64(kLineShift)));
+              k.at(k.arg(0), k.shl(k.extend(carried[0]), k.c64(kLineShift)));
           // Volatile: past the first-level cache.
           return SmallVector<Value>{LLVM::LoadOp::create(
               k.b, k.loc, k.i32(), place, 4, /*isVolatile=*/true)};

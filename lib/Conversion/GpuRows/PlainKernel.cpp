@@ -17,8 +17,8 @@ using namespace mlir::moe::rows;
 
 PlainKernel::PlainKernel(tile::KernelOp kernel, OpBuilder &moduleBuilder,
                          const WaveTarget &target)
-    : target(target), kernel(kernel), b(kernel.getContext()),
-      loc(kernel.getLoc()) {
+    : ArithBuilder(OpBuilder(kernel.getContext()), kernel.getLoc()),
+      target(target), kernel(kernel) {
   auto type =
       LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), {});
   func =

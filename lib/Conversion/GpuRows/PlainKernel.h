@@ -14,18 +14,16 @@
 #ifndef MOEC_LIB_CONVERSION_GPUROWS_PLAINKERNEL_H
 #define MOEC_LIB_CONVERSION_GPUROWS_PLAINKERNEL_H
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/Builders.h"
 #include "moec/Conversion/WaveTarget.h"
 #include "moec/Dialect/MoeTile/IR/MoeTile.h"
+#include "moec/Support/ArithBuilder.h"
 
 namespace mlir::moe::rows {
 
-/// A function under construction: parameters in the order of their first use,
-/// and builders of short names.
-class PlainKernel {
+/// A function under construction: parameters in the order of their first use.
+class PlainKernel : public ArithBuilder {
 public:
   /// Begins the function `moduleBuilder` stands before, with the kernel's name.
   PlainKernel(tile::KernelOp kernel, OpBuilder &moduleBuilder,
@@ -40,38 +38,6 @@ public:
   Value scalar(BlockArgument argument);
   /// Number of the kernel argument behind a memref, -1 for other values.
   static int64_t operandNumber(Value memref);
-
-  //===--- Arithmetic --------------------------------------------------------//
-  Value c32(int64_t v) {
-    return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(v));
-  }
-  Value c64(int64_t v) {
-    return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(v));
-  }
-  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
-  Value sub(Value x, Value y) { return arith::SubIOp::create(b, loc, x, y); }
-  Value mul(Value x, Value y) { return arith::MulIOp::create(b, loc, x, y); }
-  /// Unsigned quotient and remainder.
-  Value div(Value x, Value y) { return arith::DivUIOp::create(b, loc, x, y); }
-  Value rem(Value x, Value y) { return arith::RemUIOp::create(b, loc, x, y); }
-  /// ceil(x / y) of a not negative x.
-  Value ceilDiv(Value x, int64_t y) { return div(add(x, c32(y - 1)), c32(y)); }
-  Value min(Value x, Value y) { return arith::MinSIOp::create(b, loc, x, y); }
-  Value both(Value x, Value y) { return arith::AndIOp::create(b, loc, x, y); }
-  Value select(Value c, Value x, Value y) {
-    return arith::SelectOp::create(b, loc, c, x, y);
-  }
-  Value cmp(arith::CmpIPredicate p, Value x, Value y) {
-    return arith::CmpIOp::create(b, loc, p, x, y);
-  }
-  Value less(Value x, Value y) { return cmp(arith::CmpIPredicate::slt, x, y); }
-  /// 0 <= x < bound.
-  Value inside(Value x, Value bound) {
-    return cmp(arith::CmpIPredicate::ult, x, bound);
-  }
-  Value wide(Value x) {
-    return arith::ExtSIOp::create(b, loc, b.getI64Type(), x);
-  }
 
   //===--- Control flow ------------------------------------------------------//
   void when(Value condition, function_ref<void()> body);
@@ -131,8 +97,6 @@ public:
 
   const WaveTarget &target;
   tile::KernelOp kernel;
-  OpBuilder b;
-  Location loc;
   LLVM::LLVMFuncOp func;
 
 private:
@@ -146,6 +110,18 @@ private:
   int64_t sharedBytes = 0;
   bool early = false;
 };
+
+/// Converts a kernel by an emitter that is made of its `PlainKernel`; a
+/// function that it could not finish is gone.
+template <typename Emitter>
+FailureOr<LLVM::LLVMFuncOp> convertPlain(tile::KernelOp kernel, OpBuilder &b,
+                                         const WaveTarget &target) {
+  PlainKernel k(kernel, b, target);
+  if (succeeded(Emitter(k).emit()))
+    return k.func;
+  k.func.erase();
+  return failure();
+}
 
 /// Whether a kernel is one moe_tile.align.
 bool isAlignKernel(tile::KernelOp kernel);

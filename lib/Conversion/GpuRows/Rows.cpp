@@ -474,11 +474,5 @@ LogicalResult RowEmitter::emit() {
 FailureOr<LLVM::LLVMFuncOp> rows::convertRowKernel(tile::KernelOp kernel,
                                                    OpBuilder &b,
                                                    const WaveTarget &target) {
-  PlainKernel k(kernel, b, target);
-  RowEmitter emitter(k);
-  if (failed(emitter.emit())) {
-    k.func.erase();
-    return failure();
-  }
-  return k.func;
+  return convertPlain<RowEmitter>(kernel, b, target);
 }

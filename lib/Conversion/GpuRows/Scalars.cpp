@@ -227,11 +227,5 @@ LogicalResult ScalarLoop::emit() {
 FailureOr<LLVM::LLVMFuncOp>
 rows::convertScalarKernel(tile::KernelOp kernel, OpBuilder &b,
                           const WaveTarget &target) {
-  PlainKernel k(kernel, b, target);
-  ScalarLoop emitter(k);
-  if (failed(emitter.emit())) {
-    k.func.erase();
-    return failure();
-  }
-  return k.func;
+  return convertPlain<ScalarLoop>(kernel, b, target);
 }

@@ -599,11 +599,5 @@ LogicalResult VectorEmitter::emit() {
 FailureOr<LLVM::LLVMFuncOp>
 rows::convertVectorKernel(tile::KernelOp kernel, OpBuilder &b,
                           const WaveTarget &target) {
-  PlainKernel k(kernel, b, target);
-  VectorEmitter emitter(k);
-  if (failed(emitter.emit())) {
-    k.func.erase();
-    return failure();
-  }
-  return k.func;
+  return convertPlain<VectorEmitter>(kernel, b, target);
 }

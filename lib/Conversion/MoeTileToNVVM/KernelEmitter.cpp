@@ -8,8 +8,6 @@
 
 #include "KernelEmitter.h"
 
-#include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "moec/Dialect/Moe/IR/MoeDialect.h"
 #include "moec/Dialect/MoeTile/Transforms/ExplicitTarget.h"
 
@@ -20,158 +18,6 @@ using namespace mlir::moe::nvvm;
 /// The first shared memory byte of a tile: the XOR pattern of descriptors
 /// repeats after this many bytes.
 static constexpr int64_t kTileAlignment = 1024;
-
-//===----------------------------------------------------------------------===//
-// Small builders
-//===----------------------------------------------------------------------===//
-
-Value KernelEmitter::c32(int64_t value) {
-  return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(value));
-}
-Value KernelEmitter::c64(int64_t value) {
-  return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
-}
-Value KernelEmitter::add(Value x, Value y) {
-  return arith::AddIOp::create(b, loc, x, y);
-}
-Value KernelEmitter::sub(Value x, Value y) {
-  return arith::SubIOp::create(b, loc, x, y);
-}
-Value KernelEmitter::mul(Value x, Value y) {
-  return arith::MulIOp::create(b, loc, x, y);
-}
-Value KernelEmitter::cmp(arith::CmpIPredicate p, Value x, Value y) {
-  return arith::CmpIOp::create(b, loc, p, x, y);
-}
-Value KernelEmitter::both(Value x, Value y) {
-  if (!x || !y)
-    return x ? x : y;
-  return arith::AndIOp::create(b, loc, x, y);
-}
-Value KernelEmitter::wide(Value x) {
-  return arith::ExtSIOp::create(b, loc, b.getI64Type(), x);
-}
-
-void KernelEmitter::ifThen(Value condition, function_ref<void()> body) {
-  if (!condition)
-    return body();
-  auto ifOp = scf::IfOp::create(b, loc, condition, /*else=*/false);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(ifOp.thenBlock());
-  body();
-}
-
-Type KernelEmitter::scalarType(Type type) {
-  return type.isIndex() ? b.getI32Type() : type;
-}
-
-SmallVector<Value> KernelEmitter::flatten(ValueRange values) {
-  SmallVector<Value> flat;
-  for (Value v : values)
-    llvm::append_range(flat, parts.find(v)->second);
-  return flat;
-}
-
-void KernelEmitter::bindFlat(ValueRange values, ValueRange flat) {
-  // The lists of the values have the lengths of what they were made from.
-  for (Value v : values) {
-    size_t count = parts.find(v)->second.size();
-    parts[v] = llvm::to_vector(flat.take_front(count));
-    flat = flat.drop_front(count);
-  }
-}
-
-//===----------------------------------------------------------------------===//
-// Arguments
-//===----------------------------------------------------------------------===//
-
-Value KernelEmitter::addParameter(Type type, DictionaryAttr how) {
-  params.push_back(how);
-  return func.getBody().front().addArgument(type, loc);
-}
-
-LogicalResult KernelEmitter::addArguments() {
-  Type global = LLVM::LLVMPointerType::get(b.getContext(), 1);
-  for (BlockArgument arg : kernel.getBody().getArguments()) {
-    unsigned number = arg.getArgNumber();
-    NamedAttribute operand =
-        b.getNamedAttr("operand", b.getI64IntegerAttr(number));
-    if (auto type = dyn_cast<MemRefType>(arg.getType())) {
-      if (!type.getLayout().isIdentity())
-        return kernel.emitOpError()
-               << "argument " << number
-               << ": the NVVM lowering takes row-major memory only, got "
-               << type;
-      Memory memory;
-      memory.type = type;
-      memory.operand = number;
-      memory.pointer = addParameter(global, b.getDictionaryAttr({operand}));
-      memories[arg] = memory;
-      continue;
-    }
-    if (!isa<IndexType, IntegerType, FloatType>(arg.getType()))
-      return kernel.emitOpError()
-             << "argument " << number
-             << ": the NVVM lowering takes memrefs and scalars, got "
-             << arg.getType();
-    Type type = scalarType(arg.getType());
-    parts[arg] = {addParameter(
-        type, b.getDictionaryAttr(
-                  {operand, b.getNamedAttr("type", TypeAttr::get(type))}))};
-  }
-  return success();
-}
-
-Value KernelEmitter::dimension(BlockArgument memory, int64_t dim) {
-  Value &known = dimensions[{memory, dim}];
-  if (!known)
-    known = addParameter(
-        b.getI32Type(),
-        b.getDictionaryAttr(
-            {b.getNamedAttr("operand",
-                            b.getI64IntegerAttr(memory.getArgNumber())),
-             b.getNamedAttr("dim", b.getI64IntegerAttr(dim)),
-             b.getNamedAttr("type", TypeAttr::get(b.getI32Type()))}));
-  return known;
-}
-
-Value KernelEmitter::extent(const Memory &memory, int64_t dim) {
-  if (!memory.type.isDynamicDim(dim))
-    return c32(memory.type.getDimSize(dim));
-  BlockArgument arg = kernel.getBody().getArgument(memory.operand);
-  auto original = cast<MemRefType>(arg.getType());
-  if (memory.whole)
-    return dimension(arg, dim);
-  // A view that collapses dimensions: the product of what it covers. Only the
-  // first extent of a row-major memory can be dynamic there.
-  int64_t inner = 1;
-  for (int64_t i = 1; i < memory.type.getRank(); ++i)
-    inner *= memory.type.getDimSize(i);
-  int64_t originalInner = 1;
-  for (int64_t i = 1; i < original.getRank(); ++i)
-    originalInner *= original.getDimSize(i);
-  return mul(dimension(arg, 0), c32(originalInner / inner));
-}
-
-LogicalResult KernelEmitter::emitView(Operation &op) {
-  auto type = cast<MemRefType>(op.getResult(0).getType());
-  auto it = memories.find(op.getOperand(0));
-  if (it == memories.end())
-    return op.emitOpError("is a view of memory that is no kernel argument");
-  Memory memory = it->second;
-  auto dynamicInner = [](MemRefType t) {
-    return llvm::any_of(t.getShape().drop_front(t.getRank() ? 1 : 0),
-                        ShapedType::isDynamic);
-  };
-  if (dynamicInner(type) || dynamicInner(memory.type) ||
-      !type.getLayout().isIdentity())
-    return op.emitOpError("the NVVM lowering takes views of row-major memory "
-                          "whose first extent alone is dynamic");
-  memory.type = type;
-  memory.whole = false;
-  memories[op.getResult(0)] = memory;
-  return success();
-}
 
 //===----------------------------------------------------------------------===//
 // Shared memory
@@ -437,51 +283,6 @@ LogicalResult KernelEmitter::emitRoles(tile::RolesOp roles) {
 // Control flow and scalars
 //===----------------------------------------------------------------------===//
 
-LogicalResult KernelEmitter::emitScalar(Operation &op) {
-  SmallVector<Value> operands;
-  for (Value operand : op.getOperands()) {
-    if (!known(operand))
-      return op.emitOpError("has an operand without lowering to NVVM");
-    operands.push_back(scalar(operand));
-  }
-  SmallVector<Type> types;
-  for (Type type : op.getResultTypes()) {
-    if (!isa<IndexType, IntegerType, FloatType>(type))
-      return op.emitOpError("has no lowering to NVVM");
-    types.push_back(scalarType(type));
-  }
-  if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
-    TypedAttr value = constant.getValue();
-    if (constant.getType().isIndex()) {
-      int64_t number = cast<IntegerAttr>(value).getInt();
-      if (!llvm::isInt<32>(number))
-        return op.emitOpError("coordinates have 32 bits, got ") << number;
-      value = b.getI32IntegerAttr(number);
-    }
-    parts[op.getResult(0)] = {arith::ConstantOp::create(b, loc, value)};
-    return success();
-  }
-  if (isa<arith::IndexCastOp, arith::IndexCastUIOp>(op)) {
-    // One of both sides was an index and is i32 now.
-    Value v = operands[0];
-    unsigned from = v.getType().getIntOrFloatBitWidth();
-    unsigned to = types[0].getIntOrFloatBitWidth();
-    if (from > to)
-      v = arith::TruncIOp::create(b, loc, types[0], v);
-    else if (from < to && isa<arith::IndexCastUIOp>(op))
-      v = arith::ExtUIOp::create(b, loc, types[0], v);
-    else if (from < to)
-      v = arith::ExtSIOp::create(b, loc, types[0], v);
-    parts[op.getResult(0)] = {v};
-    return success();
-  }
-  OperationState state(loc, op.getName(), operands, types, op.getAttrs());
-  Operation *clone = b.create(state);
-  for (auto [from, to] : llvm::zip(op.getResults(), clone->getResults()))
-    parts[from] = {to};
-  return success();
-}
-
 /// The slot that a step of a product's loop releases while the product itself
 /// is still under way: one whose body is wait, mma, mma_wait 0, release, behind
 /// a first step of the same form. Null if the loop is another one.
@@ -519,33 +320,15 @@ static tile::ReleaseOp laggingRelease(scf::ForOp op) {
 
 LogicalResult KernelEmitter::emitFor(scf::ForOp op) {
   tile::ReleaseOp lagging = laggingRelease(op);
-  SmallVector<Value> inits = flatten(op.getInitArgs());
-  auto loop = scf::ForOp::create(b, loc, scalar(op.getLowerBound()),
-                                 scalar(op.getUpperBound()),
-                                 scalar(op.getStep()), inits);
-  // Copies: an insertion moves what the map holds.
-  for (auto [from, to] : llvm::zip(op.getRegionIterArgs(), op.getInitArgs()))
-    parts[from] = parts.lookup(to);
-  for (auto [from, to] : llvm::zip(op.getResults(), op.getInitArgs()))
-    parts[from] = parts.lookup(to);
-  bindFlat(op.getRegionIterArgs(), ValueRange(loop.getRegionIterArgs()));
-  parts[op.getInductionVar()] = {loop.getInductionVar()};
-  {
-    OpBuilder::InsertionGuard guard(b);
-    Block *body = loop.getBody();
-    if (!body->empty() && isa<scf::YieldOp>(body->back()))
-      body->back().erase();
-    b.setInsertionPointToEnd(body);
+  auto body = [&](scf::ForOp loop) {
     if (firstTile)
-      copiedEarly = both(firstTile, cmp(arith::CmpIPredicate::slt,
-                                        loop.getInductionVar(), earlyEnd));
-    if (failed(emitBlock(*op.getBody())))
-      return failure();
+      copiedEarly = both(firstTile, less(loop.getInductionVar(), earlyEnd));
+    LogicalResult emitted = emitBlock(*op.getBody());
     copiedEarly = Value();
-    scf::YieldOp::create(b, loc,
-                         flatten(op.getBody()->getTerminator()->getOperands()));
-  }
-  bindFlat(op.getResults(), loop.getResults());
+    return emitted;
+  };
+  if (failed(emitLoop(op, body)))
+    return failure();
   if (!op.getOps<tile::PromoteOp>().empty() && fillsRegisters(kernel))
     refreshThread();
   if (lagging) {
@@ -589,14 +372,6 @@ LogicalResult KernelEmitter::emitBlock(Block &block) {
 }
 
 LogicalResult KernelEmitter::emitOp(Operation &op) {
-  auto asI32 = [&](Value v) -> Value {
-    if (!v)
-      return v;
-    Value s = scalar(v);
-    if (s.getType().isInteger(64))
-      return arith::TruncIOp::create(b, loc, b.getI32Type(), s);
-    return s;
-  };
   return TypeSwitch<Operation *, LogicalResult>(&op)
       .Case([&](scf::ForOp op) { return emitFor(op); })
       .Case([&](scf::IfOp op) -> LogicalResult {
@@ -619,38 +394,6 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
         parts[op.getCursor()] = {c32(0), c32(producer ? 1 : 0)};
         return success();
       })
-      .Case([&](tile::BlockListOp op) {
-        TileList list;
-        list.table = op.getTable();
-        list.count = asI32(op.getCount());
-        list.columns = op.getColumns();
-        list.blockN = op.getBlockN();
-        tileLists[op.getList()] = list;
-        return success();
-      })
-      .Case([&](tile::DenseListOp op) {
-        TileList list;
-        list.rows = asI32(op.getRows());
-        list.blockM = op.getBlockM();
-        list.blocks = arith::DivUIOp::create(
-            b, loc, add(list.rows, c32(list.blockM - 1)), c32(list.blockM));
-        list.count = mul(list.blocks, c32(op.getExperts()));
-        list.columns = op.getColumns();
-        list.blockN = op.getBlockN();
-        tileLists[op.getList()] = list;
-        return success();
-      })
-      .Case([&](tile::SlotListOp op) -> LogicalResult {
-        TileList list;
-        list.slots = SlotSource::of(op);
-        if (!knowsSlots(list.slots))
-          return op.emitOpError("reads ids that are no kernel argument");
-        list.count = slotCount(list.slots);
-        list.columns = op.getColumns();
-        list.blockN = op.getBlockN();
-        tileLists[op.getList()] = list;
-        return success();
-      })
       .Case([&](tile::ClearOp op) -> LogicalResult {
         if (!early)
           return emitClear(op);
@@ -658,27 +401,15 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
         return success();
       })
       .Case([&](tile::SumLastOp op) { return emitSumLast(op); })
-      .Case([&](tile::CoordsOp op) {
-        ArrayRef<Value> coords = tileCoords[op.getTile()];
-        for (auto [result, coord] : llvm::zip(op.getResults(), coords)) {
-          Value v = coord;
-          if (result.getType().isInteger(64))
-            v = wide(v);
-          parts[result] = {v};
-        }
-        return success();
+      .Case([&](tile::RowIndexOp rows) {
+        if (failed(emitCommon(op)))
+          return failure();
+        prepareStores(rows.getResult());
+        return prepareGathers(rows.getResult());
       })
-      .Case([&](tile::RowIndexOp op) {
-        rowLists[op.getResult()] = {op.getSlots(), asI32(op.getFirst()),
-                                    asI32(op.getLimit()), asI32(op.getBound()),
-                                    int64_t(op.getDiv())};
-        prepareStores(op.getResult());
-        return prepareGathers(op.getResult());
-      })
-      .Case([&](tile::RowIotaOp op) {
-        rowLists[op.getResult()] = {Value(), asI32(op.getFirst()),
-                                    asI32(op.getLimit()), Value(), 1};
-        return prepareGathers(op.getResult());
+      .Case([&](tile::RowIotaOp rows) {
+        return failed(emitCommon(op)) ? failure()
+                                      : prepareGathers(rows.getResult());
       })
       .Case([&](tile::AwaitLaunchOp) {
         if (!early) // else in the roles
@@ -717,44 +448,9 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
       .Case([&](tile::FragLoadOp op) { return emitFragLoad(op); })
       .Case([&](tile::PromoteOp op) { return emitPromote(op); })
       .Case([&](tile::RowReduceOp op) { return emitRowReduce(op); })
-      .Case([&](tile::LoadOp op) { return emitLoad(op); })
-      .Case([&](tile::MapOp op) { return emitMap(op); })
-      .Case([&](tile::SplitOp op) { return emitSplit(op); })
-      .Case([&](tile::FragSplatOp op) { return emitSplat(op); })
       .Case([&](tile::DepositOp op) { return emitDeposit(op); })
       .Case([&](tile::StoreOp op) { return emitStore(op); })
-      .Case<memref::CollapseShapeOp, memref::ExpandShapeOp>(
-          [&](auto op) { return emitView(*op); })
-      .Case([&](memref::DimOp op) -> LogicalResult {
-        auto it = memories.find(op.getSource());
-        std::optional<int64_t> dim = op.getConstantIndex();
-        if (it == memories.end() || !dim)
-          return op.emitOpError("asks for an extent that is no argument's");
-        parts[op.getResult()] = {extent(it->second, *dim)};
-        return success();
-      })
-      .Case([&](memref::LoadOp op) -> LogicalResult {
-        auto it = memories.find(op.getMemRef());
-        if (it == memories.end())
-          return op.emitOpError("reads memory that is no kernel argument");
-        Value at = c64(0);
-        for (auto [d, index] : llvm::enumerate(op.getIndices())) {
-          if (d)
-            at = mul(at, wide(extent(it->second, d)));
-          at = add(at, wide(asI32(index)));
-        }
-        parts[op.getResult()] = {LLVM::LoadOp::create(
-            b, loc, op.getResult().getType(), globalAt(it->second, at),
-            /*alignment=*/0, /*isVolatile=*/early)};
-        return success();
-      })
-      .Default([&](Operation *op) -> LogicalResult {
-        StringRef dialect = op->getName().getDialectNamespace();
-        if ((dialect == "arith" || dialect == "math") &&
-            op->getNumRegions() == 0)
-          return emitScalar(*op);
-        return op->emitOpError("has no lowering to NVVM");
-      });
+      .Default([&](Operation *op) { return emitCommon(*op); });
 }
 
 //===----------------------------------------------------------------------===//
@@ -804,28 +500,14 @@ LogicalResult KernelEmitter::emit() {
   hoistRowOperands();
   findTrim();
   findEarly();
-  kernel.walk([&](Operation *op) {
-    if (auto list = dyn_cast<tile::BlockListOp>(op))
-      tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());
-    if (auto list = dyn_cast<tile::SlotListOp>(op))
-      tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());
-  });
-  kernel.walk([&](tile::DenseListOp list) {
-    tileColumns = std::max<int64_t>(tileColumns, list.getBlockN());
-  });
+  findTileColumns();
   if (sharedBytes)
     sharedGlobal = getDynamicSharedMemory(func->getParentOp(), loc);
   if (!rings.empty())
     initBarriers();
   if (failed(emitBlock(kernel.getBody().front())))
     return failure();
-  b.setInsertionPointToEnd(entry);
-  loc = kernel.getLoc();
-  LLVM::ReturnOp::create(b, loc, ValueRange());
-
-  SmallVector<Type> types(entry->getArgumentTypes());
-  func.setFunctionType(LLVM::LLVMFunctionType::get(
-      LLVM::LLVMVoidType::get(b.getContext()), types));
+  finishFunction();
   Type map = LLVM::LLVMArrayType::get(b.getI8Type(), 128);
   for (const MapKey &key : tensorMaps) {
     unsigned i = cast<BlockArgument>(key.pointer).getArgNumber();

@@ -17,53 +17,18 @@
 #ifndef MOEC_LIB_CONVERSION_MOETILETONVVM_KERNELEMITTER_H
 #define MOEC_LIB_CONVERSION_MOETILETONVVM_KERNELEMITTER_H
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "../GpuTiles/TileEmitter.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/Builders.h"
-#include "moec/Dialect/MoeTile/IR/MoeTile.h"
 
 namespace mlir::moe::nvvm {
 
-/// A memory argument or a view of one: row-major.
-struct Memory {
-  Value pointer; ///< !llvm.ptr<1>
-  MemRefType type;
-  unsigned operand = 0; ///< number of the kernel's argument
-  bool whole = true;    ///< the argument itself, not a view
-};
-
-/// Rows of a tile: by a list of slots, or consecutive.
-struct RowList {
-  Value slots;               ///< memref of the kernel, null = consecutive
-  Value first, limit, bound; ///< i32; limit and bound may be null
-  int64_t divisor = 1;
-};
-
-/// What says which slot goes to which expert: memrefs of the kernel.
-struct SlotSource {
-  Value ids, expertMap, deviceTokens; ///< the last two may be null
-  int64_t experts = 0, topk = 0;
-
-  template <typename SlotOp> static SlotSource of(SlotOp op) {
-    return {op.getIds(), op.getExpertMap(), op.getDeviceTokens(),
-            int64_t(op.getExperts()), op.getTopk()};
-  }
-};
-
-/// A tile list of row blocks.
-struct TileList {
-  Value table; ///< memref of the kernel, null = computed
-  Value count; ///< i32
-  int64_t columns = 0, blockN = 0;
-  /// All rows for every expert: rows of an expert and their blocks, i32.
-  Value rows, blocks;
-  int64_t blockM = 0;
-  /// One block per slot, if there are ids.
-  SlotSource slots;
-};
+using gpu_tiles::Memory;
+using gpu_tiles::Offset;
+using gpu_tiles::registerOffsets;
+using gpu_tiles::registersByOffset;
+using gpu_tiles::RowList;
+using gpu_tiles::SlotSource;
+using gpu_tiles::TileList;
 
 /// Where a ring lies in shared memory, in bytes from its start.
 struct RingPlace {
@@ -117,62 +82,39 @@ struct Trim {
   Value width;                 ///< i32, the least width that holds them
 };
 
-class KernelEmitter {
+class KernelEmitter : gpu_tiles::TileEmitter {
 public:
   KernelEmitter(tile::KernelOp kernel, LLVM::LLVMFuncOp func)
-      : kernel(kernel), func(func), b(func.getContext()), loc(kernel.getLoc()) {
-  }
+      : TileEmitter(kernel, func, "NVVM") {}
 
   /// Emits the body and the attributes of the function; fails with a
   /// diagnostic on the op that has no lowering.
   LogicalResult emit();
 
 private:
+  // TileLoops.cpp
+  Value loadRouting(Type type, Value address, unsigned alignment,
+                    bool settled) override;
+  LogicalResult emitForTiles(tile::ForTilesOp op);
+
   // KernelEmitter.cpp
-  Value c32(int64_t value);
-  Value c64(int64_t value);
-  Value add(Value x, Value y);
-  Value sub(Value x, Value y);
-  Value mul(Value x, Value y);
-  Value cmp(arith::CmpIPredicate p, Value x, Value y);
-  Value both(Value x, Value y); ///< and; null = true
-  Value wide(Value x);          ///< i32 to i64, sign extended
-  void ifThen(Value condition, function_ref<void()> body);
-  Value scalar(Value v) { return parts.find(v)->second.front(); }
-  bool known(Value v) { return parts.count(v); }
-  Type scalarType(Type type);
   LogicalResult checkChip();
-  LogicalResult addArguments();
-  Value addParameter(Type type, DictionaryAttr how);
-  Value dimension(BlockArgument memory, int64_t dim);
-  Value extent(const Memory &memory, int64_t dim); ///< i32
   LogicalResult placeOnChip();
   void hoistRowOperands();
   void initBarriers();
   LogicalResult emitRoles(tile::RolesOp roles);
   LogicalResult emitRole(tile::RoleOp role, int64_t firstThread,
                          int64_t firstId, Value thread, Value warp);
-  LogicalResult emitBlock(Block &block);
-  LogicalResult emitOp(Operation &op);
-  LogicalResult emitScalar(Operation &op);
+  LogicalResult emitBlock(Block &block) override;
+  LogicalResult emitOp(Operation &op) override;
   LogicalResult emitFor(scf::ForOp op);
-  LogicalResult emitForTiles(tile::ForTilesOp op);
-  SmallVector<Value> coordinates(tile::ForTilesOp op, Value entry);
   /// A product may run on while the next one is started, so that the matrix
   /// unit never waits: then a loop's step releases the slot before its own
   /// (1), and the step before the loop leaves its slot to the loop (2).
   int64_t releaseLag(tile::ReleaseOp op);
-  LogicalResult emitView(Operation &op);
-  SmallVector<Value> flatten(ValueRange values);
-  void bindFlat(ValueRange values, ValueRange flat);
   void setLaunch();
 
   // Slots.cpp
-  Value loadWord(Value memory, Value index);
-  /// The expert of a slot, 0 if it is absent.
-  Value expertOf(const SlotSource &source, Value slot, Value &present);
-  bool knowsSlots(const SlotSource &source);
-  Value slotCount(const SlotSource &source);
   LogicalResult emitClear(tile::ClearOp op);
   LogicalResult emitSumLast(tile::SumLastOp op);
   /// Emits the body of a loop over a slot list, skipped for a tile without
@@ -299,7 +241,7 @@ private:
   FailureOr<bool> emitTrimmed(Operation &first);
   /// Whether the row of a fragment is beyond the width being emitted; `row` is
   /// a register's offset, the same for all threads up to a multiple of 8.
-  bool isTrimmedAway(tile::FragType type, int64_t row);
+  bool isTrimmedAway(tile::FragType type, int64_t row) override;
 
   // Dequantize.cpp
   LogicalResult emitDequant(tile::DequantOp op);
@@ -323,12 +265,13 @@ private:
   std::pair<Value, Value>
   positionOf(tile::DigitsAttr layout,
              ArrayRef<std::pair<tile::Level, Value>> indices);
-  std::pair<Value, Value> threadPosition(tile::DigitsAttr layout);
+  std::pair<Value, Value> threadPosition(tile::DigitsAttr layout) override;
+  Value rowOfLoad(tile::LoadOp op, Value list, bool byRow, int64_t offset,
+                  Value row, Value &valid) override {
+    return rowNumber(rowLists[list], row, valid);
+  }
   /// The position of a warp's part, the same in all lanes.
   std::pair<Value, Value> warpPosition(tile::DigitsAttr layout);
-  Value elementOffset(tile::TileAccess access, Value row, Value r, Value c,
-                      Value &inside);
-  Value globalAt(const Memory &memory, Value elements);
   /// The rows of a staged buffer that a thread stores: the first, the distance
   /// between them, how many.
   struct StagedRows {
@@ -338,37 +281,20 @@ private:
   StagedRows stagedRows(tile::BufType buffer);
   /// Whether every warp deposits and stores rows of its own.
   bool isStagedByWarps(tile::BufType buffer);
-  LogicalResult emitLoad(tile::LoadOp op);
-  LogicalResult emitMap(tile::MapOp op);
-  LogicalResult emitSplit(tile::SplitOp op);
-  LogicalResult emitSplat(tile::FragSplatOp op);
   LogicalResult emitDeposit(tile::DepositOp op);
   LogicalResult emitStore(tile::StoreOp op);
   LogicalResult storeFragment(tile::StoreOp op);
   LogicalResult storeBuffer(tile::StoreOp op);
   LogicalResult storeRowsInBulk(tile::StoreOp op);
   LogicalResult storeByDescriptor(tile::StoreOp op);
-  LogicalResult emitBody(Block &block, DenseMap<Value, Value> &values,
-                         SmallVectorImpl<Value> &yielded);
 
-  tile::KernelOp kernel;
-  LLVM::LLVMFuncOp func;
-  OpBuilder b;
-  Location loc;
-
-  DenseMap<Value, SmallVector<Value>> parts;
-  DenseMap<Value, Memory> memories;
-  DenseMap<Value, RowList> rowLists;
-  DenseMap<Value, TileList> tileLists;
   DenseMap<Value, RingPlace> rings;
   DenseMap<Value, int64_t> buffers; ///< buf_alloc to its offset
-  DenseMap<Value, SmallVector<Value>> tileCoords;
   /// Bases of a gather by row list and memory.
   DenseMap<std::pair<Value, Value>, GatherRows> gathers;
   /// Row numbers of the thread's rows in a staged store by row list: they are
   /// read before the product, whose end they would delay.
   DenseMap<Value, SmallVector<Value>> storeRows;
-  DenseMap<std::pair<Value, int64_t>, Value> dimensions;
   DenseMap<Operation *, OpenSum> sums;
   /// Where the warps of the teams exchange values of a row, -1 = nowhere.
   int64_t exchange = -1;
@@ -383,7 +309,6 @@ private:
     Value pointer;
   };
   SmallVector<MapKey> tensorMaps;
-  SmallVector<Attribute> params;
   LLVM::GlobalOp sharedGlobal;
   int64_t sharedBytes = 0;
   Team team;
@@ -397,8 +322,6 @@ private:
   bool hopper = true;
   /// Warpgroups multiply, asynchronously; else single warps do.
   bool warpgroups = true;
-  /// Columns of the widest tile of the lists.
-  int64_t tileColumns = 1;
 };
 
 /// The one promotion that a product is made for, or null.

@@ -25,44 +25,6 @@ using namespace mlir::moe::nvvm;
 /// Scope of everything that crosses blocks.
 static constexpr StringLiteral kDevice = "device";
 
-Value KernelEmitter::loadWord(Value memory, Value index) {
-  // Volatile where the last launch may still run: past the first-level cache.
-  return LLVM::LoadOp::create(b, loc, b.getI32Type(),
-                              globalAt(memories[memory], wide(index)),
-                              /*alignment=*/4, /*isVolatile=*/early);
-}
-
-Value KernelEmitter::expertOf(const SlotSource &source, Value slot,
-                              Value &present) {
-  Value expert = loadWord(source.ids, slot);
-  if (source.expertMap) {
-    Value inside = cmp(arith::CmpIPredicate::ult, expert,
-                       extent(memories[source.expertMap], 0));
-    // No branch: what is read for an id outside of the map is forgotten.
-    Value at = arith::SelectOp::create(b, loc, inside, expert, c32(0));
-    expert = arith::SelectOp::create(b, loc, inside,
-                                     loadWord(source.expertMap, at), c32(-1));
-  }
-  present = cmp(arith::CmpIPredicate::ult, expert, c32(source.experts));
-  if (source.deviceTokens) {
-    Value token = arith::DivUIOp::create(b, loc, slot, c32(source.topk));
-    present = both(present, cmp(arith::CmpIPredicate::slt, token,
-                                loadWord(source.deviceTokens, c32(0))));
-  }
-  return arith::SelectOp::create(b, loc, present, expert, c32(0));
-}
-
-bool KernelEmitter::knowsSlots(const SlotSource &source) {
-  for (Value memory : {source.ids, source.expertMap, source.deviceTokens})
-    if (memory && !memories.count(memory))
-      return false;
-  return true;
-}
-
-Value KernelEmitter::slotCount(const SlotSource &source) {
-  return mul(extent(memories[source.ids], 0), c32(source.topk));
-}
-
 LogicalResult KernelEmitter::emitClear(tile::ClearOp op) {
   auto it = memories.find(op.getMemory());
   if (it == memories.end())

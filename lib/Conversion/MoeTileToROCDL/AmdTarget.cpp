@@ -8,6 +8,8 @@
 
 #include "AmdTarget.h"
 
+#include "moec/Target/AmdKernel.h"
+
 #include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
@@ -202,13 +204,6 @@ int64_t AmdTarget::finish(LLVM::LLVMFuncOp func, int64_t threads, int64_t,
   Builder b(func.getContext());
   if (LLVM::GlobalOp lds = findLds(func))
     lds.setGlobalType(LLVM::LLVMArrayType::get(b.getI8Type(), sharedBytes));
-  func->setAttr("rocdl.kernel", b.getUnitAttr());
-  func->setAttr("rocdl.reqd_work_group_size",
-                b.getDenseI32ArrayAttr({static_cast<int32_t>(threads), 1, 1}));
-  std::string size = std::to_string(threads);
-  func->setAttr("rocdl.flat_work_group_size",
-                b.getStringAttr(size + "," + size));
-  func->setAttr("moe.chip", b.getStringAttr(chip.name));
-  func->setAttr("moe.wave", b.getI64IntegerAttr(chip.waveSize));
+  markAmdKernel(func, chip.name, chip.waveSize, threads);
   return 0;
 }

@@ -19,14 +19,9 @@
 #ifndef MOEC_LIB_CONVERSION_MOETILETOROCDL_KERNELEMITTER_H
 #define MOEC_LIB_CONVERSION_MOETILETOROCDL_KERNELEMITTER_H
 
+#include "../GpuTiles/TileEmitter.h"
 #include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/Dialect/SCF/IR/SCF.h"
-#include "mlir/IR/Builders.h"
-#include "moec/Dialect/MoeTile/IR/MoeTile.h"
 #include "moec/Target/AmdChip.h"
 
 #include <array>
@@ -34,31 +29,11 @@
 
 namespace mlir::moe::rocdl {
 
-/// A memory argument or a view of one: row-major.
-struct Memory {
-  Value pointer; ///< !llvm.ptr<1>
-  MemRefType type;
-  unsigned operand = 0; ///< number of the kernel's argument
-  bool whole = true;    ///< the argument itself, not a view
-};
-
-/// Rows of a tile: by a list of slots, or consecutive.
-struct RowList {
-  Value slots;               ///< memref of the kernel, null = consecutive
-  Value first, limit, bound; ///< i32; limit and bound may be null
-  int64_t divisor = 1;
-};
-
-/// A tile list of row blocks.
-struct TileList {
-  Value table; ///< memref of the kernel, null = computed
-  Value count; ///< i32
-  int64_t columns = 0, blockN = 0;
-  /// All rows for every expert: rows of an expert and their blocks, i32.
-  Value rows, blocks;
-  int64_t blockM = 0;
-  tile::SlotListOp slots; ///< one block per slot
-};
+using gpu_tiles::Memory;
+using gpu_tiles::Offset;
+using gpu_tiles::registerOffsets;
+using gpu_tiles::RowList;
+using gpu_tiles::TileList;
 
 /// The pieces of a tile that one thread moves, of 16 bytes or what a copy
 /// straight to LDS brings: number i is row `row + i * step`, all in the same
@@ -77,36 +52,18 @@ struct FetchPlace {
   SmallVector<Value> pieces; ///< i64 bytes from there
 };
 
-class KernelEmitter {
+class KernelEmitter : gpu_tiles::TileEmitter {
 public:
   KernelEmitter(tile::KernelOp kernel, LLVM::LLVMFuncOp func,
                 const AmdChip &chip)
-      : kernel(kernel), func(func), chip(chip), b(func.getContext()),
-        loc(kernel.getLoc()) {}
+      : TileEmitter(kernel, func, "ROCDL"), chip(chip) {}
 
   /// Emits the body and the attributes of the function; fails with a
   /// diagnostic on the op that has no lowering.
   LogicalResult emit();
 
 private:
-  using Offset = std::pair<int64_t, int64_t>;
-
   // KernelEmitter.cpp
-  Value c32(int64_t value);
-  Value c64(int64_t value);
-  Value add(Value x, Value y);
-  Value sub(Value x, Value y);
-  Value mul(Value x, Value y);
-  Value quotient(Value x, int64_t divisor); ///< of unsigned values
-  Value rest(Value x, int64_t divisor);
-  Value cmp(arith::CmpIPredicate p, Value x, Value y);
-  Value both(Value x, Value y); ///< and; null = true
-  Value wide(Value x);          ///< i32 to i64, sign extended
-  Value asI32(Value v);
-  void ifThen(Value condition, function_ref<void()> body);
-  Value scalar(Value v) { return parts.find(v)->second.front(); }
-  bool known(Value v) { return parts.count(v); }
-  Type scalarType(Type type);
   /// Runs `build` with the insertion point at the function's entry.
   template <typename Build> auto atEntry(Build build) {
     OpBuilder::InsertionGuard guard(b);
@@ -115,25 +72,13 @@ private:
     lastAtEntry = &*std::prev(b.getInsertionPoint());
     return result;
   }
-  InFlightDiagnostic refuse(Operation *op);
-  LogicalResult addArguments();
-  Value addParameter(Type type, DictionaryAttr how);
-  Value dimension(BlockArgument memory, int64_t dim);
-  Value extent(const Memory &memory, int64_t dim); ///< i32
-  LogicalResult emitBlock(Block &block);
-  LogicalResult emitOp(Operation &op);
-  LogicalResult emitScalar(Operation &op);
-  LogicalResult emitFor(scf::ForOp op);
+  InFlightDiagnostic refuse(Operation *op) override;
+  Value loadRouting(Type type, Value address, unsigned alignment,
+                    bool settled) override;
+  LogicalResult emitOp(Operation &op) override;
   LogicalResult emitForTiles(tile::ForTilesOp op);
   LogicalResult emitRoles(tile::RolesOp op);
-  /// The expert of a slot, 0 if it is absent.
-  Value expertOf(tile::SlotListOp slots, Value slot, Value &present);
-  SmallVector<Value> coordinates(tile::ForTilesOp op, Value entry);
   std::array<Value, 3> shareOf(Value entries, int64_t dies);
-  LogicalResult emitView(Operation &op);
-  LogicalResult emitMemRefLoad(memref::LoadOp op);
-  SmallVector<Value> flatten(ValueRange values);
-  void bindFlat(ValueRange values, ValueRange flat);
   LogicalResult setLaunch();
 
   // Staging.cpp
@@ -217,36 +162,20 @@ private:
   FailureOr<Value> packBytes(Operation *op, ArrayRef<Value> values);
 
   // Fragments.cpp
-  std::pair<Value, Value> lanePosition(tile::DigitsAttr layout);
+  std::pair<Value, Value> threadPosition(tile::DigitsAttr layout) override;
   Value rowNumber(const RowList &rows, Value m, Value &valid);
-  Value elementOffset(tile::TileAccess access, Value row, Value r, Value c,
-                      Value &inside);
+  Value rowOfLoad(tile::LoadOp op, Value list, bool byRow, int64_t offset,
+                  Value row, Value &valid) override;
+  Type loadedType(tile::LoadOp op) override;
+  Value emitOwn(Operation &op, ValueRange operands) override;
   std::pair<Value, Value> knownRow(tile::LoadOp op, Value list, bool byRow,
                                    int64_t offset, Value row);
-  Value globalAt(const Memory &memory, Value elements);
-  LogicalResult emitLoad(tile::LoadOp op);
-  LogicalResult emitMap(tile::MapOp op);
-  LogicalResult emitSplit(tile::SplitOp op);
-  LogicalResult emitSplat(tile::FragSplatOp op);
   LogicalResult emitStore(tile::StoreOp op);
   LogicalResult storeRows(tile::StoreOp op, bool whole);
   Value packRun(ArrayRef<Value> values);
-  LogicalResult emitBody(Block &block, DenseMap<Value, Value> &values,
-                         SmallVectorImpl<Value> &yielded);
 
-  tile::KernelOp kernel;
-  LLVM::LLVMFuncOp func;
   const AmdChip &chip;
-  OpBuilder b;
-  Location loc;
-
-  DenseMap<Value, SmallVector<Value>> parts;
-  DenseMap<Value, Memory> memories;
-  DenseMap<Value, RowList> rowLists;
-  DenseMap<Value, TileList> tileLists;
   DenseMap<Value, int64_t> buffers; ///< buf_alloc to its offset
-  DenseMap<Value, SmallVector<Value>> tileCoords;
-  DenseMap<std::pair<Value, int64_t>, Value> dimensions;
   std::map<std::tuple<int64_t, int64_t, int64_t>, Share> shares;
   /// Of kernels that copy straight to LDS: what those copies write, so that
   /// reads of the other stage are not thought to need them.
@@ -276,7 +205,6 @@ private:
     Value number, valid;
   };
   SmallVector<KnownRow> knownRows;
-  SmallVector<Attribute> params;
   tile::DigitsAttr accLayout;
   int64_t sideOfAtom = 0; ///< 0 = not looked up
   LLVM::GlobalOp ldsGlobal;
@@ -285,8 +213,6 @@ private:
   Operation *lastAtEntry = nullptr; ///< what all tiles share goes behind it
   int64_t ldsBytes = 0;
   int64_t exchange = 0; ///< where waves exchange values of rows
-  /// Columns of the widest tile of the lists.
-  int64_t tileColumns = 1;
 };
 
 } // namespace mlir::moe::rocdl

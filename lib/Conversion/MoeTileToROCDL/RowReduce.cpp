@@ -129,7 +129,7 @@ LogicalResult KernelEmitter::emitRowReduce(tile::RowReduceOp op) {
   }
   if (int64_t waves = wavesAcross(layout); waves > 1) {
     tile::DigitsAttr rowLayout = layout.slice(tile::Dim::N);
-    Value m = lanePosition(rowLayout).first;
+    Value m = threadPosition(rowLayout).first;
     auto place = [&](Value wave, int64_t offset) {
       Value row = offset ? add(m, c32(offset)) : m;
       Value number = add(mul(wave, c32(source.getRows())), row);
