@@ -182,6 +182,9 @@ TileExprPtr makeDequantExpr(tile::DequantOp op, TileExprPtr source,
 TileExprPtr makeMapExpr(tile::MapOp op, unsigned result,
                         ArrayRef<TileExprPtr> inputs);
 
+/// The coordinate `v` as an index.
+Value asIndex(KernelEmitter &e, Value v);
+
 } // namespace mlir::moe::cpu
 
 #endif // MOEC_LIB_CONVERSION_MOETILETOCPU_KERNELEMITTER_H
