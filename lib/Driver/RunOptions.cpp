@@ -210,8 +210,10 @@ static bool parseFlag(RunOptions &options, StringRef option) {
   return true;
 }
 
-/// Rules between options.
-static Error checkOptions(const RunOptions &options, bool bothModes) {
+/// Rules between options. `emulated` is one that tells of the emulated device,
+/// "" if there is none.
+static Error checkOptions(const RunOptions &options, bool bothModes,
+                          StringRef emulated) {
   if (options.help || options.version)
     return Error::success();
   int tasks = options.spaceMap + !options.batch.empty() + !options.path.empty();
@@ -228,8 +230,8 @@ static Error checkOptions(const RunOptions &options, bool bothModes) {
     return makeError("--tokens is missing");
   if (options.inputs.layer >= 0 && options.inputs.checkpoint.empty())
     return makeError("--layer is one of a --checkpoint");
-  if (options.deviceTokens >= 0 && options.mode != RunMode::Emulate)
-    return makeError("--device-tokens is for --emulate");
+  if (!emulated.empty() && options.mode != RunMode::Emulate)
+    return makeError(emulated + " is for --emulate");
   if (options.bench && options.mode != RunMode::Kernels)
     return makeError("--bench times compiled kernels only");
   return Error::success();
@@ -238,6 +240,7 @@ static Error checkOptions(const RunOptions &options, bool bothModes) {
 Expected<RunOptions> mlir::moe::parseRunOptions(ArrayRef<std::string> args) {
   RunOptions options;
   bool reference = false, emulate = false;
+  std::string emulated;
   for (size_t i = 0; i < args.size(); ++i) {
     StringRef arg = args[i];
     if (!arg.starts_with("-") || arg == "-") {
@@ -254,6 +257,9 @@ Expected<RunOptions> mlir::moe::parseRunOptions(ArrayRef<std::string> args) {
     // "--option value" and "--option=value" are the same.
     auto [option, value] = arg.split('=');
     bool attached = option.size() != arg.size();
+    if (option == "--target" || option == "--multiprocessors" ||
+        option == "--schedule" || option == "--device-tokens")
+      emulated = option.str();
     if (!attached && i + 1 < args.size())
       value = args[i + 1];
     Expected<bool> known = parseValue(options, option, value);
@@ -268,7 +274,7 @@ Expected<RunOptions> mlir::moe::parseRunOptions(ArrayRef<std::string> args) {
     if (!attached && ++i == args.size())
       return makeError("option '" + option + "' needs a value");
   }
-  if (Error error = checkOptions(options, reference && emulate))
+  if (Error error = checkOptions(options, reference && emulate, emulated))
     return std::move(error);
   return options;
 }

@@ -265,8 +265,12 @@ static void readActivation(Config &config, LayerDescription &layer) {
           .Cases({"gelu_pytorch_tanh", "gelu_new"}, ActivationKind::GegluTanh)
           .Case("relu", ActivationKind::Reglu)
           .Default(std::nullopt);
-  if (!kind || layer.activation == ActivationKind::SwigluOai)
-    config.complain("'hidden_act' '" + name + "' is not supported here");
+  bool oai = layer.activation == ActivationKind::SwigluOai;
+  if (!kind || oai)
+    config.complain("'hidden_act' '" + name + "' is not supported here, " +
+                    (oai ? "only silu is"
+                         : "known are: silu swish gelu gelu_pytorch_tanh "
+                           "gelu_new relu"));
   else
     layer.activation = *kind;
 }
@@ -358,7 +362,9 @@ moe::parseHuggingFaceConfig(StringRef text, std::optional<Dtype> dtype) {
   if (!modelType)
     modelType = whole->getString("model_type");
   if (!modelType)
-    return llvm::createStringError("config.json: key 'model_type' is missing");
+    return llvm::createStringError(
+        object->get("model_type") ? "config.json: 'model_type' must be a string"
+                                  : "config.json: key 'model_type' is missing");
   Reader reader = findFamily(*modelType);
   if (!reader) {
     std::string names;

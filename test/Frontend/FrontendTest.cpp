@@ -52,7 +52,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"", "config.json: [1:0"}, Case{"{\n  \"a\": 1,\n}", "[3:"},
         Case{"[1, 2]", "must hold one JSON object"},
         Case{"{}", "key 'model_type' is missing"},
-        Case{"{\"model_type\": 3}", "key 'model_type' is missing"},
+        Case{"{\"model_type\": 3}", "'model_type' must be a string"},
         Case{"{\"model_type\": \"llama\"}",
              "unknown model_type 'llama', known are: mixtral qwen2_moe"}));
 
@@ -84,7 +84,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{qwen3("\"experts_per_token\": 4"),
              "'num_experts_per_tok' is 2 but 'experts_per_token' is 4"},
         Case{qwen3("\"hidden_act\": \"mish\""),
-             "'hidden_act' 'mish' is not supported here"},
+             "'hidden_act' 'mish' is not supported here, known are: silu swish "
+             "gelu gelu_pytorch_tanh gelu_new relu"},
+        Case{"{\"model_type\": \"gpt_oss\", \"hidden_size\": 64, "
+             "\"intermediate_size\": 64, \"num_local_experts\": 4, "
+             "\"experts_per_token\": 2, \"hidden_act\": \"gelu\"}",
+             "'hidden_act' 'gelu' is not supported here, only silu is"},
         Case{qwen3("\"hidden_act\": 1"), "'hidden_act' must be a string"},
         Case{qwen3("\"torch_dtype\": \"float64\""),
              "'torch_dtype' must be bfloat16, float16 or float32, got "

@@ -79,6 +79,16 @@ llvm.func @fields(%c: !llvm.struct<(f32, f32)>, %a: i32, %d: i64) {
 
 // -----
 
+// wgmma_registers_c1
+llvm.func @other_result(%c: !llvm.struct<(f32, f32, f32, f32)>, %a: i32, %d: i64) {
+  // expected-error @+1 {{wgmma_registers_c1: result of type '!llvm.struct<(f32, f32)>', accumulators '!llvm.struct<(f32, f32, f32, f32)>'}}
+  %r = "moe_nv.wgmma_registers"(%c, %a, %a, %a, %a, %d) {elt = bf16}
+      : (!llvm.struct<(f32, f32, f32, f32)>, i32, i32, i32, i32, i64) -> !llvm.struct<(f32, f32)>
+  llvm.return
+}
+
+// -----
+
 // wgmma_registers_c2
 llvm.func @registers(%c: !llvm.struct<(f32, f32, f32, f32)>, %a: i32, %d: i64) {
   // expected-error @+1 {{wgmma_registers_c2: takes 4, 8, 12 or 16 registers of a, got 3}}

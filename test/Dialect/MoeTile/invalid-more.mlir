@@ -192,6 +192,16 @@ moe_tile.kernel @k(%i: index, %m: memref<4x4xf32>) {
 
 // -----
 
+moe_tile.kernel @k(%i: i8, %s: f32, %at: index) {
+  %q = moe_tile.frag_splat %i : i8 -> !moe_tile.frag<4x4xi8>
+  %t = moe_tile.frag_splat %s : f32 -> !moe_tile.frag<4x4xf32>
+  // expected-error @below {{dequant_c2: scales of more columns than the tile need a granule}}
+  %d = moe_tile.dequant %q scale(%t : !moe_tile.frag<4x4xf32>) at(%at) : !moe_tile.frag<4x4xi8> -> !moe_tile.frag<4x4xf32>
+  moe_tile.return
+}
+
+// -----
+
 moe_tile.kernel @k(%i: i8, %s: f32) {
   %q = moe_tile.frag_splat %i : i8 -> !moe_tile.frag<4x4xi8>
   %t = moe_tile.frag_splat %s : f32 -> !moe_tile.frag<4x4xf32>

@@ -1,5 +1,7 @@
 // Broken programs that the interpreter catches while it runs them; moe-tile-verify-sync is not asked here.
 // RUN: moe-opt %s -split-input-file -verify-diagnostics -moe-tile-interpret="functions=k schedules=20"
+// RUN: not moe-opt %S/scalars.mlir -moe-tile-interpret 2>&1 | FileCheck %s --check-prefix=NONE
+// NONE: error: moe-tile-interpret needs functions=NAME,...
 
 // Sound.
 !A = !moe_tile.buf<4x8xf32>
@@ -465,6 +467,26 @@ moe_tile.kernel @k(%X: memref<4xi32> {moe_tile.test = {init = "undefined"}}) {
   %c0 = arith.constant 0 : index
   // expected-error @below {{reads the undefined slot 0}}
   %r = moe_tile.row_index %X[%c0] : memref<4xi32> -> !moe_tile.rows<4>
+  moe_tile.return
+}
+
+// -----
+
+// A router on numbers that nobody has written, and one whose results are too few.
+moe_tile.kernel @k(%l: memref<3x8xf32> {moe_tile.test = {init = "undefined"}}, %i: memref<3x2xi32> {moe_tile.test = {init = "undefined"}},
+                   %w: memref<3x2xf32> {moe_tile.test = {init = "undefined"}}) {
+  // expected-error @below {{reads an undefined logit or bias}}
+  moe_tile.topk logits(%l : memref<3x8xf32>) to(%i, %w : memref<3x2xi32>, memref<3x2xf32>)
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%l: memref<?x8xf32> {moe_tile.test = {shape = array<i64: 3, 8>, init = "normal"}},
+                   %i: memref<?x2xi32> {moe_tile.test = {shape = array<i64: 3, 2>, init = "undefined"}},
+                   %w: memref<?x2xf32> {moe_tile.test = {shape = array<i64: 2, 2>, init = "undefined"}}) {
+  // expected-error @below {{token 2 has no row in the results}}
+  moe_tile.topk logits(%l : memref<?x8xf32>) to(%i, %w : memref<?x2xi32>, memref<?x2xf32>)
   moe_tile.return
 }
 
