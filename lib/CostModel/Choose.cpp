@@ -26,7 +26,8 @@ std::string mlir::moe::parseFixedFields(const std::string &text,
   std::map<std::string, int64_t *> known = {{"block_m", &fields.blockM},
                                             {"block_n", &fields.blockN},
                                             {"block_k", &fields.blockK},
-                                            {"stages", &fields.stages}};
+                                            {"stages", &fields.stages},
+                                            {"split_k", &fields.splitK}};
   size_t at = 0;
   while (at < text.size()) {
     size_t end = std::min(text.find(',', at), text.size());
@@ -43,9 +44,12 @@ std::string mlir::moe::parseFixedFields(const std::string &text,
       continue;
     }
     if (name == "reduce_by") {
-      if (value != "rows" && value != "last")
-        return "reduce_by is '" + value + "', not rows or last";
-      fields.sumsLast = value == "last";
+      const char *known[] = {"rows", "last", "panel", "add_f32", "owner"};
+      if (std::find(std::begin(known), std::end(known), value) ==
+          std::end(known))
+        return "reduce_by is '" + value +
+               "', not rows, last, panel, add_f32 or owner";
+      fields.reduceBy = value;
       continue;
     }
     if (name == "swap") {
@@ -67,8 +71,8 @@ std::string mlir::moe::parseFixedFields(const std::string &text,
     auto field = known.find(name);
     if (field == known.end())
       return "unknown field '" + name +
-             "'; known are block_m, block_n, block_k, stages, swap, align, "
-             "reduce_by, formulation";
+             "'; known are block_m, block_n, block_k, stages, split_k, swap, "
+             "align, reduce_by, formulation";
     bool digits = !value.empty() && value.size() < 7 &&
                   value.find_first_not_of("0123456789") == std::string::npos;
     int64_t number = digits ? std::stoll(value) : 0;
@@ -172,8 +176,11 @@ static LayerCandidate rate(const Device &device, const RuleTarget &target,
     }
     if (!rated.empty()) {
       candidate.seconds += rated.front().prediction.seconds;
-      if (rated.front().config.partial == "bf16" && frame.combineBytes > 0)
+      const RuleConfig &chosen = rated.front().config;
+      if (chosen.partial == "bf16" && frame.combineBytes > 0)
         frame.combineBytes = 2;
+      if (chosen.splitK > 1)
+        frame.combineRows = chosen.splitK;
     }
     candidate.gemms.push_back(std::move(rated));
     candidate.rejected.push_back(std::move(rejected));

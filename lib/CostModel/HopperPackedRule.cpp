@@ -11,7 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moec/CostModel/SimpleRule.h"
+#include "moec/CostModel/Sums.h"
 
 #include <algorithm>
 
@@ -120,8 +120,6 @@ std::vector<RuleConfig> mlir::moe::rankHopperPackedConfigs(
     // same column block of all of them was 1 to 8 % faster on an H100.
     config.order = blockM >= 16 && blockM <= 32 ? "n_major" : "expert_major";
     config.claim = "stride";
-    if (problem.sumsLast)
-      config.reduceBy = "last";
     config.store = "vector";
     config.computeGroups = shape.teams;
     config.computeSplit = "n";
@@ -131,8 +129,11 @@ std::vector<RuleConfig> mlir::moe::rankHopperPackedConfigs(
       config.loadRegs = loadRegs;
       config.computeRegs = shape.teams > 2 ? narrowRegs : wideRegs;
     }
+    applySums(problem, config);
     RuleVerdict verdict =
         checkShape(problem, {shape.weightRows, step, shape.teams});
+    if (verdict.ok())
+      verdict = checkSplit(problem, config);
     if (blockM > 256 || blockM % 8 != 0)
       verdict = {"tokens", "block m " + std::to_string(blockM) +
                                " is not 8, 16, ... 256 tokens"};
@@ -148,9 +149,9 @@ std::vector<RuleConfig> mlir::moe::rankHopperPackedConfigs(
                 (bytes            ? 1
                  : problem.bZeros ? 3
                                   : 2);
-    int64_t fit =
-        (target.sharedBytes - barrierBytes - factors - 2 * factorSlots * 1024) /
-        slot;
+    int64_t fit = (target.sharedBytes - barrierBytes - factors -
+                   sumBytes(config) - 2 * factorSlots * 1024) /
+                  slot;
     config.stages = std::min(fit, blockM < 64 ? maxStages : decodeStages);
     if (verdict.ok() && fit < minStages)
       verdict = {"shared_memory",

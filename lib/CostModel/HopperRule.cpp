@@ -13,7 +13,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "moec/CostModel/SimpleRule.h"
+#include "moec/CostModel/Sums.h"
 
 #include <algorithm>
 
@@ -185,8 +185,6 @@ mlir::moe::rankHopperConfigs(const RuleTarget &target,
                      problem.rowsPerExpert < columnOrderRowsEnd;
     config.order = byColumns ? "n_major" : "expert_major";
     config.claim = "stride";
-    if (problem.sumsLast)
-      config.reduceBy = "last";
     // Rows before the sum cost as much time as the weights soon (12 of 439 us
     // at 256 tokens of Qwen3-30B-A3B).
     if (problem.sumsRows && problem.roundsRows && blockM >= hardwareRows)
@@ -205,9 +203,13 @@ mlir::moe::rankHopperConfigs(const RuleTarget &target,
     config.store = shape.swap || !pairs                              ? "vector"
                    : problem.scatters || promotes(problem) || summed ? "staged"
                                                                      : "desc";
+    applySums(problem, config);
+    if (verdict.ok())
+      verdict = checkSplit(problem, config);
     // A quantised result is one piece, others go through two.
     int64_t pieces = problem.outGranule != 0 ? 1 : 2;
     int64_t staging = config.store != "vector" ? pieces * blockM * rowBytes : 0;
+    staging += sumBytes(config);
     int64_t slot = (blockM + shape.weightRows) * rowBytes;
     if (promotes(problem))
       slot += slotAlignment;

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "moec/CostModel/Predict.h"
+#include "moec/CostModel/Sums.h"
 
 #include <algorithm>
 #include <cmath>
@@ -257,7 +258,8 @@ mlir::moe::predictGemm(const Device &device, const KernelTraits &traits,
   double weightRows = double(config.blockN) * (problem.gateRun ? 2 : 1);
   weightRows = std::min(weightRows, std::max(n, 1.0));
   double columnTiles = std::ceil(n / weightRows);
-  p.tiles = tiles.blocks * columnTiles;
+  double parts = double(std::max<int64_t>(config.splitK, 1));
+  p.tiles = tiles.blocks * columnTiles * parts;
   p.use = tiles.rows / tiles.computed;
   double tileRows = tiles.computed / tiles.blocks;
 
@@ -265,20 +267,21 @@ mlir::moe::predictGemm(const Device &device, const KernelTraits &traits,
   double unitFlops =
       device.getMatrixRate(std::max(problem.aBits, problem.bBits)) /
       f.computeUnits * traits.matrixShare;
-  double matrix = 2 * tileRows * weightRows * k / unitFlops;
+  double kTile = k / parts;
+  double matrix = 2 * tileRows * weightRows * kTile / unitFlops;
   // All rows of a block are computed.
   if (traits.laneOps > 0)
-    matrix = (1 + double(config.blockM)) * traits.laneOps * weightRows * k /
+    matrix = (1 + double(config.blockM)) * traits.laneOps * weightRows * kTile /
              (f.lanes * f.clockHz);
   double shared = 0;
   if (f.sharedBytesPerClock > 0 && traits.laneOps == 0)
     shared =
-        k *
+        kTile *
         sharedBytesPerColumn(traits, problem, config, tileRows, weightRows) /
         (f.sharedBytesPerClock * f.clockHz * traits.sharedShare);
   double lanes = f.lanes * f.clockHz;
   bool packed = problem.bBits < problem.aBits;
-  double decode = packed ? weightRows * k * traits.decodeOps / lanes : 0;
+  double decode = packed ? weightRows * kTile * traits.decodeOps / lanes : 0;
   if (packed && traits.warps)
     decode *= idleDecoders(traits, weightRows);
   double load = 0;
@@ -288,14 +291,14 @@ mlir::moe::predictGemm(const Device &device, const KernelTraits &traits,
       bytes += tileRows * double(problem.aBits) / 8;
     if (config.b != "desc")
       bytes += weightRows * double(problem.bBits) / 8;
-    load = bytes * k / 16 * traits.loadOps / lanes;
+    load = bytes * kTile / 16 * traits.loadOps / lanes;
   }
   double epilogue =
       tileRows * weightRows / f.clockHz *
       (config.swap ? traits.swappedEpilogueClocks : traits.epilogueClocks);
   double overhead =
       (traits.tileClocks +
-       std::ceil(k / double(std::max<int64_t>(config.blockK, 1))) *
+       std::ceil(kTile / double(std::max<int64_t>(config.blockK, 1))) *
            traits.stepClocks) /
       f.clockHz;
 
@@ -318,7 +321,16 @@ mlir::moe::predictGemm(const Device &device, const KernelTraits &traits,
                         ? std::min(double(tokens), tiles.rows)
                         : tiles.rows;
   double outColumns = problem.gateRun ? n / 2 : n;
-  double results = tiles.rows * outColumns * resultBytes(problem, config);
+  double results =
+      tiles.rows * outColumns * resultBytes(problem, config) * parts;
+  SumCost sums = predictSums(
+      f, config, tiles.rows, outColumns, resultBytes(problem, config),
+      double(tokens), distinct * k * a, tiles.rows / tiles.blocks, columnTiles);
+  p.overhead += sums.tileSeconds * most;
+  p.units += sums.tileSeconds * most;
+  // Rows that tiles add to leave no other trace.
+  if (config.reduceBy == "add_f32")
+    results = 0;
   if (!config.swap && config.store == "vector")
     results *= traits.threadStores;
   double weights = n * k * weightBytes(problem);
@@ -333,9 +345,10 @@ mlir::moe::predictGemm(const Device &device, const KernelTraits &traits,
     readings = tiles.hit +
                (tiles.blocks - tiles.hit) *
                    std::min(1.0, columnTiles / std::max(1.0, f.computeUnits));
-  p.memoryBytes = readings * weights + distinct * k * a + results;
-  p.cacheBytes =
-      columnTiles * loadedRows * k * a + tiles.blocks * weights + results;
+  p.memoryBytes =
+      readings * weights + distinct * k * a + results + sums.memoryBytes;
+  p.cacheBytes = columnTiles * loadedRows * k * a + tiles.blocks * weights +
+                 results + sums.cacheBytes;
 
   // What all units ask for: one unit has so many bytes under way.
   double unitRate = f.unitReadRate * traits.unitShare;
@@ -413,7 +426,8 @@ FramePrediction mlir::moe::predictFrame(const Device &device,
   } else if (frame.combineBytes > 0) {
     ++dependent;
     p.combine = combineLatencies * f.latencySeconds +
-                (slots * hidden * double(frame.combineBytes) +
+                (slots * hidden * double(frame.combineBytes) *
+                     double(frame.combineRows) +
                  double(tokens) * hidden * 2) /
                     rate;
   }

@@ -57,6 +57,7 @@ void mlir::moe::buildNVVMTilePipeline(OpPassManager &passes,
   const tile::ExplicitTarget *chip = tile::findExplicitTarget(options.chip);
   bool hopper = !chip || chip->hopper;
   lower.pdl = options.pdl && hopper;
+  lower.tileSums = hopper;
   passes.addPass(createMoeToTile(lower));
   if (!hopper)
     passes.addNestedPass<tile::KernelOp>(

@@ -14,6 +14,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "MeasuredProducts.h"
+#include "moec/CostModel/Sums.h"
 #include "moec/Target/DeviceFile.h"
 
 #include <algorithm>
@@ -305,13 +306,91 @@ TEST(Prediction, ReadsHowRoutingsAreExecuted) {
   FixedFields fields;
   EXPECT_EQ(parseFixedFields("align=direct,reduce_by=last", fields), "");
   EXPECT_EQ(fields.direct, 1);
-  EXPECT_EQ(fields.sumsLast, 1);
+  EXPECT_EQ(fields.reduceBy, "last");
   EXPECT_EQ(parseFixedFields("align=sorted,reduce_by=rows", fields), "");
   EXPECT_EQ(fields.direct, 0);
-  EXPECT_EQ(fields.sumsLast, 0);
+  EXPECT_EQ(fields.reduceBy, "rows");
+  EXPECT_EQ(parseFixedFields("reduce_by=panel,split_k=2", fields), "");
+  EXPECT_EQ(fields.reduceBy, "panel");
+  EXPECT_EQ(fields.splitK, 2);
   EXPECT_EQ(parseFixedFields("align=1", fields),
             "align is '1', not sorted or direct");
   EXPECT_EQ(parseFixedFields("reduce_by=add", fields),
-            "reduce_by is 'add', not rows or last");
+            "reduce_by is 'add', not rows, last, panel, add_f32 or owner");
+}
+
+/// Tiles that sum read rows from the cache; what the sums cost is told.
+TEST(Prediction, KnowsSumsByTiles) {
+  const RuleTarget &target = *findRuleTarget("sm_90a");
+  GemmProblem problem;
+  problem.n = 2048;
+  problem.k = 768;
+  problem.sumsRows = problem.roundsRows = true;
+  problem.rowsPerExpert = 256;
+  problem.hitExperts = 128;
+  problem.units = 132;
+  std::vector<RuleVerdict> rejected;
+  auto first = [&](int64_t blockM) {
+    return rankConfigs(target, problem, blockM, 1, rejected).at(0);
+  };
+  RuleConfig rows = first(128);
+  EXPECT_EQ(rows.store, "desc");
+  problem.sumBy = "panel";
+  RuleConfig panel = first(128);
+  EXPECT_EQ(panel.order, "n_major");
+  EXPECT_EQ(panel.store, "staged");
+  EXPECT_EQ(panel.reduceBy, "panel");
+  EXPECT_GE(sumBytes(panel), 4 * 128);
+  problem.sumBy = "add_f32";
+  RuleConfig adds = first(128);
+  EXPECT_EQ(adds.store, "vector");
+  EXPECT_EQ(adds.partial, "");
+
+  std::vector<int64_t> experts(128, 256);
+  auto predict = [&](const RuleConfig &config) {
+    return predictGemm(h100(), findKernelTraits(target, problem), problem,
+                       config, experts, 4096);
+  };
+  EXPECT_GT(predict(panel).cacheBytes, predict(rows).cacheBytes);
+  EXPECT_GT(predict(panel).overhead, predict(rows).overhead);
+  // Both are slower than a launch that sums (52 us); additions of f32 most.
+  EXPECT_GT(predict(panel).seconds, predict(rows).seconds + 150e-6);
+  EXPECT_GT(predict(adds).seconds, predict(panel).seconds);
+}
+
+/// Parts of K make more tiles of fewer steps, whose rows are more.
+TEST(Prediction, KnowsPartsOfK) {
+  const RuleTarget &target = *findRuleTarget("sm_90a");
+  GemmProblem problem;
+  problem.n = 1024;
+  problem.k = 8192;
+  problem.sumsRows = problem.roundsRows = true;
+  problem.rowsPerExpert = 1;
+  problem.hitExperts = 1;
+  problem.units = 132;
+  std::vector<RuleVerdict> rejected;
+  RuleConfig whole = rankConfigs(target, problem, 8, 1, rejected).at(0);
+  problem.splitK = 8;
+  RuleConfig split = rankConfigs(target, problem, 8, 1, rejected).at(0);
+  EXPECT_EQ(whole.splitK, 0);
+  EXPECT_EQ(split.splitK, 8);
+  auto predict = [&](const RuleConfig &config) {
+    return predictGemm(h100(), findKernelTraits(target, problem), problem,
+                       config, {1}, 1);
+  };
+  EXPECT_EQ(predict(split).tiles, 8 * predict(whole).tiles);
+  // Sixteen tiles cannot read as fast as memory delivers.
+  EXPECT_LT(predict(split).seconds, 0.6 * predict(whole).seconds);
+  problem.splitK = 3;
+  rejected.clear();
+  EXPECT_TRUE(rankConfigs(target, problem, 8, 1, rejected).empty());
+  EXPECT_TRUE(std::any_of(
+      rejected.begin(), rejected.end(),
+      [](const RuleVerdict &verdict) { return verdict.rule == "split_k"; }));
+  LayerFrame frame;
+  frame.hidden = 1024;
+  FramePrediction one = predictFrame(h100(), frame, 64, 8);
+  frame.combineRows = 8;
+  EXPECT_GT(predictFrame(h100(), frame, 64, 8).combine, one.combine);
 }
 } // namespace

@@ -21,8 +21,9 @@ def MoeToTile : Pass<"moe-to-tile", "ModuleOp"> {
     (`moe.name`); arguments that are destinations become outputs.
 
     Expects decomposed layers with a config on every GEMM (first entry is
-    used). Not handled, with a diagnostic: `out = token` with `reduce_by` other
-    than rows, last and add_f32, f64. A routing of form `direct` has no kernel: those of its GEMMs look up the experts of
+    used). Not handled, with a diagnostic: f64. `reduce_by` of a GEMM whose rows are only summed says by whom:
+    `rows`, a launch; with `tile-sums` and sorted slots `panel`, the last tile of a token's columns, and `add_f32`, all
+    tiles in f32, of which the last converts (without `tile-sums` a launch, for `out = token` alone). A routing of form `direct` has no kernel: those of its GEMMs look up the experts of
     their slots. There `reduce_by = last` lets the tiles of a GEMM sum its rows, and its `moe.combine` becomes
     nothing.
 
@@ -37,7 +38,9 @@ def MoeToTile : Pass<"moe-to-tile", "ModuleOp"> {
     Option<"routing", "routing", "std::string", "\"loops\"", "form of the router and of align: loops or op">,
     Option<"tokens", "tokens", "int64_t", "0", "tokens that launches are shaped for, 0: many">,
     Option<"pdl", "pdl", "bool", "false",
-           "kernels are launched before the one before has ended, and wait themselves">];
+           "kernels are launched before the one before has ended, and wait themselves">,
+    Option<"tileSums", "tile-sums", "bool", "false",
+           "tiles of GEMMs can count arrivals and sum over top-k">];
   let dependentDialects = ["::mlir::moe::tile::MoeTileDialect", "::mlir::arith::ArithDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
                            "::mlir::math::MathDialect"];

@@ -29,8 +29,11 @@ struct FixedFields {
   std::string formulation;
   /// 0 or 1: the routing is executed in the form direct.
   int64_t direct = -1;
-  /// 1: the last of a token's tiles sums its rows, where the routing is direct.
-  int64_t sumsLast = -1;
+  /// Who sums rows over top-k: "rows", "last" (where the routing is direct),
+  /// "panel", "add_f32", "owner"; empty: free.
+  std::string reduceBy;
+  /// Parts of K of products whose rows are summed; 0: free.
+  int64_t splitK = 0;
 };
 
 /// Parses "block_m=128,stages=3,swap=true,align=direct,

@@ -122,6 +122,8 @@ struct LayerFrame {
   bool direct = false;
   /// The last of a token's tiles sums its rows.
   bool sumsLast = false;
+  /// Rows of a slot that are summed: parts of K.
+  int64_t combineRows = 1;
 };
 
 /// Launches, sorting, quantising and combining.

@@ -82,9 +82,11 @@ struct GemmProblem {
   bool vector = false;
   /// Rows of the result stand by slot, not by expert.
   bool scatters = false;
-  /// Every slot is a row block of its own, and the rows of a token are summed
-  /// by the last of its tiles.
-  bool sumsLast = false;
+  /// Who is to sum the rows over top-k, a value of `reduce_by`; empty: a
+  /// launch.
+  std::string sumBy;
+  /// Parts of K that tiles of rows for a sum are to take; up to 1: all of K.
+  int64_t splitK = 0;
   /// Mean rows per expert that is hit; the number that picks block m.
   double rowsPerExpert = 0;
   /// Experts that are hit, in the mean.
@@ -102,7 +104,8 @@ struct RuleConfig {
   /// Empty or 0: the field is left out.
   std::string order, claim, partial, aPlace, bPlace, bScale, computeSplit, atom,
       reduceBy;
-  int64_t loadRegs = 0, computeGroups = 0, computeRegs = 0, warps = 0, xcd = 0;
+  int64_t loadRegs = 0, computeGroups = 0, computeRegs = 0, warps = 0, xcd = 0,
+          splitK = 0;
 };
 
 /// Verdict of one named rule on one candidate: empty text means legal.

@@ -338,7 +338,8 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
     rowLists[row.getResult()] = list;
     return success();
   }
-  if (llvm::isa<tile::SumLastOp, tile::ClearOp>(op))
+  if (llvm::isa<tile::SumLastOp, tile::SumArrivedOp, tile::ClearOp,
+                tile::ClearAbsentOp>(op))
     return op.emitOpError("the CPU lowering has no counters between workers; "
                           "use reduce_by = \"rows\"");
   if (auto coords = dyn_cast<tile::CoordsOp>(op)) {

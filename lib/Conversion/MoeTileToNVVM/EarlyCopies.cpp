@@ -50,13 +50,12 @@ void KernelEmitter::findEarly() {
     else if (isa<tile::AwaitLaunchOp>(op))
       waits = true;
     else
-      legal &=
-          isa<tile::RolesOp, tile::RingAllocOp, tile::DenseListOp,
-              tile::BufAllocOp, tile::ClearOp, tile::ReturnOp,
-              memref::CollapseShapeOp, memref::ExpandShapeOp, memref::DimOp>(
-              op) ||
-          (isa_and_nonnull<arith::ArithDialect>(op.getDialect()) &&
-           op.getNumRegions() == 0);
+      legal &= isa<tile::RolesOp, tile::RingAllocOp, tile::DenseListOp,
+                   tile::BufAllocOp, tile::ClearOp, tile::ClearAbsentOp,
+                   tile::ReturnOp, memref::CollapseShapeOp,
+                   memref::ExpandShapeOp, memref::DimOp>(op) ||
+               (isa_and_nonnull<arith::ArithDialect>(op.getDialect()) &&
+                op.getNumRegions() == 0);
   }
   if (!legal || !waits)
     return;

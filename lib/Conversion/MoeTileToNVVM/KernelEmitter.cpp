@@ -87,6 +87,12 @@ LogicalResult KernelEmitter::placeOnChip() {
       at = lastFlags + role.getCopies() * 4;
     }
   });
+  kernel.walk([&](tile::SumArrivedOp op) {
+    if (auto role = op->getParentOfType<tile::RoleOp>()) {
+      sumFlags = llvm::alignTo(at, 16);
+      at = sumFlags + role.getCopies() * rowsOfTeam(op) * 4;
+    }
+  });
   sharedBytes = at;
   int64_t limit = kernel.getSmemLimit().value_or(232448);
   if (sharedBytes > limit)
@@ -227,8 +233,8 @@ LogicalResult KernelEmitter::emitRole(tile::RoleOp role, int64_t firstThread,
   role.walk([&](tile::CopyOp) { copies = true; });
   if (early && !copies) {
     awaitLaunch();
-    for (tile::ClearOp op : clears)
-      if (failed(emitClear(op)))
+    for (Operation *op : clears)
+      if (failed(emitClear(*op)))
         return failure();
     clears.clear();
   }
@@ -394,12 +400,13 @@ LogicalResult KernelEmitter::emitOp(Operation &op) {
         parts[op.getCursor()] = {c32(0), c32(producer ? 1 : 0)};
         return success();
       })
-      .Case([&](tile::ClearOp op) -> LogicalResult {
+      .Case<tile::ClearOp, tile::ClearAbsentOp>([&](auto op) -> LogicalResult {
         if (!early)
-          return emitClear(op);
+          return emitClear(*op);
         clears.push_back(op);
         return success();
       })
+      .Case([&](tile::SumArrivedOp op) { return emitSumArrived(op); })
       .Case([&](tile::SumLastOp op) { return emitSumLast(op); })
       .Case([&](tile::RowIndexOp rows) {
         if (failed(emitCommon(op)))

@@ -115,12 +115,26 @@ private:
   void setLaunch();
 
   // Slots.cpp
-  LogicalResult emitClear(tile::ClearOp op);
+  LogicalResult emitClear(Operation &op);
   LogicalResult emitSumLast(tile::SumLastOp op);
   /// Emits the body of a loop over a slot list, skipped for a tile without
   /// rows; `carried` at its begin, `next` at its end.
   LogicalResult emitSkipping(tile::ForTilesOp op, Value rows,
                              ValueRange carried, SmallVectorImpl<Value> &next);
+
+  // Sums.cpp
+  /// Rows of a tile that one team stores.
+  int64_t rowsOfTeam(tile::SumArrivedOp op);
+  /// Whether the slot has a row, i1.
+  Value isPlaced(Value places, Value slot);
+  /// `count` values from element `at` on as f32: one, or 16 bytes of them.
+  SmallVector<Value> loadColumns(const Memory &memory, Value at, int64_t count);
+  /// The inverse, rounded; of several values a power of two that is aligned.
+  void storeColumns(const Memory &memory, Value at, ArrayRef<Value> values);
+  /// Sums the rows of a token, by `lanes` threads of which this is `lane`.
+  void sumToken(tile::SumArrivedOp op, Value token, Value lane, int64_t lanes);
+  LogicalResult emitSumArrived(tile::SumArrivedOp op);
+  LogicalResult emitClearAbsent(tile::ClearAbsentOp op);
 
   // Rings.cpp
   Value shared(int64_t offset);
@@ -300,8 +314,10 @@ private:
   int64_t exchange = -1;
   /// Where each team hears that it is the last of a sum, -1 = nowhere.
   int64_t lastFlags = -1;
+  /// Where each team hears which tokens it sums, one word for each of its rows.
+  int64_t sumFlags = -1;
   /// Memories that are zeroed behind the wait of a role.
-  SmallVector<tile::ClearOp> clears;
+  SmallVector<Operation *> clears;
   struct MapKey {
     Value memory;
     SmallVector<int64_t> box;

@@ -25,31 +25,37 @@ using namespace mlir::moe::nvvm;
 /// Scope of everything that crosses blocks.
 static constexpr StringLiteral kDevice = "device";
 
-LogicalResult KernelEmitter::emitClear(tile::ClearOp op) {
-  auto it = memories.find(op.getMemory());
+LogicalResult KernelEmitter::emitClear(Operation &op) {
+  if (auto absent = dyn_cast<tile::ClearAbsentOp>(op))
+    return emitClearAbsent(absent);
+  auto it = memories.find(cast<tile::ClearOp>(op).getMemory());
   if (it == memories.end())
     return op.emitOpError("clears memory that is no kernel argument");
   const Memory &memory = it->second;
-  Value total = c32(1);
+  Value total = c64(1);
   for (int64_t d = 0; d < memory.type.getRank(); ++d)
-    total = mul(total, extent(memory, d));
+    total = mul(total, wide(extent(memory, d)));
+  // Teams of a role clear side by side what is a block's.
+  int64_t threads = kernel.getExecAttr().getThreads();
+  Value thread;
+  if (team.role) {
+    threads = team.threads * team.role.getCopies();
+    thread = team.thread;
+    if (team.role.getCopies() > 1)
+      thread = add(thread, mul(team.group, c32(team.threads)));
+  } else {
+    thread = NVVM::ThreadIdXOp::create(b, loc, b.getI32Type());
+  }
   Value block = NVVM::BlockIdXOp::create(b, loc, b.getI32Type());
-  ifThen(cmp(arith::CmpIPredicate::eq, block, c32(0)), [&] {
-    Value first, stride;
-    if (team.role) {
-      first = team.thread;
-      stride = c32(team.single ? 1 : team.threads);
-    } else {
-      first = NVVM::ThreadIdXOp::create(b, loc, b.getI32Type());
-      stride = c32(kernel.getExecAttr().getThreads());
-    }
-    auto loop = scf::ForOp::create(b, loc, first, total, stride);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(loop.getBody());
-    LLVM::StoreOp::create(b, loc, c32(0),
-                          globalAt(memory, wide(loop.getInductionVar())),
-                          /*alignment=*/4);
-  });
+  Value blocks = NVVM::GridDimXOp::create(b, loc, b.getI32Type());
+  auto loop =
+      scf::ForOp::create(b, loc, wide(add(mul(block, c32(threads)), thread)),
+                         total, wide(mul(blocks, c32(threads))));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  LLVM::StoreOp::create(b, loc, c32(0),
+                        globalAt(memory, loop.getInductionVar()),
+                        /*alignment=*/4);
   return success();
 }
 

@@ -120,7 +120,7 @@ FailureOr<SmallVector<Value>> KernelEmitter::emitOfWidth(Operation &first,
   Operation *end = first.getBlock()->getTerminator();
   for (Operation *op = &first; op != end; op = op->getNextNode()) {
     loc = op->getLoc();
-    if (failed(emitOp(*op)))
+    if (!isa<tile::SumArrivedOp>(op) && failed(emitOp(*op)))
       return failure();
   }
   trim->now = 0;
@@ -165,6 +165,10 @@ FailureOr<bool> KernelEmitter::emitTrimmed(Operation &first) {
   if (failed(flat))
     return failure();
   bindFlat(first.getBlock()->getTerminator()->getOperands(), *flat);
+  // Of all widths alike.
+  for (auto sum : first.getBlock()->getOps<tile::SumArrivedOp>())
+    if (failed(emitSumArrived(sum)))
+      return failure();
   return true;
 }
 

@@ -10,7 +10,6 @@
 #include "moec/Dialect/Moe/Transforms/DenseForm.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "moec/Dialect/Moe/Transforms/PlainSum.h"
 
 #include <numeric>
 
@@ -236,7 +235,9 @@ LogicalResult GemmKernel::decide() {
              << blockN << " must equal the quantize granule of " << granule
              << " columns";
   }
-  return decideScales();
+  if (failed(decideScales()))
+    return failure();
+  return decideParts();
 }
 
 //===----------------------------------------------------------------------===//
@@ -295,6 +296,8 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
   bool decodedCol = decodes && bPlace == ScalePlace::Promote && !rowSums;
   Value firstColumn = decodedCol ? kernel->index(0) : Value();
   auto loads = [&](OpBuilder &b, Location, Value kAt) {
+    if (firstK)
+      kAt = arith::AddIOp::create(b, loc, kAt, firstK);
     SmallVector<Value> tiles;
     Value rowsOfA = loadOperand(b, true, kAt);
     tiles.push_back(scales ? rowsOfA : dequantise(b, true, rowsOfA, kAt));
@@ -368,7 +371,7 @@ LogicalResult GemmKernel::productOf(SmallVectorImpl<Value> &accumulators) {
   // The columns of one expert after those of the other, in whole steps.
   if (sumsExperts)
     columnsOfExpert = llvm::alignTo(k, step);
-  int64_t end = sumsExperts ? op.getNumExperts() * columnsOfExpert : k;
+  int64_t end = sumsExperts ? op.getNumExperts() * columnsOfExpert : k / parts;
   auto loop =
       tile::KLoopOp::create(kb, loc, kernel->index(0), kernel->index(end), step,
                             ValueRange{init}, loads, computes);
@@ -422,7 +425,7 @@ Type GemmKernel::resultElement() {
   if (sumsExperts)
     return cast<MemRefType>(plan.values.lookup(op->getResult(0)).getType())
         .getElementType();
-  if (op.getQuantizeAttr() || adds)
+  if (op.getQuantizeAttr() || adds())
     return kernel->b.getF32Type();
   return partialElement(op);
 }
@@ -536,26 +539,20 @@ LogicalResult GemmKernel::build() {
     routing = plan.routingFor(op.getRouting(), aPadded || outPadded, blockM);
 
   bool toTokens = op.getOut() == RowLayout::Token;
-  sumsLast = isSummedByLast(op);
-  RoutingType routingType = op.getRouting().getType();
-  int64_t topk = routingType.getTopk();
+  sumBy = plan.sumsBy(op);
+  int64_t topk = op.getRouting().getType().getTopk();
+  if (failed(checkSums(routing)))
+    return failure();
   Value out = plan.values.lookup(op->getResult(0)), flat;
-  StringRef reduceBy = op.getChosenConfig().getString("reduce_by");
-  adds = toTokens && reduceBy == "add_f32";
-  if (sumsExperts) {
+  if (adds()) {
+    flat = plan.addedRows(op, /*zero=*/true);
+  } else if (sumsExperts || !toTokens) {
     flat = out;
-  } else if (adds) {
-    flat = plan.workspace({ShapedType::kDynamic, cols}, plan.b.getF32Type(),
-                          plan.tokensOf(op.getRouting()), /*zero=*/true);
-  } else if (toTokens) {
-    if (reduceBy != "rows" && !sumsLast)
-      return op.emitOpError("reduce_by = ")
-             << reduceBy
-             << " has no tile form, use rows, last, add_f32 or experts";
+  } else {
     Value slots = arith::MulIOp::create(
         plan.b, loc, plan.tokensOf(op.getRouting()), plan.index(topk));
-    flat =
-        plan.workspace({ShapedType::kDynamic, cols}, partialElement(op), slots);
+    flat = plan.workspace({ShapedType::kDynamic, parts * cols},
+                          partialElement(op), slots);
   }
   ConfigAttr config = op.getChosenConfig();
   int64_t dies = config.getInt("xcd");
@@ -565,25 +562,15 @@ LogicalResult GemmKernel::build() {
            << dies << " gives every die tiles of its own, which claim = "
            << "\"counter\" does not know, use \"stride\"";
   counts &= dies <= 1;
-  if (reduceBy == "last" && (!sumsLast || !routing.isDirect()))
-    return op.emitOpError("reduce_by = last needs a routing of form direct and "
-                          "rows that are only summed over top-k, into an "
-                          "argument of the function");
-  Value counter, arrivals, sums;
-  if (sumsLast) {
-    // The sum's destination, bound before its own op is met.
-    Value sum = findPlainSum(op);
-    sums = toTokens ? out : plan.values.lookupOrNull(sum);
-    if (!sums) {
-      sums = plan.buffer(cast<CombineOp>(sum.getDefiningOp()).getOuts()[0]);
-      plan.values.map(sum, sums);
-    }
-    arrivals = plan.clearedCounters.lookup(op);
-    if (!arrivals)
-      arrivals = makeCounters(/*zero=*/true);
-  }
+  Value counter;
+  bindSums(out);
   if (counts)
     counter = plan.workspace({1}, plan.b.getI64Type(), {}, /*zero=*/true);
+
+  // Rows stand by expert, or by slot where nobody sorts.
+  bool sorts = all || sortsSummedRows(op) || routing.isDirect() ||
+               !(toTokens || op.getOut() == RowLayout::FlatTopk);
+  bool sumsPlaced = sumBy == SumBy::Arrived || sumBy == SumBy::Added;
 
   KernelBuilder builder = plan.startKernel("gemm");
   builder.kernel->setAttr("moe.config", op.getChosenConfig());
@@ -606,17 +593,20 @@ LogicalResult GemmKernel::build() {
   if (all)
     tokens = builder.use(plan.tokensOf(op.getRouting()));
   else
-    for (auto [from, to] : {std::pair{routing.slots, &inside.slots},
-                            {routing.table, &inside.table},
-                            {routing.count, &inside.count},
-                            {routing.ids, &inside.ids},
-                            {routing.expertMap, &inside.expertMap},
-                            {routing.deviceTokens, &inside.deviceTokens}})
+    for (auto [from, to] :
+         {std::pair{routing.slots, &inside.slots},
+          {sumsPlaced && sorts ? routing.places : Value(), &inside.places},
+          {sumsPlaced && !sorts ? routing.valid : Value(), &inside.valid},
+          {routing.table, &inside.table},
+          {routing.count, &inside.count},
+          {routing.ids, &inside.ids},
+          {routing.expertMap, &inside.expertMap},
+          {routing.deviceTokens, &inside.deviceTokens}})
       if (from)
         *to = builder.use(from);
   if (counts)
     builder.useClaimCounter(counter);
-  Value outMemory = builder.use(toTokens ? flat : out);
+  Value outMemory = builder.use(flat);
   Value outScale = op.getQuantizeAttr()
                        ? builder.use(plan.values.lookup(op->getResult(1)))
                        : Value();
@@ -624,6 +614,9 @@ LogicalResult GemmKernel::build() {
   OpBuilder &kb = builder.b;
   if (failed(clearCounters(builder)))
     return failure();
+  if (sumsPlaced)
+    tile::ClearAbsentOp::create(kb, loc, builder.use(sums),
+                                sorts ? inside.places : inside.valid, topk);
   Value list = listTiles(inside);
   std::optional<tile::Order> order =
       tile::symbolizeOrder(op.getChosenConfig().getString("order"));
@@ -649,6 +642,7 @@ LogicalResult GemmKernel::build() {
     row0 = coords.getRow0();
     rows = coords.getRows();
     n0 = coords.getN0();
+    beginPart();
     beginTile(inside);
     SmallVector<Value> accumulators;
     if (failed(productOf(accumulators)))
@@ -661,11 +655,10 @@ LogicalResult GemmKernel::build() {
       stored.clear();
       emitFreshQuant(builder, quant, ValueRange{result}, stored, scale);
     }
-    Value where = row0, column = n0;
-    bool sorts = all || sortsSummedRows(op) || inside.isDirect();
-    if (adds)
+    Value where = row0, column = storedColumn;
+    if (adds())
       where = tokenRows;
-    else if ((toTokens || op.getOut() == RowLayout::FlatTopk) && !sorts)
+    else if (!sorts)
       where = flatRows;
     Value limit = isa<tile::RowsType>(where.getType()) ? Value() : rows;
     QuantAttr closing = op.getQuantizeAttr();
@@ -674,7 +667,7 @@ LogicalResult GemmKernel::build() {
           kb, loc, n0, builder.index(closing.getColsPerStored()));
     tile::StoreOp::create(
         kb, loc, stored, outMemory, ValueRange{where, column}, limit, {}, {},
-        adds ? tile::StoreMode::AddF32 : tile::StoreMode::Plain);
+        adds() ? tile::StoreMode::AddF32 : tile::StoreMode::Plain);
     if (scale) {
       QuantAttr quant = op.getQuantizeAttr();
       bool whole = quant.getGranuleCols() == QuantAttr::kWhole;
@@ -689,22 +682,16 @@ LogicalResult GemmKernel::build() {
                               ValueRange{where, group}, limit, {0, -1},
                               {1, granule});
     }
-    if (sumsLast)
-      tile::SumLastOp::create(kb, loc, outMemory, row0, n0, builder.use(sums),
-                              builder.use(arrivals), inside.ids,
-                              inside.expertMap, inside.deviceTokens,
-                              routingType.getExperts(), blockN);
+    emitSums(inside, outMemory, sorts);
   }
   plan.launch(builder);
-  if (sumsExperts)
-    return success();
-  if (adds)
+  if (sumBy == SumBy::AddedThenCast)
     return plan.emitCast(flat, out);
-  if (toTokens && !sumsLast)
+  if (toTokens && sumBy == SumBy::Launch)
     return plan.emitCombine(flat, Value(), Value(), Value(), op.getRouting(),
                             sortsSummedRows(op) ? RowLayout::ExpertSorted
                                                 : RowLayout::FlatTopk,
-                            routing, out);
+                            routing, out, parts);
   return success();
 }
 

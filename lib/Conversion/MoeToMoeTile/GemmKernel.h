@@ -29,7 +29,19 @@ private:
   void beginTile(const RoutingBuffers &routing);
   /// The tiles of the product, from the routing as the kernel sees it.
   Value listTiles(const RoutingBuffers &routing);
-  /// Clears what later products of the routing count arrivals with.
+  // GemmParts.cpp
+  /// Sets `parts`; diagnoses a split_k that has no meaning here.
+  LogicalResult decideParts();
+  /// Takes the part of K apart from the column of the tile at hand.
+  void beginPart();
+  // GemmSums.cpp
+  /// Diagnoses a reduce_by that has no meaning here.
+  LogicalResult checkSums(const RoutingBuffers &routing);
+  /// Sets `sums` and `arrivals`; `out` is the memory of the result.
+  void bindSums(Value out);
+  /// Emits the sum behind the store of a tile; `sorted`: rows stand by expert.
+  void emitSums(const RoutingBuffers &inside, Value rows, bool sorted);
+  /// Clears what later products of the routing count arrivals with and add to.
   LogicalResult clearCounters(KernelBuilder &builder);
   /// [T, blocks of columns] i32: arrivals at the sums, zero at first.
   Value makeCounters(bool zero);
@@ -81,14 +93,19 @@ private:
   ScalePlace aPlace = ScalePlace::None, bPlace = ScalePlace::None;
   /// Zero points of B are subtracted by the sums of A's rows.
   bool rowSums = false;
-  /// Rows are added to their token's in memory.
-  bool adds = false;
+  /// Parts of K that a tile takes one of.
+  int64_t parts = 1;
+  /// Who sums the rows over top-k.
+  SumBy sumBy = SumBy::Launch;
+  bool adds() const {
+    return sumBy == SumBy::Added || sumBy == SumBy::AddedThenCast;
+  }
   /// The reduction runs over all columns of all experts, each of which has
   /// `columnsOfExpert`, with those of the last step that do not exist.
   bool sumsExperts = false;
   int64_t columnsOfExpert = 0;
-  /// The last tile of a token's columns sums its rows.
-  bool sumsLast = false;
+  /// Where the tiles write sums, and what they count arrivals with.
+  Value sums, arrivals;
   /// What the matrix product multiplies and sums up.
   Type aMatrix, bMatrix, sumType;
 
@@ -98,6 +115,8 @@ private:
   Value tokens;
   // Values of the tile at hand.
   Value expert, row0, rows, n0, flatRows, tokenRows, aRows;
+  /// Column of its result in memory; start of its part of K, null = 0.
+  Value storedColumn, firstK;
 };
 
 } // namespace mlir::moe

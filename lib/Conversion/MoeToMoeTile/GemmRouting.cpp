@@ -1,4 +1,4 @@
-//===- GemmRouting.cpp - Tiles of a grouped GEMM and their sums -----------===//
+//===- GemmRouting.cpp - Tiles of a grouped GEMM --------------------------===//
 //
 // Part of moec, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for licence information.
@@ -8,8 +8,6 @@
 
 #include "GemmKernel.h"
 
-#include "moec/Dialect/Moe/Transforms/PlainSum.h"
-
 using namespace mlir;
 using namespace mlir::moe;
 
@@ -18,7 +16,7 @@ Value GemmKernel::listTiles(const RoutingBuffers &routing) {
   if (routing.isDirect())
     return tile::SlotListOp::create(
         kb, loc, routing.ids, routing.expertMap, routing.deviceTokens,
-        op.getRouting().getType().getExperts(), cols, blockN);
+        op.getRouting().getType().getExperts(), parts * cols, blockN);
   if (tokens)
     return tile::DenseListOp::create(kb, loc, tokens,
                                      sumsExperts ? 1 : op.getNumExperts(),
@@ -27,32 +25,6 @@ Value GemmKernel::listTiles(const RoutingBuffers &routing) {
       kb, loc, kb.getIndexType(),
       memref::LoadOp::create(kb, loc, routing.count,
                              ValueRange{kernel->index(0)}));
-  return tile::BlockListOp::create(kb, loc, routing.table, count, cols, blockN);
-}
-
-bool moe::isSummedByLast(GroupedGemmOp op) {
-  ConfigAttr config = op.getChosenConfig();
-  return config && config.getString("reduce_by") == "last" && findPlainSum(op);
-}
-
-Value GemmKernel::makeCounters(bool zero) {
-  return plan.workspace(
-      {ShapedType::kDynamic, int64_t(llvm::divideCeil(cols, blockN))},
-      plan.b.getI32Type(), plan.tokensOf(op.getRouting()), zero);
-}
-
-LogicalResult GemmKernel::clearCounters(KernelBuilder &builder) {
-  for (Operation *user : op.getRouting().getUsers()) {
-    auto other = dyn_cast<GroupedGemmOp>(user);
-    if (!other || !isSummedByLast(other) || !op->isBeforeInBlock(other) ||
-        plan.clearedCounters.count(other))
-      continue;
-    GemmKernel later(plan, other);
-    if (failed(later.decide()))
-      return failure();
-    Value counters = later.makeCounters(/*zero=*/false);
-    plan.clearedCounters[other] = counters;
-    tile::ClearOp::create(builder.b, loc, builder.use(counters));
-  }
-  return success();
+  return tile::BlockListOp::create(kb, loc, routing.table, count, parts * cols,
+                                   blockN);
 }

@@ -212,6 +212,24 @@ LogicalResult PlanBuilder::bindResults(DestinationStyleOpInterface op) {
   for (OpResult result : op->getResults()) {
     Value init = op.getTiedOpOperand(result)->get();
     auto gemm = dyn_cast<GroupedGemmOp>(op.getOperation());
+    if (gemm && gemm.getOut() != RowLayout::Token &&
+        sumsBy(gemm) == SumBy::Added) {
+      // Nobody sees the rows themselves.
+      values.map(result, addedRows(gemm, /*zero=*/true));
+      continue;
+    }
+    if (auto empty = init.getDefiningOp<tensor::EmptyOp>();
+        empty && gemm && partsOfK(gemm) > 1) {
+      // The parts of a row side by side.
+      auto type = cast<RankedTensorType>(init.getType());
+      SmallVector<int64_t> shape(type.getShape());
+      shape.back() *= partsOfK(gemm);
+      SmallVector<Value> sizes;
+      for (Value size : empty.getDynamicSizes())
+        sizes.push_back(values.lookup(size));
+      values.map(result, workspace(shape, partialElement(gemm), sizes));
+      continue;
+    }
     Value memory = buffer(
         init,
         gemm && result.getResultNumber() == 0 ? partialElement(gemm) : Type(),
@@ -248,6 +266,10 @@ static bool mayWrite(Value memory) {
       return mayWrite(user->getResult(0));
     if (auto sum = dyn_cast<tile::SumLastOp>(user))
       return sum.getOut() == memory || sum.getCounters() == memory;
+    if (auto sum = dyn_cast<tile::SumArrivedOp>(user))
+      return sum.getOut() == memory || sum.getCounters() == memory;
+    if (auto clear = dyn_cast<tile::ClearAbsentOp>(user))
+      return clear.getOut() == memory;
     return !isa<tile::LoadOp, tile::RowIndexOp, tile::BlockListOp,
                 tile::SlotListOp, tile::SlotRowOp, memref::LoadOp,
                 memref::DimOp>(user);
@@ -567,6 +589,7 @@ struct MoeToTilePass : moe::impl::MoeToTileBase<MoeToTilePass> {
     options.alignOp = routing == "op";
     options.tokens = tokens;
     options.pdl = pdl;
+    options.tileSums = tileSums;
     SymbolTable symbols(getOperation());
     for (auto func :
          llvm::make_early_inc_range(getOperation().getOps<func::FuncOp>())) {

@@ -65,6 +65,17 @@ struct PlanOptions {
   bool alignOp = false;
   int64_t tokens = 0;
   bool pdl = false;
+  bool tileSums = false;
+};
+
+/// Who sums the rows of a GEMM over top-k.
+enum class SumBy {
+  Launch,       ///< a launch behind it, or nobody
+  Experts,      ///< the reduction of the product itself
+  Last,         ///< the last tile of a token, of slots that nobody sorts
+  Arrived,      ///< the last tile of a token, of sorted slots
+  Added,        ///< all tiles, in f32; the last one converts
+  AddedThenCast ///< all tiles, in f32; a launch converts
 };
 
 /// Turns one function into a plan.
@@ -98,11 +109,23 @@ private:
   LogicalResult convertReshape(Operation &op);
   /// One value of a tensor, spread over a vector.
   LogicalResult convertSplat(tensor::SplatOp op);
-  /// `buffers` are those of `routing`, unless it is static.
+  /// `buffers` are those of `routing`, unless it is static. Rows of d have
+  /// `parts` summands side by side.
   LogicalResult emitCombine(Value d, Value weights, Value add, Value addGate,
                             Value routing, RowLayout layout,
-                            const RoutingBuffers &buffers, Value out);
+                            const RoutingBuffers &buffers, Value out,
+                            int64_t parts = 1);
 
+  /// Who sums the rows of a GEMM, as its configuration asks for and as the
+  /// target can.
+  SumBy sumsBy(GroupedGemmOp op);
+  /// Whether tiles of the GEMM write the sums.
+  bool isSummedByTiles(GroupedGemmOp op) {
+    SumBy by = sumsBy(op);
+    return by == SumBy::Last || by == SumBy::Arrived || by == SumBy::Added;
+  }
+  /// [T, N] f32 that tiles add rows to; made on first call, zeroed if `zero`.
+  Value addedRows(GroupedGemmOp op, bool zero);
   /// Rows of f32 in `from`, rounded to the type of `out`.
   LogicalResult emitCast(Value from, Value out);
 
@@ -144,6 +167,8 @@ private:
   /// Arrivals at the sums of a product whose last tiles sum, where an earlier
   /// kernel clears them.
   DenseMap<Operation *, Value> clearedCounters;
+  /// What the tiles of a product add its rows to.
+  DenseMap<Operation *, Value> addedSums;
   int64_t kernelCount = 0;
   tile::KernelOp lastKernel; ///< of the last launch, null before the first
   int64_t launches = 0;      ///< so far
@@ -192,13 +217,13 @@ Value mapToF32(KernelBuilder &k, Value fragment);
 /// configuration where only sums over top-k read them, else the result's own.
 Type partialElement(GroupedGemmOp op);
 
+/// Parts of K that tiles of the GEMM take one of, whose results stand side by
+/// side.
+int64_t partsOfK(GroupedGemmOp op);
+
 /// Whether the rows of a GEMM that only sums over top-k read stand sorted by
 /// expert, whatever its layout says: its configuration stores by descriptor.
 bool sortsSummedRows(GroupedGemmOp op);
-
-/// Whether the tiles of a GEMM sum its rows over top-k themselves, the last one
-/// of a token's columns: its configuration says so, and there is such a sum.
-bool isSummedByLast(GroupedGemmOp op);
 
 /// Diagnoses a fresh quantisation that has no meaning.
 LogicalResult checkFreshQuant(Operation *op, QuantAttr quant);

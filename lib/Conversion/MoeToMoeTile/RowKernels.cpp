@@ -44,8 +44,8 @@ Value moe::mapToF32(KernelBuilder &k, Value fragment) {
 LogicalResult PlanBuilder::emitCombine(Value d, Value weights, Value add,
                                        Value addGate, Value routing,
                                        RowLayout layout,
-                                       const RoutingBuffers &buffers,
-                                       Value out) {
+                                       const RoutingBuffers &buffers, Value out,
+                                       int64_t parts) {
   auto routingType = cast<RoutingType>(routing.getType());
   int64_t topk = routingType.getTopk(), experts = routingType.getExperts();
   bool all = isStatic(routing);
@@ -94,8 +94,10 @@ LogicalResult PlanBuilder::emitCombine(Value d, Value weights, Value add,
                                           experts);
           else
             row = tile::RowIndexOp::create(kb, loc, 1, rowsOf, slot, Value());
-          inputs.push_back(tile::LoadOp::create(kb, loc, frag(cols, d), d,
-                                                ValueRange{row, zero}));
+          for (int64_t part = 0; part < parts; ++part)
+            inputs.push_back(tile::LoadOp::create(
+                kb, loc, frag(cols, d), d,
+                ValueRange{row, part ? kernel.index(part * cols) : zero}));
           if (flat)
             inputs.push_back(tile::LoadOp::create(
                 kb, loc, frag(1, weights), flat, ValueRange{row}, {-1, -1}));
@@ -117,7 +119,7 @@ LogicalResult PlanBuilder::emitCombine(Value d, Value weights, Value add,
                   Value total =
                       arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0.0));
                   size_t at = 0;
-                  for (int64_t j = 0; j < topk; ++j) {
+                  for (int64_t j = 0; j < topk * parts; ++j) {
                     Value term = extendToF32(b, loc, v[at++]);
                     if (weights) {
                       // An absent row is zero; its weight may be anything, NaN
@@ -159,7 +161,7 @@ LogicalResult PlanBuilder::emitCombine(Value d, Value weights, Value add,
 
 LogicalResult PlanBuilder::convertCombine(CombineOp op) {
   if (auto gemm = op.getD().getDefiningOp<GroupedGemmOp>();
-      gemm && isSummedByLast(gemm))
+      gemm && isSummedByTiles(gemm))
     return success(); // made where the rows are
   bool padded = op.getLayout() == RowLayout::ExpertSortedPadded;
   RoutingBuffers routing;
@@ -167,13 +169,16 @@ LogicalResult PlanBuilder::convertCombine(CombineOp op) {
     routing = routingFor(op.getRouting(), padded, 0);
   auto lookup = [&](Value v) { return v ? buffer(v) : Value(); };
   RowLayout layout = op.getLayout();
+  int64_t parts = 1;
+  if (auto gemm = op.getD().getDefiningOp<GroupedGemmOp>())
+    parts = partsOfK(gemm);
   if (auto gemm = op.getD().getDefiningOp<GroupedGemmOp>())
     if (layout == RowLayout::FlatTopk && sortsSummedRows(gemm))
       layout = RowLayout::ExpertSorted;
   return emitCombine(buffer(op.getD()), lookup(op.getWeights()),
                      lookup(op.getAdd()), lookup(op.getAddGate()),
                      op.getRouting(), layout, routing,
-                     values.lookup(op->getResult(0)));
+                     values.lookup(op->getResult(0)), parts);
 }
 
 LogicalResult PlanBuilder::convertDispatch(DispatchOp op) {

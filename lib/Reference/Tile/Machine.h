@@ -188,6 +188,9 @@ private:
   LogicalResult runTopk(TopkOp op);
   LogicalResult runSlots(Operation &op, bool &known);
   LogicalResult runSumLast(SumLastOp op);
+  // Sums.cpp: sums over top-k by tiles.
+  LogicalResult runSumArrived(SumArrivedOp op);
+  LogicalResult runClearAbsent(ClearAbsentOp op);
   template <typename SlotOp>
   FailureOr<int64_t> slotExpert(SlotOp op, int64_t slot);
 

@@ -195,9 +195,13 @@ LogicalResult Runner::runSlots(Operation &op, bool &known) {
     // By the first block; its roles do not run yet.
     if (worker.index == 0)
       for (HostScalar &cell : get<MemView>(clear.getMemory()).buffer->data)
-        cell = HostScalar::ofInt(0);
+        cell = HostScalar::ofInt(0); // the bits of 0.0, too
     return success();
   }
+  if (auto clear = dyn_cast<ClearAbsentOp>(op))
+    return runClearAbsent(clear);
+  if (auto sum = dyn_cast<SumArrivedOp>(op))
+    return runSumArrived(sum);
   if (auto sum = dyn_cast<SumLastOp>(op))
     return runSumLast(sum);
   known = false;

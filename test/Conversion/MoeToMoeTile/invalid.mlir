@@ -169,7 +169,7 @@ func.func @row_sum(%x: tensor<?x256xbf16>, %p: tensor<1x?xf32>, %ids: tensor<?x2
 
 func.func @panel(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<8x64x64xf32>, %o: tensor<?x64xf32>) -> tensor<?x64xf32> {
   %r = moe.align %ids : tensor<?x2xi32> -> !moe.routing<experts = 8, topk = 2>
-  // expected-error @+1 {{reduce_by = panel has no tile form, use rows, last, add_f32 or experts}}
+  // expected-error @+1 {{reduce_by = panel needs a target whose tiles count arrivals (sm_90a), a routing of form sorted and rows that are only summed over top-k, into an argument of the function}}
   %y = moe.grouped_gemm a(%x : tensor<?x64xf32>) b(%w : tensor<8x64x64xf32>)
          routing(%r : !moe.routing<experts = 8, topk = 2>) rows = gather a_layout = token out = token
          config [#moe.config<block = [16, 64, 0], reduce_by = "panel">] outs(%o : tensor<?x64xf32>) {

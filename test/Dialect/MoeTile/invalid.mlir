@@ -1185,3 +1185,41 @@ moe_tile.kernel @k(%ids: memref<?x2xi32>, %d: memref<?x8xf32>, %o: memref<?x8xf3
     : memref<?x8xf32> to memref<?x8xf32>, memref<?x1xi32>
   moe_tile.return
 }
+
+// -----
+
+moe_tile.kernel @k(%p: memref<?xi32>, %d: memref<?x8xf32>, %o: memref<?x8xf32>, %n: memref<?x1xi32>, %i: index) {
+  %s = moe_tile.row_iota %i limit(%i) -> !moe_tile.rows<4>
+  // expected-error @below {{sum_arrived_c1: by, topk and teams must be positive, got 0, 2 and 1}}
+  moe_tile.sum_arrived %d[%s, %i] by 0 to %o counters(%n) places(%p) topk 2
+    : !moe_tile.rows<4>, memref<?x8xf32> to memref<?x8xf32>, memref<?x1xi32>, memref<?xi32>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%p: memref<?xi32>, %d: memref<?x8xbf16>, %o: memref<?x8xf32>, %n: memref<?x1xi32>, %i: index) {
+  %s = moe_tile.row_iota %i limit(%i) -> !moe_tile.rows<4>
+  // expected-error @below {{sum_arrived_c2: rows of type 'memref<?x8xbf16>' and sums of type 'memref<?x8xf32>' need elements of f32, bf16 or f16 and as many columns, rows of added ones f32}}
+  moe_tile.sum_arrived %d[%s, %i] by 8 to %o counters(%n) places(%p) topk 2 added
+    : !moe_tile.rows<4>, memref<?x8xbf16> to memref<?x8xf32>, memref<?x1xi32>, memref<?xi32>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%p: memref<?xi32>, %d: memref<?x8xf32>, %o: memref<?x8xf32>, %n: memref<?x1xi32>, %i: index) {
+  %s = moe_tile.row_iota %i limit(%i) -> !moe_tile.rows<4>
+  // expected-error @below {{sum_arrived_c3: stands last in for_tiles over a list of row blocks}}
+  moe_tile.sum_arrived %d[%s, %i] by 8 to %o counters(%n) places(%p) topk 2
+    : !moe_tile.rows<4>, memref<?x8xf32> to memref<?x8xf32>, memref<?x1xi32>, memref<?xi32>
+  moe_tile.return
+}
+
+// -----
+
+moe_tile.kernel @k(%p: memref<?xi32>, %o: memref<?x8xf64>) {
+  // expected-error @below {{clear_absent_c1: topk must be positive and sums of f32, bf16 or f16, got 2 and 'memref<?x8xf64>'}}
+  moe_tile.clear_absent %o places(%p) topk 2 : memref<?x8xf64>, memref<?xi32>
+  moe_tile.return
+}

@@ -123,11 +123,19 @@ class Layer:
                              if "moe.grouped_gemm" in line else line for line in text.splitlines())
         else:
             text = run(text, f"--moe-select-config=target={target} tokens={self.second}")
-        tiles = run(text, "--moe-to-tile", "--canonicalize", "--cse")
+        def build(text):
+            return run(text, "--moe-to-tile=tile-sums=true", "--canonicalize", "--cse")
+        tiles = build(text)
         body = tiles.strip().removeprefix("module {").removesuffix("}")
+        # Sums by tiles have the bits of a launch that sums.
+        by_launch = re.sub(r'reduce_by = "(panel|add_f32)"(, deterministic = false)?', 'reduce_by = "rows"', text)
+        before = build(by_launch).strip().removeprefix("module {").removesuffix("}") if by_launch != text else body
+        if by_launch != text and ("moe_tile.sum_arrived" in before or "moe_tile.sum_arrived" not in body
+                                  or "@layer_combine" in body or "@layer_cast" in body):
+            sys.exit(f"{self.name}: not one plan that sums by a launch, one by tiles\n{before}\n{body}")
         if tiles.count("moe.config =") != 2:
             sys.exit(f"{self.name}: {tiles.count('moe.config =')} kernels with a configuration\n{tiles}")
-        reference = re.sub(r"moe.config = #moe.config<[^>]*>", "test.ref", body.replace("@layer", "@ref"))
+        reference = re.sub(r"moe.config = #moe.config<[^>]*>", "test.ref", before.replace("@layer", "@ref"))
         for i, test in enumerate(self.tests):
             reference = reference.replace(f'{{moe.name = "arg{i}"', f'{{{test}, moe.name = "arg{i}"', 1)
         explicit = run("module {" + reference + body + "}", f"--moe-tile-to-explicit=target={target}")
@@ -156,6 +164,23 @@ def main():
         Layer("claim_counter_becomes_stride", unswapped(128, 64) | {"claim": "counter"}, wide),
         # Rows before the sum over top-k in bf16.
         Layer("partial_bf16", unswapped(128, 64), unswapped(128, 128, partial="bf16"), hidden=200),
+        # Sums by the last tile of a token: teams that share rows and teams that share columns, tails, absent slots,
+        # tokens without any, one expert for all. What two tiles add is the same in either order.
+        *[Layer(f"{by}_{name}", first, {**second, "reduce_by": by, **({"store": "vector"} if by == "add_f32" else {})},
+                **{"hidden": 200, "route": lambda t, j: -1 if (t + j) % 3 == 0 or t == 5 else (7 * t + 3 * j) % 3, **more})
+          for by in ("panel", "add_f32")
+          for name, first, second, more in (
+              ("rows", unswapped(128, 64), unswapped(128, 128) | {"order": "n_major"}, dict(tokens=150, workers=3)),
+              ("partial", unswapped(128, 64), unswapped(128, 64, partial="bf16" if by == "panel" else "f32"), dict(workers=2)),
+              ("one_team", unswapped(64, 64, teams=1), unswapped(64, 64, teams=1), dict(tokens=30)),
+              ("swapped", swapped(16, 64), swapped(16, 128), dict(tokens=21, workers=2)),
+              ("swapped_one", swapped(16, 64), swapped(16, 128), dict(route=lambda t, j: 2, workers=3)),
+              ("none", swapped(8, 64), swapped(8, 128), dict(route=lambda t, j: -1)))],
+        # Parts of K.
+        *[Layer(f"split_{parts}", swapped(16, 64), swapped(16, 128, split_k=parts, reduce_by="rows"), inner=256, hidden=256,
+                tokens=21, workers=2) for parts in (2, 4)],
+        Layer("split_rows", unswapped(128, 64), unswapped(128, 128, split_k=2, partial="bf16"), inner=256, hidden=128,
+              tokens=40, workers=2),
         Layer("f16", unswapped(128, 64), wide, dtype="f16"),
         # No row at all; no token at all; one expert takes everything.
         Layer("no_rows", swapped(8, 64), swapped(8, 128), route=lambda t, j: -1),

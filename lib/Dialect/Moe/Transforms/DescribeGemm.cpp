@@ -154,7 +154,10 @@ LayerFrame mlir::moe::describeFrame(ArrayRef<GroupedGemmOp> gemms,
     frame.hidden = problem.n;
     if (gemm.getOut() != RowLayout::Token)
       frame.combineBytes = 4;
-    frame.sumsLast |= problem.sumsLast;
+    frame.sumsLast |= problem.sumBy == "last";
+    // Tiles that sum do so within the product's time.
+    if (problem.sumBy == "panel" || problem.sumBy == "add_f32")
+      frame.combineBytes = 0;
   }
   for (GroupedGemmOp gemm : gemms.take_front(1)) {
     auto align = gemm.getRouting().getDefiningOp<AlignOp>();

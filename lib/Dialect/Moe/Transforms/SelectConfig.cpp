@@ -41,6 +41,11 @@ private:
   FailureOr<Workload> describeRouting(RoutingType type, int64_t count);
   LogicalResult chooseRouting(Value routing, ArrayRef<GroupedGemmOp> gemms);
   GemmProblem describe(GroupedGemmOp gemm, const Workload &workload);
+  /// Whether rows of the product can be summed over top-k in this way, a value
+  /// of `reduce_by`, by its own tiles.
+  bool canSum(GroupedGemmOp gemm, StringRef by);
+  /// Checks that what is asked for of sums is legal for some product.
+  LogicalResult checkSums(ArrayRef<GroupedGemmOp> gemms);
   /// Whether the form direct of a routing is to be compared with the sorted
   /// one. Sets it where it is asked for.
   FailureOr<bool> considerDirect(AlignOp align, int64_t count, bool allOpen);
@@ -54,6 +59,8 @@ private:
   const RuleTarget *rules = nullptr;
   Device machine;
   FixedFields fixedFields;
+  /// Parts of K that are tried where nothing is asked for.
+  int64_t trialSplit = 0;
 };
 } // namespace
 
@@ -69,10 +76,30 @@ StringRef moe::getFramePredictionAttrName() { return "moe.predicted_frame_us"; }
 GemmProblem SelectConfig::describe(GroupedGemmOp gemm,
                                    const Workload &workload) {
   GemmProblem problem = describeGemm(gemm, workload, machine);
-  auto align = gemm.getRouting().getDefiningOp<AlignOp>();
-  problem.sumsLast = fixedFields.sumsLast == 1 && align && align.isDirect() &&
-                     findPlainSum(gemm);
+  const std::string &by = fixedFields.reduceBy;
+  if (canSum(gemm, by))
+    problem.sumBy = by;
+  // Parts of K are for products whose results are only scaled.
+  bool splits = findPlainSum(gemm) && problem.aBits == 16 &&
+                problem.bBits == 16 && gemm.getColOperands().empty() &&
+                gemm.getExpertOperands().empty() &&
+                gemm.getEltOperands().empty() &&
+                gemm.getRouting().getDefiningOp<AlignOp>() &&
+                StringRef(rules->name) == "sm_90a";
+  problem.splitK = fixedFields.splitK ? fixedFields.splitK
+                   : splits           ? trialSplit
+                                      : 0;
   return problem;
+}
+
+bool SelectConfig::canSum(GroupedGemmOp gemm, StringRef by) {
+  auto align = gemm.getRouting().getDefiningOp<AlignOp>();
+  if (by.empty() || by == "rows" || !align || !findPlainSum(gemm))
+    return false;
+  if (by == "last" || by == "owner")
+    return align.isDirect();
+  return !align.isDirect() && StringRef(rules->name) == "sm_90a" &&
+         gemm.getFormulation() != Formulation::Gemv;
 }
 
 static RuleConfig readConfig(ConfigAttr attr) {
@@ -101,7 +128,8 @@ static RuleConfig readConfig(ConfigAttr attr) {
                              {"compute_groups", &config.computeGroups},
                              {"compute_regs", &config.computeRegs},
                              {"warps", &config.warps},
-                             {"xcd", &config.xcd}})
+                             {"xcd", &config.xcd},
+                             {"split_k", &config.splitK}})
     if (attr.getFields().contains(name))
       *field = attr.getInt(name);
   return config;
@@ -140,9 +168,12 @@ static ConfigAttr writeConfig(MLIRContext *context, const RuleConfig &config,
                                {"compute_groups", config.computeGroups},
                                {"compute_regs", config.computeRegs},
                                {"warps", config.warps},
-                               {"xcd", config.xcd}})
+                               {"xcd", config.xcd},
+                               {"split_k", config.splitK}})
       if (value != 0)
         add(name, b.getI64IntegerAttr(value));
+    if (config.reduceBy == "add_f32")
+      add("deterministic", b.getBoolAttr(false));
   }
   add("source", b.getStringAttr("rule"));
   return ConfigAttr::get(context, b.getDictionaryAttr(fields));
@@ -208,7 +239,35 @@ LogicalResult SelectConfig::prepare() {
   std::string wrong = parseFixedFields(fix, fixedFields);
   if (!wrong.empty())
     return emitError(loc) << "moe-select-config: fix: " << wrong;
+  if (deterministic && fixedFields.reduceBy == "add_f32")
+    return emitError(loc)
+           << "moe-select-config: rule deterministic: fix: reduce_by=add_f32, "
+              "which adds rows in any order, is given, but the same bits on "
+              "every run are asked for";
   return success();
+}
+
+LogicalResult SelectConfig::checkSums(ArrayRef<GroupedGemmOp> gemms) {
+  const std::string &by = fixedFields.reduceBy;
+  // Where slots are sorted, reduce_by=last asks for nothing.
+  if (by.empty() || by == "rows" || by == "last")
+    return success();
+  bool summed = false;
+  for (GroupedGemmOp gemm : gemms) {
+    if (canSum(gemm, by))
+      return success();
+    summed |= bool(findPlainSum(gemm));
+  }
+  GroupedGemmOp last = gemms.back();
+  return last.emitError("moe-select-config: fix: reduce_by=")
+         << by << " is not legal: rule "
+         << (!summed ? "plain_sum: no product has rows that are only summed "
+                       "over top-k, into an argument of the function"
+             : by == "owner"
+                 ? "owner_direct: it needs slots that nobody sorts, "
+                   "align=direct"
+                 : "tile_sums: it needs sm_90a, sorted slots and products of "
+                   "matrix units");
 }
 
 FailureOr<Workload> SelectConfig::describeRouting(RoutingType type,
@@ -384,6 +443,10 @@ static std::string describeLayers(const LayerChoice &choice) {
 /// workloads does not show it.
 static constexpr int64_t kDirectTokens = 1;
 
+/// Share of the time that another way to sum must save to be chosen: the
+/// model's error for whole layers, as for products (docs/cost-model.md).
+static constexpr double kSumMargin = 0.09;
+
 FailureOr<bool> SelectConfig::considerDirect(AlignOp align, int64_t count,
                                              bool allOpen) {
   if (!align || align.getForm())
@@ -401,8 +464,11 @@ FailureOr<bool> SelectConfig::considerDirect(AlignOp align, int64_t count,
   for (Operation *user : align.getRouting().getUsers())
     if (auto gemm = dyn_cast<GroupedGemmOp>(user))
       allOpen &= gemm.getFormulation() != Formulation::Gemv;
-  return fixedFields.direct != 0 && allOpen && count <= kDirectTokens &&
-         rules->hasDescriptors && reason.empty();
+  // What is asked for takes them as well.
+  bool sortedSums =
+      fixedFields.reduceBy == "panel" || fixedFields.reduceBy == "add_f32";
+  return fixedFields.direct != 0 && !sortedSums && allOpen &&
+         count <= kDirectTokens && rules->hasDescriptors && reason.empty();
 }
 
 LogicalResult SelectConfig::chooseRouting(Value routing,
@@ -437,6 +503,7 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
     }
   }
 
+  trialSplit = 0;
   // What is present decides: first the routing, then any configured GEMM.
   ChoiceOptions options;
   options.fixed = fixedFields;
@@ -458,6 +525,32 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
     layer.frame = describeFrame(open, layer.gemms);
     return chooseLayer(machine, *rules, layer, *workload, options);
   };
+  // Parts of K where they are predicted to save more than the model may err.
+  // Sums by tiles were slower than a launch that sums in all layers measured.
+  auto leavesIdle = [&](const LayerChoice &best, int64_t parts) {
+    for (auto [number, gemm] : llvm::enumerate(open))
+      if (describe(gemm, *workload).sumsRows)
+        return best.best().gemms[number].front().prediction.tiles *
+                   double(parts) <=
+               machine.figures.computeUnits;
+    return false;
+  };
+  auto trySums = [&](LayerChoice &best) {
+    int64_t kept = 0;
+    for (int64_t parts : {2, 4}) {
+      if (fixedFields.splitK || StringRef(rules->name) != "sm_90a" ||
+          !best.legal() || !leavesIdle(best, parts))
+        continue;
+      trialSplit = parts;
+      LayerChoice other = chooseOpen();
+      if (other.legal() &&
+          other.best().seconds * (1 + kSumMargin) < best.best().seconds) {
+        best = other;
+        kept = parts;
+      }
+    }
+    trialSplit = kept;
+  };
   auto align = routing.getDefiningOp<AlignOp>();
   FailureOr<bool> mayBeDirect =
       considerDirect(align, count, open.size() == gemms.size());
@@ -472,8 +565,11 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
   Workload listed = *workload;
   if (align && align.isDirect())
     *workload = splitRows(*workload);
+  if (failed(checkSums(gemms)))
+    return failure();
   if (!open.empty()) {
     choice = chooseOpen();
+    trySums(choice);
     if (*mayBeDirect && sorted.legal() &&
         (!choice.legal() || sorted.best().seconds < choice.best().seconds)) {
       align.removeFormAttr();
@@ -483,7 +579,14 @@ LogicalResult SelectConfig::chooseRouting(Value routing,
     if (!choice.legal()) {
       const LayerCandidate &last = choice.candidates.back();
       size_t number = last.illegalGemm;
-      const RuleVerdict &verdict = last.rejected[number].back();
+      RuleVerdict verdict = last.rejected[number].back();
+      // What is asked for itself says more than the last of other shapes.
+      if (fixedFields.splitK > 1)
+        for (const LayerCandidate &candidate : choice.candidates)
+          for (const auto &rejected : candidate.rejected)
+            for (const RuleVerdict &other : rejected)
+              if (other.rule == "split_k")
+                verdict = other;
       return open[number].emitError(
                  "moe-select-config: no candidate is legal on ")
              << rules->name << ", the last was refused by rule " << verdict.rule

@@ -369,6 +369,9 @@ void Specializer::buildCompute(RoleOp role) {
         Operation *made = b.clone(op, map);
         if (auto sum = dyn_cast<SumLastOp>(made))
           sum.setTeams(gemm.getTeams());
+        // Teams that share the rows count each its own.
+        if (auto sum = dyn_cast<SumArrivedOp>(made))
+          sum.setTeams(gemm.getDivide() == Divide::M ? 1 : gemm.getTeams());
         continue;
       }
       if (factorRing) {

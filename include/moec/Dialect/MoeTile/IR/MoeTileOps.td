@@ -14,5 +14,6 @@ include "moec/Dialect/MoeTile/IR/MoeTileExplicitOps.td"
 include "moec/Dialect/MoeTile/IR/MoeTileMemoryOps.td"
 include "moec/Dialect/MoeTile/IR/MoeTileRoutingOps.td"
 include "moec/Dialect/MoeTile/IR/MoeTileStructureOps.td"
+include "moec/Dialect/MoeTile/IR/MoeTileSumOps.td"
 
 #endif // MOEC_DIALECT_MOETILE_IR_MOETILEOPS_TD

@@ -345,12 +345,12 @@ def MoeTile_SumLastOp : MoeTile_Op<"sum_last", [AttrSizedOperandSegments]> {
 def MoeTile_ClearOp : MoeTile_Op<"clear", [HasParent<"KernelOp">]> {
   let summary = "zeroes a memory";
   let description = [{
-    Once, by one worker, behind `await_launch`; nothing else of the kernel uses
-    the memory.
+    Once, shared by the workers, behind `await_launch`; nothing else of the kernel
+    uses the memory.
 
     Example: `moe_tile.clear %n : memref<?x32xi32>`
   }];
-  let arguments = (ins Arg<MemRefOf<[I32]>, "memory", [MemWrite]>:$memory);
+  let arguments = (ins Arg<MemRefOf<[I32, F32]>, "memory", [MemWrite]>:$memory);
   let assemblyFormat = "$memory attr-dict `:` qualified(type($memory))";
 }
 
