@@ -106,7 +106,7 @@ for k, E, expected in ((1, 8, [8, 16, 32, 64, 128, 256]), (1, 1, [256, 4096]), (
             json.dump({"arguments": [
                 {"name": name, "shape": shape} for name, shape in (
                     ("x", ["T", 64]), ("topk_ids", ["T", k]), ("w1", [E, 32, 64]),
-                    ("out", ["T", 32]))],
+                    ("out", ["T", 32] if k == 1 else ["T", k, 32]))],
                 "variants": [sizes] if E == 8 and k == 1 else [sizes, last]}, file)
         product = kernels.find([folder])[0]
         assert product.tokens() == expected, product.tokens()
@@ -115,6 +115,26 @@ for k, E, expected in ((1, 8, [8, 16, 32, 64, 128, 256]), (1, 1, [256, 4096]), (
         assert product.moved_bytes(10) == 2 * (E * 32 * 64 + 10 * 64 + 10 * k * 32)
         assert product.out_shape(10) == ((10, 32) if k == 1 else (10, 2, 32))
 assert kernels.find(["/nowhere"]) == []
+
+# What they are made of follows from their scales; every byte counts once.
+for scales, dtype, weight, row in (
+        ({"x_scale": ["T", 2], "w1_scale": [3, 4, 2]}, "fp8-block", 256 + 4 / 64, 256 + 8),
+        ({"x_scale": [1, 1], "w1_scale": [3, 1, 1]}, "fp8-tensor", 256 + 4 / 512, 256),
+        ({"w1_scale": [3, 512, 2]}, "w4a16-g128", 128 + 4, 512)):
+    with tempfile.TemporaryDirectory() as folder:
+        eight = dtype.startswith("fp8")
+        element = {"x": "f8E4M3FN" if eight else "bf16", "w1": "f8E4M3FN" if eight else "i8",
+                   "w1_scale": "f32" if eight else "bf16", "x_scale": "f32"}
+        with open(os.path.join(folder, "manifest.json"), "w", encoding="utf-8") as file:
+            json.dump({"arguments": [
+                {"name": name, "shape": shape, "dtype": element.get(name, "bf16")}
+                for name, shape in {"x": ["T", 256], "topk_ids": ["T", 1], "out": ["T", 512],
+                                    "w1": [3, 512, 256 if eight else 128], **scales}.items()],
+                       "variants": [sizes]}, file)
+        product = kernels.find([folder])[0]
+        assert (product.dtype, product.K, product.N) == (dtype, 256, 512), product.dtype
+        weights = 3 * 512 * weight
+        assert abs(product.moved_bytes(10) - weights - 10 * (row + 2 * 512)) <= 4, product.bytes
 
 assert report.verdict({"results": [], "limit_us": 1.0}) == "-"
 assert report.title({"model": "a"}) == "a"

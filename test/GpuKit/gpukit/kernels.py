@@ -4,6 +4,7 @@
 """Times single matrix product kernels, alone, beside PyTorch's."""
 
 import json
+import math
 import os
 import statistics
 import time
@@ -12,8 +13,11 @@ from .tally import Tally
 
 # Launches per burst.
 BURST = 10
-# A product may be this wrong: both round their results to bf16.
-TOLERANCE = 4e-3
+# A product may be this wrong: both round their results to bf16. Sums of 8-bit floats lose bits in
+# the matrix unit, fewer if they are moved to other registers after every scale group.
+TOLERANCE = {"bf16": 4e-3, "fp8-block": 1e-2, "fp8-tensor": 2e-2, "w4a16-g128": 5e-3}
+# Bytes of an element.
+BYTES = {"bf16": 2, "f8E4M3FN": 1, "i8": 1, "f32": 4}
 # Rows per expert where the time is that of reading the weights.
 FEW = (1, 2, 4, 8, 16, 32)
 
@@ -27,7 +31,8 @@ def add_arguments(parser):
 
 
 class Product:
-    """An artifact of one grouped product: x [T, K], topk_ids [T, k], w1 [E, N, K]."""
+    """An artifact of one grouped product: x [T, K], topk_ids [T, k], w1 [E, N, K], or packed, and
+    the scales x_scale and w1_scale."""
 
     def __init__(self, folder):
         self.folder, self.name = folder, os.path.basename(os.path.abspath(folder))
@@ -38,8 +43,24 @@ class Product:
         if not {"x", "topk_ids", "w1", "out"} <= set(shapes):
             raise ValueError(f"{folder}: its arguments are {', '.join(shapes)}, not x, topk_ids, "
                              "w1 and out")
-        self.E, self.N, self.K = shapes["w1"]
-        self.k = shapes["topk_ids"][1]
+        self.E, self.N = shapes["w1"][:2]
+        self.k, self.K = shapes["topk_ids"][1], shapes["x"][1]
+        # Of all tokens together, and of each.
+        self.bytes = [0.0, 0.0]
+        for argument in self.manifest["arguments"]:
+            if argument["name"] == "topk_ids":
+                continue
+            shape, each = argument["shape"], argument["shape"][0] == "T"
+            self.bytes[each] += (math.prod(shape[1:] if each else shape)
+                                 * BYTES[argument.get("dtype", "bf16")])
+        if "x_scale" in shapes:
+            self.dtype = "fp8-tensor" if shapes["x_scale"][1] == 1 else "fp8-block"
+        elif "w1_scale" in shapes:
+            self.dtype = f"w4a16-g{self.K // shapes['w1_scale'][2]}"
+        else:
+            self.dtype = "bf16"
+        if self.dtype not in TOLERANCE:
+            raise ValueError(f"{folder}: {self.dtype} weights are not made here")
         self.variants = [variant for variant in self.manifest["variants"]
                          if variant["target"].startswith("sm_")]
 
@@ -82,8 +103,8 @@ class Product:
         return 2.0 * tokens * self.k * self.N * self.K
 
     def moved_bytes(self, tokens):
-        """All weights, the input once and the result once, in bf16."""
-        return 2.0 * (self.E * self.N * self.K + tokens * self.K + tokens * self.k * self.N)
+        """All weights, the input once and the result once, with scales."""
+        return self.bytes[0] + tokens * self.bytes[1]
 
 
 def find(folders):
@@ -103,17 +124,16 @@ class Case:
 
     def __init__(self, torch, product, tokens, seed):
         import moec
+        from .weights import STORAGE, Float8Tensor, Single
         self.torch, self.product, self.tokens = torch, product, tokens
         stream = torch.Generator(device="cuda").manual_seed(seed)
-
-        def normal(*sizes, scale=1.0):
-            whole = torch.empty(*sizes, dtype=torch.bfloat16, device="cuda")
-            for part in whole.split(max(1, len(whole) // 128)):
-                part.copy_(torch.randn(part.shape, generator=stream, device="cuda") * scale)
-            return whole
         E, k = product.E, product.k
-        self.x = normal(tokens, product.K)
-        self.w = normal(E, product.N, product.K, scale=product.K ** -0.5)
+        self.x = torch.empty(tokens, product.K, dtype=torch.bfloat16, device="cuda")
+        for part in self.x.split(max(1, tokens // 128)):
+            part.copy_(torch.randn(part.shape, generator=stream, device="cuda"))
+        storage = {**STORAGE, "fp8-tensor": Float8Tensor}[product.dtype]
+        self.weights = storage(torch, Single(E, product.N, product.K), seed + 1)
+        self.given = {**self.weights.codes(self.x), **self.weights.tensors}
         rows = torch.arange(tokens * k, device="cuda")
         if k == 1:
             self.ids = (rows * E // tokens).to(torch.int32).view(tokens, 1)
@@ -128,7 +148,7 @@ class Case:
         self.launch = product.product_launch(tokens)
 
     def run(self, launches=None):
-        return self.layer(x=self.x, topk_ids=self.ids, w1=self.w, out=self.out,
+        return self.layer(**self.given, topk_ids=self.ids, out=self.out,
                           workspace=self.workspace, launches=launches)
 
     def alone(self):
@@ -149,25 +169,48 @@ class Case:
             slots = (flat == expert).nonzero().view(-1)
             if not len(slots):
                 continue
-            expected = self.x[slots // product.k].float() @ self.w[expert].float().t()
-            size += float(expected.square().sum())
-            wrong = wrong + float((results[0][slots].float() - expected).square().sum())
+            # A part of the rows at a time: they are in f32 here.
+            weights = self.weights.matrix("w1", expert).t()
+            for part in slots.split(8192):
+                expected = self.weights.rows(self.x[part // product.k]) @ weights
+                size += float(expected.square().sum())
+                wrong += float((results[0][part].float() - expected).square().sum())
         same = bool((results[0].view(torch.int16) == results[1].view(torch.int16)).all())
         return (wrong / size) ** 0.5, same
 
-    def peer(self):
-        """(name, callable) of PyTorch's product of the same tensors."""
-        torch, product = self.torch, self.product
-        if product.E == 1:
-            weights = self.w[0].t()
+    def peers(self):
+        """{name: callable} of PyTorch's products of the same tensors."""
+        torch, product, found = self.torch, self.product, {}
+        if product.k != 1:
+            return found
+        x, weights = self.given["x"], self.given["w1"].transpose(1, 2)
+        if product.E == 1 and product.dtype == "bf16":
             out = torch.empty_like(self.out).view(-1, product.N)
-            return "torch.mm (cuBLAS)", lambda: torch.mm(self.x, weights, out=out)
-        if product.k != 1 or not hasattr(torch, "_grouped_mm"):
-            return None, None
-        counts = torch.bincount(self.ids.view(-1).long(), minlength=product.E)
-        ends = counts.cumsum(0).to(torch.int32)
-        weights = self.w.transpose(1, 2)
-        return "torch._grouped_mm", lambda: torch._grouped_mm(self.x, weights, offs=ends)
+            found["torch.mm (cuBLAS)"] = lambda: torch.mm(x, weights[0], out=out)
+        elif product.E == 1 and product.dtype.startswith("fp8"):
+            one = torch.ones((), device="cuda")
+            for fast in (True, False):
+                name = f"torch._scaled_mm, one scale, {'fast' if fast else 'exact'} sums"
+                found[name] = lambda fast=fast: torch._scaled_mm(
+                    x, weights[0], one, one, out_dtype=torch.bfloat16, use_fast_accum=fast)
+            if product.dtype == "fp8-block":
+                # Scales of rows: those of one k group side by side.
+                of_x = self.given["x_scale"].t().contiguous().t()
+                of_w = self.given["w1_scale"][0].t()
+                found["torch._scaled_mm, scales of 128 and 128 x 128"] = lambda: torch._scaled_mm(
+                    x, weights[0], of_x, of_w, out_dtype=torch.bfloat16)
+        elif product.E > 1 and product.dtype in ("bf16", "fp8-block"):
+            counts = torch.bincount(self.ids.view(-1).long(), minlength=product.E)
+            ends = counts.cumsum(0).to(torch.int32)
+            if product.dtype == "bf16":
+                found["torch._grouped_mm"] = lambda: torch._grouped_mm(x, weights, offs=ends)
+            else:
+                of_x = torch.ones(self.tokens, device="cuda")
+                of_w = torch.ones(product.E, product.N, device="cuda")
+                found["torch._scaled_grouped_mm, a scale per row"] = lambda: (
+                    torch._scaled_grouped_mm(x, weights, of_x, of_w, offs=ends,
+                                             out_dtype=torch.bfloat16, use_fast_accum=True))
+        return found
 
 
 class Burst:
@@ -226,8 +269,10 @@ def line(row):
             f"{row['gigabytes_per_second']:.0f} GB/s = {row['of_copy']:.3f} of copy")
     if row["relative_error"] is not None:
         text += f", err {row['relative_error']:.1e}"
-    if row["peer"]:
-        text += f"; {row['peer']} {row['peer_us']:.1f} us, x{row['peer_us'] / row['us']:.3f}"
+    for name, microseconds in row["peers"].items():
+        text += f"; {name} {microseconds:.1f} us, x{microseconds / row['us']:.3f}"
+    for name, reason in row["failed_peers"].items():
+        text += f"; {name} failed: {reason}"
     return text + f"; with routing {row['whole_us']:.1f} us; {' '.join(row['config'])}"
 
 
@@ -238,10 +283,13 @@ def measure(torch, product, tokens, options, burst, copied):
     if not options.no_reference:
         error, same = case.error()
     graphs = {"alone": burst.capture(case.alone), "whole": burst.capture(case.run)}
-    name, work = case.peer()
-    if work:
-        graphs["peer"] = burst.capture(work)
     graphs["copy"] = burst.capture(copied[0])
+    failed, peers = {}, case.peers()
+    for name, work in peers.items():
+        try:
+            graphs[name] = burst.capture(work)
+        except (RuntimeError, AttributeError, NotImplementedError) as reason:
+            failed[name] = str(reason).split("\n")[0][:120]
     times = burst.compare(graphs, options.rounds, options.idle)
     rate = product.moved_bytes(tokens) / times["alone"] * 1e6
     row = {"kernel": product.name, "tokens": tokens, "rows_per_expert": tokens * product.k // product.E,
@@ -249,7 +297,8 @@ def measure(torch, product, tokens, options, burst, copied):
            "tflops": product.flops(tokens) / times["alone"] * 1e-6,
            "gigabytes_per_second": rate * 1e-9, "of_copy": rate / (copied[1] / times["copy"] * 1e6),
            "copy_bytes_per_second": copied[1] / times["copy"] * 1e6,
-           "peer": name, "peer_us": times.get("peer"), "relative_error": error,
+           "peers": {name: times[name] for name in peers if name in times},
+           "failed_peers": failed, "relative_error": error,
            "same_alone": same, "config": product.variant(tokens)["config"]}
     case.layer.close()
     return row
@@ -285,7 +334,7 @@ def run(options):
         rows.append(row)
         print(line(row), flush=True)
         error = row["relative_error"]
-        tally.check(product.name, "result", (error is None or error <= TOLERANCE)
+        tally.check(product.name, "result", (error is None or error <= TOLERANCE[product.dtype])
                     and row["same_alone"], tokens=tokens)
         torch.cuda.empty_cache()
     os.makedirs(options.out, exist_ok=True)

@@ -6,8 +6,11 @@
 A class has `arguments` (the names that a layer wants beside x, topk_ids and topk_weights),
 `activations` (the name of the dtype of x and out) and, made with (torch, shape, seed), `shape`,
 `tensors` (the arguments), `matrix(name, expert)` in float32 and `rows(x)`: the rows of a product
-in float32 as they are multiplied, rounded if the layer rounds them.
+in float32 as they are multiplied, rounded if the layer rounds them. `codes(x)`: those rows as a single product is given them,
+{argument: tensor}.
 """
+
+from typing import NamedTuple
 
 
 def normal(torch, stream, sizes, scale):
@@ -16,9 +19,19 @@ def normal(torch, stream, sizes, scale):
         yield expert, torch.randn(*sizes[1:], generator=stream, device="cuda") * scale
 
 
+class Single(NamedTuple):
+    """The weights of one product, w1 [E, N, K], in place of a layer's shape."""
+
+    E: int
+    N: int
+    K: int
+
+
 def sizes_of(shape):
     """{name: (sizes, scale)}: w1 [E, 2I, H] (gate above up) and w2 [E, H, I], random normal,
     scaled to keep variance."""
+    if isinstance(shape, Single):
+        return {"w1": (tuple(shape), shape.K ** -0.5)}
     return {"w1": ((shape.E, 2 * shape.I, shape.H), shape.H ** -0.5),
             "w2": ((shape.E, shape.H, shape.I), shape.I ** -0.5)}
 
@@ -37,13 +50,16 @@ class Plain:
             for expert, part in normal(torch, stream, sizes, scale):
                 whole[expert].copy_(part)
             self.tensors[name] = whole
-        self.w1, self.w2 = self.tensors["w1"], self.tensors["w2"]
+        self.w1, self.w2 = self.tensors["w1"], self.tensors.get("w2")
 
     def matrix(self, name, expert):
         return self.tensors[name][expert].float()
 
     def rows(self, x):
         return x.float()
+
+    def codes(self, x):
+        return {"x": x}
 
 
 class BFloat16(Plain):
@@ -80,7 +96,7 @@ class Float8Block:
                 whole[expert] = (part / self.spread(scales[expert], sizes[1:])).clamp(
                     -self.TOP, self.TOP).to(torch.float8_e4m3fn)
             self.tensors[name], self.tensors[name + "_scale"] = whole, scales
-        self.w1, self.w2 = self.tensors["w1"], self.tensors["w2"]
+        self.w1, self.w2 = self.tensors["w1"], self.tensors.get("w2")
 
     def spread(self, scales, sizes):
         """A scale for every weight."""
@@ -91,7 +107,8 @@ class Float8Block:
         weights = self.tensors[name][expert]
         return weights.float() * self.spread(self.tensors[name + "_scale"][expert], weights.shape)
 
-    def rows(self, x):
+    def round(self, x):
+        """Codes [rows, groups, 128] and their scales [rows, groups, 1]."""
         x = x.float()
         groups = (x.shape[1] + self.BLOCK - 1) // self.BLOCK
         padded = self.torch.zeros(x.shape[0], groups * self.BLOCK, device=x.device)
@@ -101,8 +118,16 @@ class Float8Block:
         # takes halves between two codes the other way.
         top = self.torch.full((1,), self.TOP, device=x.device)
         scale = cut.abs().amax(2, keepdim=True).clamp_min(2.0 ** -100) / top
-        rounded = (cut / scale).clamp(-self.TOP, self.TOP).to(self.torch.float8_e4m3fn)
-        return (rounded.float() * scale).view(padded.shape)[:, :x.shape[1]]
+        return (cut / scale).clamp(-self.TOP, self.TOP).to(self.torch.float8_e4m3fn), scale
+
+    def rows(self, x):
+        codes, scale = self.round(x)
+        return (codes.float() * scale).view(x.shape[0], -1)[:, :x.shape[1]]
+
+    def codes(self, x):
+        codes, scale = self.round(x)
+        return {"x": codes.view(x.shape[0], -1)[:, :x.shape[1]].contiguous(),
+                "x_scale": scale.view(x.shape[0], -1).contiguous()}
 
 
 class Float8Row:
@@ -131,6 +156,37 @@ class Float8Row:
         top = self.torch.full((1,), self.TOP, device=x.device)
         scale = x.abs().amax(1, keepdim=True).clamp_min(2.0 ** -100) / top
         return (x / scale).clamp(-self.TOP, self.TOP).to(self.torch.float8_e4m3fn).float() * scale
+
+
+class Float8Tensor(Plain):
+    """e4m3 with one scale for all weights of an expert, rows with one for all of them."""
+
+    arguments = ("w1", "w1_scale")
+    activations, TOP = "float8_e4m3fn", 448.0
+    # Of random normal rows: 5.6 deviations are within the codes' range.
+    SCALE = 1 / 80
+
+    def __init__(self, torch, shape, seed=0):
+        stream = torch.Generator(device="cuda").manual_seed(seed)
+        self.torch, self.shape, self.tensors = torch, shape, {}
+        for name, (sizes, scale) in sizes_of(shape).items():
+            whole = torch.empty(*sizes, dtype=torch.float8_e4m3fn, device="cuda")
+            scales = torch.empty(sizes[0], 1, 1, device="cuda")
+            for expert, part in normal(torch, stream, sizes, scale):
+                scales[expert] = part.abs().amax() / self.TOP
+                whole[expert] = (part / scales[expert]).clamp(-self.TOP, self.TOP).to(whole.dtype)
+            self.tensors[name], self.tensors[name + "_scale"] = whole, scales
+
+    def matrix(self, name, expert):
+        return self.tensors[name][expert].float() * self.tensors[name + "_scale"][expert]
+
+    def rows(self, x):
+        return self.codes(x)["x"].float() * self.SCALE
+
+    def codes(self, x):
+        codes = (x.float() / self.SCALE).clamp(-self.TOP, self.TOP)
+        return {"x": codes.to(self.torch.float8_e4m3fn),
+                "x_scale": self.torch.full((1, 1), self.SCALE, device=x.device)}
 
 
 class Int8:
@@ -200,7 +256,7 @@ class Int4:
         two = codes.view(codes.shape[0], -1, 2)
         return (two[..., 0] | two[..., 1] << 4).to(self.torch.uint8).view(self.torch.int8)
 
-    def codes(self, name, expert):
+    def unpacked(self, name, expert):
         words = self.tensors[name][expert].to(self.torch.int32)
         if self.exllama:
             columns = [None] * 8
@@ -211,7 +267,7 @@ class Int4:
         return self.torch.stack(columns, -1).view(words.shape[0], -1)
 
     def matrix(self, name, expert):
-        codes = self.codes(name, expert).float()
+        codes = self.unpacked(name, expert).float()
         cut = codes.view(codes.shape[0], -1, self.group)
         zero = self.tensors[name + "_zero"][expert].float()[..., None] if self.zero_points else 8.0
         scales = self.tensors[name + "_scale"][expert].float()[..., None]
@@ -219,6 +275,9 @@ class Int4:
 
     def rows(self, x):
         return x.float()
+
+    def codes(self, x):
+        return {"x": x}
 
 
 def int4(group=128, exllama=False, zero_points=False):

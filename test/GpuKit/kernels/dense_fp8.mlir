@@ -1,0 +1,24 @@
+// Part of moec, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for licence information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+
+// One product of 8192 x 8192 by 8192 x 8192, 8-bit floats with scales of 128 and 128 x 128.
+// tokens: 8192
+#row = #moe.quant<f8E4M3FN, granule = [1, 128], scale = f32>
+#block = #moe.quant<f8E4M3FN, granule = [128, 128], scale = f32>
+func.func @dense_fp8(
+    %x: tensor<?x8192xf8E4M3FN> {moe.name = "x"}, %xs: tensor<?x64xf32> {moe.name = "x_scale"},
+    %ids: tensor<?x1xi32> {moe.name = "topk_ids"},
+    %w: tensor<1x8192x8192xf8E4M3FN> {moe.name = "w1"},
+    %ws: tensor<1x64x64xf32> {moe.name = "w1_scale"},
+    %out: tensor<?x8192xbf16> {moe.name = "out"}) -> tensor<?x8192xbf16> {
+  %r = moe.align %ids : tensor<?x1xi32> -> <experts = 1, topk = 1>
+  %y = moe.grouped_gemm a(%x : tensor<?x8192xf8E4M3FN> scale %xs : tensor<?x64xf32> quant #row)
+      b(%w : tensor<1x8192x8192xf8E4M3FN> scale %ws : tensor<1x64x64xf32> quant #block)
+      routing(%r : <experts = 1, topk = 1>) rows = slots a_layout = expert_sorted out = expert_sorted
+      outs(%out : tensor<?x8192xbf16>) {
+  ^bb0(%v: f32):
+    moe.yield %v : f32
+  } -> tensor<?x8192xbf16>
+  return %y : tensor<?x8192xbf16>
+}
