@@ -223,8 +223,11 @@ LogicalResult TileEmitter::emitScalar(Operation &op) {
 LogicalResult TileEmitter::emitLoop(
     Value from, Value to, Value step, ValueRange carried, ValueRange inits,
     ValueRange results,
-    function_ref<FailureOr<SmallVector<Value>>(scf::ForOp)> body) {
-  auto loop = scf::ForOp::create(b, loc, from, to, step, flatten(inits));
+    function_ref<FailureOr<SmallVector<Value>>(scf::ForOp)> body,
+    ValueRange more) {
+  SmallVector<Value> first = flatten(inits);
+  llvm::append_range(first, more);
+  auto loop = scf::ForOp::create(b, loc, from, to, step, first);
   // Copies: an insertion moves what the map holds.
   for (auto [inside, init] : llvm::zip(carried, inits))
     parts[inside] = parts.lookup(init);

@@ -131,11 +131,12 @@ protected:
   void finishFunction();
 
   /// Emits a loop. `body` is called where its body begins and returns what it
-  /// yields.
+  /// yields. `more` are first values that the loop carries behind the others.
   LogicalResult
   emitLoop(Value from, Value to, Value step, ValueRange carried,
            ValueRange inits, ValueRange results,
-           function_ref<FailureOr<SmallVector<Value>>(scf::ForOp)> body);
+           function_ref<FailureOr<SmallVector<Value>>(scf::ForOp)> body,
+           ValueRange more = {});
   /// A loop whose body is `body`.
   LogicalResult emitLoop(scf::ForOp op,
                          function_ref<LogicalResult(scf::ForOp)> body);

@@ -108,6 +108,8 @@ LogicalResult KernelEmitter::placeOnChip() {
                        copy.getHow() == tile::How::Vector ||
                        copy.getHow() == tile::How::Element;
         (threads ? ring.gathers : ring.descriptors) = true;
+        if (threads && !holdsFactors(copy.getBuffer().getType()))
+          ring.threadsWriteOperands = true;
       }
   });
   return success();
@@ -326,14 +328,41 @@ static tile::ReleaseOp laggingRelease(scf::ForOp op) {
 
 LogicalResult KernelEmitter::emitFor(scf::ForOp op) {
   tile::ReleaseOp lagging = laggingRelease(op);
-  auto body = [&](scf::ForOp loop) {
+  std::optional<NextSlot> ahead = findNextSlot(op);
+  SmallVector<Value> factors;
+  if (ahead) {
+    for (auto [from, to] : llvm::zip(op.getRegionIterArgs(), op.getInitArgs()))
+      parts[from] = parts.lookup(to);
+    FailureOr<SmallVector<Value>> first = readSlot(*ahead);
+    if (failed(first))
+      return failure();
+    factors = *first;
+  }
+  auto body = [&](scf::ForOp loop) -> FailureOr<SmallVector<Value>> {
+    parts[op.getInductionVar()] = {loop.getInductionVar()};
     if (firstTile)
       copiedEarly = both(firstTile, less(loop.getInductionVar(), earlyEnd));
-    LogicalResult emitted = emitBlock(*op.getBody());
+    std::swap(nextSlot, ahead);
+    if (nextSlot) {
+      nextSlot->more = less(add(loop.getInductionVar(), loop.getStep()),
+                            loop.getUpperBound());
+      bindFactors(
+          *nextSlot,
+          ValueRange(loop.getRegionIterArgs()).take_back(factors.size()));
+    }
+    if (failed(emitBlock(*op.getBody())))
+      return failure();
     copiedEarly = Value();
-    return emitted;
+    SmallVector<Value> yielded =
+        flatten(op.getBody()->getTerminator()->getOperands());
+    if (nextSlot)
+      llvm::append_range(yielded, nextSlot->ahead);
+    std::swap(nextSlot, ahead);
+    return yielded;
   };
-  if (failed(emitLoop(op, body)))
+  if (failed(emitLoop(scalar(op.getLowerBound()), scalar(op.getUpperBound()),
+                      scalar(op.getStep()), op.getRegionIterArgs(),
+                      op.getInitArgs(), op.getResults(), body, factors)))
     return failure();
   if (!op.getOps<tile::PromoteOp>().empty() && fillsRegisters(kernel))
     refreshThread();

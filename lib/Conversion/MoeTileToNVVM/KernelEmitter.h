@@ -38,6 +38,8 @@ struct RingPlace {
   int64_t fullBarriers = 0, emptyBarriers = 0;
   /// Some copy is made by all threads of the load role.
   bool gathers = false, descriptors = false;
+  /// Operands are among what threads write.
+  bool threadsWriteOperands = false;
 };
 
 /// The team that executes the ops being emitted.
@@ -69,6 +71,18 @@ struct OpenSum {
   /// Registers of the sum for one product, of which one trimmed to fewer rows
   /// uses the first ones.
   size_t stride = 0;
+};
+
+/// A loop over scaled products that waits for the slot of its next step, and
+/// reads its factors, while a product is under way; see NextSlot.cpp.
+struct NextSlot {
+  tile::WaitOp wait;
+  SmallVector<tile::FragLoadOp> factors;
+  /// Which of the values that the loop carries is in a register of `factors`,
+  /// for all registers in turn.
+  SmallVector<unsigned> places;
+  Value more;               ///< i1, another step follows
+  SmallVector<Value> ahead; ///< what was read for the next step
 };
 
 /// Products as wide as the tile has rows; see Trim.cpp.
@@ -152,6 +166,9 @@ private:
   LogicalResult emitAcquire(tile::AcquireOp op);
   LogicalResult emitPublish(tile::PublishOp op);
   LogicalResult emitWait(tile::WaitOp op);
+  /// Waits for the slot at `cursor`; what threads wrote there is visible to
+  /// asynchronous instructions afterwards.
+  void waitForSlot(const RingPlace &ring, ValueRange cursor);
   LogicalResult emitRelease(tile::ReleaseOp op);
   LogicalResult emitGroupSync(tile::GroupSyncOp op);
   void teamBarrier();
@@ -189,6 +206,17 @@ private:
                          function_ref<Value(size_t, int64_t, Value)> issue);
   LogicalResult emitPromote(tile::PromoteOp op);
   void addProducts(tile::PromoteOp op, OpenSum &sum);
+
+  // NextSlot.cpp
+  /// What `loop` does ahead; nothing for a loop of another form.
+  std::optional<NextSlot> findNextSlot(scf::ForOp loop);
+  /// Waits for the slot at the wait's cursor and reads its factors: one value
+  /// for each that differs. Fills in `places` if it is empty.
+  FailureOr<SmallVector<Value>> readSlot(NextSlot &next);
+  /// Gives the values to the registers of the factors.
+  void bindFactors(const NextSlot &next, ValueRange values);
+  /// Behind the start of a step's last product.
+  LogicalResult readNextSlot();
 
   // RowReduce.cpp
   LogicalResult emitRowReduce(tile::RowReduceOp op);
@@ -329,6 +357,7 @@ private:
   int64_t sharedBytes = 0;
   Team team;
   std::optional<Trim> trim;
+  std::optional<NextSlot> nextSlot; ///< of the loop being emitted
   bool early = false; ///< copies stand before the wait for the last launch
   Value earlyEnd;     ///< i32, their end along k; null: not in their loop
   Value firstTile;    ///< i1, the current tile is the block's first

@@ -178,6 +178,8 @@ LogicalResult KernelEmitter::emitFactorCopy(tile::CopyOp op) {
 }
 
 LogicalResult KernelEmitter::emitFragLoad(tile::FragLoadOp op) {
+  if (nextSlot && nextSlot->more && llvm::is_contained(nextSlot->factors, op))
+    return success();
   tile::BufType buffer = op.getBuffer().getType();
   tile::FragType type = op.getResult().getType();
   tile::DigitsAttr layout = type.getLayout();
@@ -289,6 +291,8 @@ KernelEmitter::beginSum(tile::PromoteOp op, size_t count, size_t registers,
         products.push_back(
             issue(i, slice, first ? added[products.size()] : Value()));
     NVVM::WgmmaGroupSyncAlignedOp::create(b, loc);
+    if (first + together >= count && failed(readNextSlot()))
+      return failure();
     auto wait =
         nv::WgmmaWaitOp::create(b, loc, /*pending=*/0, ValueRange(products));
     sum.products = llvm::to_vector(ValueRange(wait.getResults()));

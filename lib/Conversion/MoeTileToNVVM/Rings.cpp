@@ -139,20 +139,24 @@ LogicalResult KernelEmitter::emitPublish(tile::PublishOp op) {
   return success();
 }
 
-LogicalResult KernelEmitter::emitWait(tile::WaitOp op) {
-  const RingPlace &ring = rings[op.getRing()];
-  ArrayRef<Value> cursor = parts[op.getCursor()];
-  Value slot = cursor[0], parity = cursor[1];
-  waitParity(barrierAt(ring.fullBarriers, slot), parity);
-  // What threads have written becomes visible to asynchronous instructions.
-  if (ring.gathers && warpgroups)
+void KernelEmitter::waitForSlot(const RingPlace &ring, ValueRange cursor) {
+  waitParity(barrierAt(ring.fullBarriers, cursor[0]), cursor[1]);
+  // Factors that threads write are read by threads.
+  if (ring.threadsWriteOperands && warpgroups)
     NVVM::FenceProxyOp::create(
         b, loc, NVVM::ProxyKind::async_shared,
         NVVM::SharedSpaceAttr::get(b.getContext(),
                                    NVVM::SharedSpace::shared_cta));
-  SmallVector<Value> buffers = slotBuffers(ring, slot);
+}
+
+LogicalResult KernelEmitter::emitWait(tile::WaitOp op) {
+  const RingPlace &ring = rings[op.getRing()];
+  SmallVector<Value> cursor = parts[op.getCursor()];
+  if (!nextSlot || nextSlot->wait != op)
+    waitForSlot(ring, cursor);
+  SmallVector<Value> buffers = slotBuffers(ring, cursor[0]);
   for (auto [result, buffer] : llvm::zip(op.getBuffers(), buffers))
-    parts[result] = {buffer, slot};
+    parts[result] = {buffer, cursor[0]};
   return success();
 }
 

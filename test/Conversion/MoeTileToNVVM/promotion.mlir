@@ -18,8 +18,18 @@
 // CHECK: nvvm.cp.async.mbarrier.arrive
 
 // Products of 128 columns in turn, in the same registers: the first is added before the second starts, the slot is
-// released without a branch before the second is added.
-// MANY: nvvm.mbarrier.try_wait.parity
+// released without a branch before the second is added. Beside the second the team waits for the slot of the next step,
+// for the last step once more for its own, and reads its factors, which the loop carries.
+// MANY: nvvm.mbarrier.try_wait.parity %{{.*}}, %{{.*}}, %{{.*}} : !llvm.ptr<3>
+// MANY-NEXT: nvvm.fence.proxy
+// MANY: %[[ROW0:.*]] = llvm.load {{.*}} !llvm.ptr<3> -> f32
+// MANY: %[[ROW8:.*]] = llvm.load {{.*}} !llvm.ptr<3> -> f32
+// MANY: %[[GATE:.*]] = llvm.load {{.*}} !llvm.ptr<3> -> f32
+// MANY: %[[UP:.*]] = llvm.load {{.*}} !llvm.ptr<3> -> f32
+// MANY: scf.for {{.*}} iter_args({{.*}} = %[[ROW0]], {{.*}} = %[[ROW8]], {{.*}} = %[[GATE]], {{.*}} = %[[UP]])
+// MANY: %[[MORE:.*]] = arith.cmpi slt
+// MANY-NOT: nvvm.mbarrier.try_wait
+// MANY-NOT: llvm.load
 // MANY: nvvm.wgmma.fence.aligned
 // MANY-COUNT-4: nvvm.wgmma.mma_async {{.*}}<m = 64, n = 128, k = 32>{{.*}}<e4m3>{{.*}}<e4m3>
 // MANY: %[[FIRST:.*]] = moe_nv.wgmma_wait 0
@@ -28,6 +38,12 @@
 // MANY: nvvm.wgmma.fence.aligned
 // MANY: nvvm.wgmma.mma_async %{{.*}}, %{{.*}}, %[[FIRST]],
 // MANY-COUNT-3: nvvm.wgmma.mma_async
+// MANY: nvvm.wgmma.commit.group.sync.aligned
+// MANY: %[[SLOT:.*]] = arith.select %[[MORE]]
+// MANY: %[[PARITY:.*]] = arith.select %[[MORE]]
+// MANY: nvvm.mbarrier.try_wait.parity %{{.*}}, %[[PARITY]],
+// MANY-NEXT: nvvm.fence.proxy
+// MANY-COUNT-4: llvm.load {{.*}} !llvm.ptr<3> -> f32
 // MANY: moe_nv.wgmma_wait 0
 // MANY-NOT: scf.if
 // MANY: nvvm.mbarrier.arrive.expect_tx {{.*}}predicate
@@ -57,6 +73,12 @@
 // CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global
 // CHECK: nvvm.cp.async.bulk.tensor.shared.cluster.global
 // CHECK: nvvm.cp.async.shared.global {{.*}} 4, cache = ca
+// Threads bring factors alone, which threads read: no fence before the products.
+// MANY: nvvm.cp.async.mbarrier.arrive
+// MANY-NOT: nvvm.fence.proxy
+// MANY: nvvm.mbarrier.try_wait.parity
+// MANY-NOT: nvvm.fence.proxy
+// MANY: nvvm.wgmma.fence.aligned
 // CHECK-NOT: f8E4M3FN
 func.func @layer(%x: tensor<?x512xbf16>, %ids: tensor<?x2xi32>, %tw: tensor<?x2xf32>,
                  %w1: tensor<8x768x512xf8E4M3FN>, %s1: tensor<8x6x4xf32>,
