@@ -61,10 +61,10 @@ What for:
   --deterministic       refuse configurations whose bits differ between runs
   --fix F=V[,F=V...]    fields that configurations must have: block_m, block_n,
                         block_k, stages, swap, formulation (grouped, gemv,
-                        dense, dense_rows, dense_sum); align=sorted|direct:
-                        whether a launch sorts the slots or tiles look up their
-                        experts; reduce_by=last: with direct, tiles sum over
-                        top-k
+                        dense, dense_rows, dense_sum, one_launch);
+                        align=sorted|direct: whether a launch sorts the slots or
+                        tiles look up their experts; reduce_by=last: with
+                        direct, tiles sum over top-k
   --config FILE.json    tile sizes from a table of moe-tune, or from a vLLM or
                         SGLang file; those of the down projection then from
                         FILE_down.json if that exists

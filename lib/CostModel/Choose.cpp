@@ -59,12 +59,13 @@ std::string mlir::moe::parseFixedFields(const std::string &text,
       continue;
     }
     if (name == "formulation") {
-      const char *known[] = {"grouped", "dense", "dense_rows", "dense_sum",
-                             "gemv"};
+      const char *known[] = {"grouped",   "dense", "dense_rows",
+                             "dense_sum", "gemv",  "one_launch"};
       if (std::find(std::begin(known), std::end(known), value) ==
           std::end(known))
         return "formulation is '" + value +
-               "', not grouped, dense, dense_rows, dense_sum or gemv";
+               "', not grouped, dense, dense_rows, dense_sum, gemv or "
+               "one_launch";
       fields.formulation = value;
       continue;
     }

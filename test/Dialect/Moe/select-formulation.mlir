@@ -66,7 +66,7 @@
 // OLD: error: moe-select-config: formulation dense_sum is not legal: rule descriptors: the second product reads its rows by the copy engine, which sm_80 has not
 // REDEFINE: %{fix} = formulation=magic
 // RUN: not %{select} 2>&1 | FileCheck %s --check-prefix=UNKNOWN
-// UNKNOWN: fix: formulation is 'magic', not grouped, dense, dense_rows, dense_sum or gemv
+// UNKNOWN: fix: formulation is 'magic', not grouped, dense, dense_rows, dense_sum, gemv or one_launch
 
 // A CPU asks nobody.
 // REDEFINE: %{fix} =

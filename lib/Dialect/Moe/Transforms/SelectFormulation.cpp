@@ -61,10 +61,11 @@ private:
   const RuleTarget &rules;
   const FixedFields &fixed;
   std::optional<Formulation> given;
-  RatedForm forms[4] = {{"grouped", Formulation::Grouped, {}, "", 0},
+  RatedForm forms[5] = {{"grouped", Formulation::Grouped, {}, "", 0},
                         {"gemv", Formulation::Gemv, {}, "", 0},
                         {"dense_rows", Formulation::Dense, {}, "", 0},
-                        {"dense_sum", Formulation::Dense, {true, true}, "", 0}};
+                        {"dense_sum", Formulation::Dense, {true, true}, "", 0},
+                        {"one_launch", Formulation::OneLaunch, {}, "", 0}};
 };
 } // namespace
 
@@ -82,6 +83,8 @@ void FormulationSelector::refuseIllegal() {
     forms[3].refusal = "rule descriptors: the second product reads its rows by "
                        "the copy engine, which " +
                        std::string(rules.name) + " has not";
+  forms[4].refusal = "rule one_launch_target: kernels for " +
+                     std::string(rules.name) + " hold one product each";
   StringRef asked = fixed.formulation;
   for (RatedForm &form : forms) {
     if (form.refusal.empty() && form.formulation == Formulation::Dense)
@@ -187,13 +190,14 @@ FailureOr<Value> FormulationSelector::select(StringRef category) {
   }
   StringRef asked = fixed.formulation;
   if (!given && !asked.empty())
-    given = asked == "grouped" ? Formulation::Grouped
-            : asked == "gemv"  ? Formulation::Gemv
-                               : Formulation::Dense;
+    given = asked == "grouped"      ? Formulation::Grouped
+            : asked == "gemv"       ? Formulation::Gemv
+            : asked == "one_launch" ? Formulation::OneLaunch
+                                    : Formulation::Dense;
   // Elsewhere moe-choose-formulation has decided.
   if (!given && (configured || !placesAllRows(machine)))
     return Value();
-  if (given == Formulation::Grouped || given == Formulation::OneLaunch)
+  if (given == Formulation::Grouped)
     return leave(*given);
   refuseIllegal();
   const RatedForm *best = rate();
