@@ -137,6 +137,30 @@ static GemmPrediction predictMean(const Device &device,
   return mean;
 }
 
+/// What two products in one kernel can have: stores by threads, behind which
+/// they count arrivals, no registers by role, and the same teams, those of the
+/// first product's first shape.
+static RuleVerdict checkOneLaunch(const LayerCandidate &candidate,
+                                  const RuleConfig &config) {
+  if (config.store != "vector")
+    return {"one_launch_store",
+            "store " + config.store + ", arrivals are counted behind vector"};
+  if (config.loadRegs || config.computeRegs)
+    return {"one_launch_registers",
+            "registers by role, of which rows have none of their own"};
+  if (candidate.gemms.empty() || candidate.gemms.front().empty())
+    return {};
+  auto teamsOf = [](const RuleConfig &one) {
+    return std::max<int64_t>(one.computeGroups, 1);
+  };
+  int64_t teams = teamsOf(candidate.gemms.front().front().config);
+  if (teamsOf(config) != teams)
+    return {"one_launch_teams", std::to_string(teamsOf(config)) +
+                                    " teams where the product before has " +
+                                    std::to_string(teams)};
+  return {};
+}
+
 static LayerCandidate rate(const Device &device, const RuleTarget &target,
                            const LayerProblem &layer, const Workload &workload,
                            const ChoiceOptions &options, int64_t blockM) {
@@ -151,6 +175,8 @@ static LayerCandidate rate(const Device &device, const RuleTarget &target,
     for (RuleConfig &config :
          rankConfigs(target, problem, blockM, 100, rejected)) {
       RuleVerdict verdict = checkFixed(options.fixed, config);
+      if (verdict.ok() && problem.oneLaunch)
+        verdict = checkOneLaunch(candidate, config);
       if (!verdict.ok()) {
         rejected.push_back(verdict);
         continue;

@@ -399,10 +399,12 @@ const char *GemmPrediction::getBound() const {
 
 /// Latencies of memory one after the other: in the sort, in spreading router
 /// weights over all experts, in the sum over top-k, in the same by the last
-/// tile (an arrival, reads), in quantising.
+/// tile (an arrival, reads), in quantising, between two products of one launch
+/// (stores, an arrival, a look at the counter, rows; and what one grid for both
+/// has less under way than two that overlap).
 static const double sortLatencies = 1.2, spreadLatencies = 1.2,
                     combineLatencies = 2.1, lastLatencies = 2,
-                    quantiseLatencies = 0.13;
+                    quantiseLatencies = 0.13, handOverLatencies = 3.2;
 /// Of the sort, per slot (ncu on an H100: 8 slots 4.6 us, 131072 slots 25.5).
 static const double sortClocks = 0.3;
 
@@ -413,7 +415,8 @@ FramePrediction mlir::moe::predictFrame(const Device &device,
   double rate = (f.readRate + f.copyRate) / 2;
   double slots = double(tokens * topk), hidden = double(frame.hidden);
   FramePrediction p;
-  // The products; the first launch is none that waits for another.
+  // The products, or what clears counters and both products in one; the first
+  // launch is none that waits for another.
   int dependent = frame.direct ? 1 : 2;
   if (frame.direct)
     p.sort = 0;
@@ -436,7 +439,9 @@ FramePrediction mlir::moe::predictFrame(const Device &device,
     p.quantise = quantiseLatencies * f.latencySeconds +
                  double(tokens) * hidden * 3 / rate;
   }
+  if (frame.oneLaunch)
+    p.handOver = handOverLatencies * f.latencySeconds;
   p.launches = f.launchSeconds + dependent * f.dependentLaunchSeconds;
-  p.seconds = p.launches + p.sort + p.combine + p.quantise;
+  p.seconds = p.launches + p.sort + p.combine + p.quantise + p.handOver;
   return p;
 }

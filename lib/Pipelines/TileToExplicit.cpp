@@ -28,8 +28,9 @@ void mlir::moe::buildTileToExplicitPipeline(
     kernels.addPass(tile::createMoeTilePipeline());
   else
     kernels.addPass(tile::createMoeTileSpecialize());
-  kernels.addPass(createCSEPass());
-  kernels.addPass(tile::createMoeTileVerifySync());
+  passes.addPass(tile::createMoeTileFuseLaunches());
+  passes.addNestedPass<tile::KernelOp>(createCSEPass());
+  passes.addNestedPass<tile::KernelOp>(tile::createMoeTileVerifySync());
 }
 
 void mlir::moe::registerTileToExplicit() {

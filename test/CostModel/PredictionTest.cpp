@@ -290,6 +290,22 @@ TEST(Prediction, KnowsDirectRoutings) {
                    launch);
 }
 
+/// Both products in one launch: one that clears counters stands in front, and
+/// the second product waits for the first.
+TEST(Prediction, KnowsOneLaunch) {
+  LayerFrame frame;
+  frame.hidden = 2048;
+  frame.direct = frame.sumsLast = true;
+  FramePrediction two = predictFrame(h100(), frame, 1, 8);
+  frame.oneLaunch = true;
+  FramePrediction one = predictFrame(h100(), frame, 1, 8);
+  EXPECT_EQ(two.handOver, 0);
+  EXPECT_GT(one.handOver, 2e-6);
+  EXPECT_LT(one.handOver, 3e-6);
+  EXPECT_DOUBLE_EQ(one.launches, two.launches);
+  EXPECT_NEAR(one.seconds - two.seconds, one.handOver, 1e-12);
+}
+
 /// Slots of one expert read its weights each.
 TEST(Prediction, SplitsRows) {
   std::string error;

@@ -124,11 +124,15 @@ struct LayerFrame {
   bool sumsLast = false;
   /// Rows of a slot that are summed: parts of K.
   int64_t combineRows = 1;
+  /// All products are one launch behind one that clears counters.
+  bool oneLaunch = false;
 };
 
-/// Launches, sorting, quantising and combining.
+/// Launches, sorting, quantising, combining, and what the second of two
+/// products in one launch waits for the first.
 struct FramePrediction {
-  double seconds = 0, launches = 0, sort = 0, quantise = 0, combine = 0;
+  double seconds = 0, launches = 0, sort = 0, quantise = 0, combine = 0,
+         handOver = 0;
 };
 FramePrediction predictFrame(const Device &device, const LayerFrame &frame,
                              int64_t tokens, int64_t topk);

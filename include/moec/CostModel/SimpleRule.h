@@ -87,6 +87,8 @@ struct GemmProblem {
   std::string sumBy;
   /// Parts of K that tiles of rows for a sum are to take; up to 1: all of K.
   int64_t splitK = 0;
+  /// One kernel holds this product and the others of the layer.
+  bool oneLaunch = false;
   /// Mean rows per expert that is hit; the number that picks block m.
   double rowsPerExpert = 0;
   /// Experts that are hit, in the mean.

@@ -24,15 +24,29 @@ static constexpr StringLiteral kDevice = "device";
 /// Nanoseconds between two looks at a counter.
 static constexpr int64_t kPollNanoseconds = 20;
 
-/// Copies by descriptor read and write memory beside the threads' own path.
+/// Copies by descriptor read and write memory beside the threads' own path:
+/// what some of the kernel write and others read by another one needs a fence.
 void KernelEmitter::gridProxyFence() {
+  auto memoryOf = [](Value memory) {
+    while (Operation *view = memory.getDefiningOp())
+      memory = view->getOperand(0);
+    return memory;
+  };
+  SmallPtrSet<Value, 4> written, copied;
   bool copies = false;
   kernel.walk([&](tile::TileAccess access) {
-    if (auto copy = dyn_cast<tile::CopyOp>(access.getOperation()))
-      copies |= copy.getHow() == tile::How::Desc;
-    if (auto store = dyn_cast<tile::StoreOp>(access.getOperation()))
-      copies |= store.getHow() == tile::How::Desc;
+    Operation *op = access.getOperation();
+    auto store = dyn_cast<tile::StoreOp>(op);
+    auto copy = dyn_cast<tile::CopyOp>(op);
+    if (store)
+      written.insert(memoryOf(store.getMemory()));
+    copies |= store && store.getHow() == tile::How::Desc;
+    if (copy &&
+        (copy.getHow() == tile::How::Desc || copy.getHow() == tile::How::Bulk))
+      copied.insert(memoryOf(copy.getMemory()));
   });
+  for (Value memory : copied)
+    copies |= written.contains(memory);
   if (copies)
     NVVM::FenceProxyOp::create(b, loc, NVVM::ProxyKind::async,
                                NVVM::SharedSpaceAttr());

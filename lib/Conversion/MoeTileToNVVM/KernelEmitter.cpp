@@ -223,7 +223,9 @@ LogicalResult KernelEmitter::emitRole(tile::RoleOp role, int64_t firstThread,
   bool starts = false, all = false;
   role.walk([&](Operation *op) {
     if (auto copy = dyn_cast<tile::CopyOp>(op))
-      (copy.getHow() == tile::How::Gather || copy.getHow() == tile::How::Vector
+      (copy.getHow() == tile::How::Gather ||
+               copy.getHow() == tile::How::Vector ||
+               copy.getHow() == tile::How::Element
            ? all
            : starts) = true;
     else if (isa<tile::MmaOp, tile::StoreOp, tile::LoadOp, tile::WaitOp,
@@ -291,24 +293,24 @@ LogicalResult KernelEmitter::emitRoles(tile::RolesOp roles) {
 // Control flow and scalars
 //===----------------------------------------------------------------------===//
 
-/// The slot that a step of a product's loop releases while the product itself
-/// is still under way: one whose body is wait, mma, mma_wait 0, release, behind
-/// a first step of the same form. Null if the loop is another one.
-static tile::ReleaseOp laggingRelease(scf::ForOp op) {
-  tile::ReleaseOp release;
+/// The slots that a step of a product's loop releases while the product itself
+/// is still under way: one whose body is waits, mma, mma_wait 0, a release for
+/// each wait, behind a first step of the same form. Empty if the loop is
+/// another one.
+static SmallVector<tile::ReleaseOp, 2> laggingReleases(scf::ForOp op) {
+  SmallVector<tile::ReleaseOp, 2> releases;
   unsigned waits = 0, products = 0, others = 0;
   for (Operation &inner : op.getBody()->without_terminator()) {
     if (isa<tile::WaitOp>(inner))
       ++waits;
     else if (isa<tile::MmaOp>(inner))
       ++products;
-    else if (auto r = dyn_cast<tile::ReleaseOp>(inner))
-      release = release ? tile::ReleaseOp() : r;
+    else if (auto release = dyn_cast<tile::ReleaseOp>(inner))
+      releases.push_back(release);
     else if (!isa<tile::MmaWaitOp>(inner))
       ++others;
   }
-  if (!release || waits != 1 || products != 1 || others ||
-      release.getRing().getType().getSlots() < 3)
+  if (!waits || waits != releases.size() || products != 1 || others)
     return {};
   // With large tiles the products of the other team fill the gap, and a late
   // release costs more than it brings (1 % of the time, measured).
@@ -317,17 +319,28 @@ static tile::ReleaseOp laggingRelease(scf::ForOp op) {
   for (tile::MmaOp product : op.getBody()->getOps<tile::MmaOp>())
     if (product.getResult().getType().getNumElements() > 64 * 128)
       return {};
-  for (Value init : op.getInitArgs())
-    if (auto first = init.getDefiningOp<tile::ReleaseOp>())
-      if (first.getRing() == release.getRing() &&
-          isa_and_nonnull<tile::MmaWaitOp>(first->getPrevNode()) &&
-          isa_and_nonnull<tile::MmaOp>(first->getPrevNode()->getPrevNode()))
-        return release;
-  return {};
+  for (tile::ReleaseOp release : releases) {
+    if (release.getRing().getType().getSlots() < 3)
+      return {};
+    bool begins = false;
+    for (Value init : op.getInitArgs()) {
+      auto first = init.getDefiningOp<tile::ReleaseOp>();
+      if (!first || first.getRing() != release.getRing())
+        continue;
+      Operation *before = first->getPrevNode();
+      while (isa_and_nonnull<tile::ReleaseOp>(before))
+        before = before->getPrevNode();
+      begins |= isa_and_nonnull<tile::MmaWaitOp>(before) &&
+                isa_and_nonnull<tile::MmaOp>(before->getPrevNode());
+    }
+    if (!begins)
+      return {};
+  }
+  return releases;
 }
 
 LogicalResult KernelEmitter::emitFor(scf::ForOp op) {
-  tile::ReleaseOp lagging = laggingRelease(op);
+  SmallVector<tile::ReleaseOp, 2> lagging = laggingReleases(op);
   std::optional<NextSlot> ahead = findNextSlot(op);
   SmallVector<Value> factors;
   if (ahead) {
@@ -366,24 +379,24 @@ LogicalResult KernelEmitter::emitFor(scf::ForOp op) {
     return failure();
   if (!op.getOps<tile::PromoteOp>().empty() && fillsRegisters(kernel))
     refreshThread();
-  if (lagging) {
-    // The product of the last step is done: its slot is free as well.
+  // The product of the last step is done: its slots are free as well.
+  if (!lagging.empty())
     NVVM::WgmmaWaitGroupSyncOp::create(b, loc, uint64_t(0));
+  for (tile::ReleaseOp release : lagging)
     for (auto [yielded, result] : llvm::zip(
              op.getBody()->getTerminator()->getOperands(), op.getResults()))
-      if (yielded == lagging.getNext())
-        giveBack(rings[lagging.getRing()],
-                 before(rings[lagging.getRing()], parts[result][0]));
-  }
+      if (yielded == release.getNext())
+        giveBack(rings[release.getRing()],
+                 before(rings[release.getRing()], parts[result][0]));
   return success();
 }
 
 int64_t KernelEmitter::releaseLag(tile::ReleaseOp op) {
   if (auto loop = dyn_cast<scf::ForOp>(op->getParentOp()))
-    return laggingRelease(loop) == op ? 1 : 0;
+    return llvm::is_contained(laggingReleases(loop), op) ? 1 : 0;
   for (Operation *user : op.getNext().getUsers())
     if (auto loop = dyn_cast<scf::ForOp>(user))
-      if (laggingRelease(loop))
+      if (!laggingReleases(loop).empty())
         return 2;
   return 0;
 }

@@ -115,7 +115,10 @@ LogicalResult KernelEmitter::emitAcquire(tile::AcquireOp op) {
   const RingPlace &ring = rings[op.getRing()];
   ArrayRef<Value> cursor = parts[op.getCursor()];
   Value slot = cursor[0], parity = cursor[1];
-  waitParity(barrierAt(ring.emptyBarriers, slot), parity);
+  // Threads that bring nothing do not arrive either: the ring would not wait
+  // for them, and the phase that they wait for could come and go.
+  ifThen(ring.gathers ? Value() : firstThread(),
+         [&] { waitParity(barrierAt(ring.emptyBarriers, slot), parity); });
   SmallVector<Value> buffers = slotBuffers(ring, slot);
   for (auto [result, buffer] : llvm::zip(op.getBuffers(), buffers))
     parts[result] = {buffer, slot};

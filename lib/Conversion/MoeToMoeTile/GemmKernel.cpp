@@ -574,6 +574,8 @@ LogicalResult GemmKernel::build() {
 
   KernelBuilder builder = plan.startKernel("gemm");
   builder.kernel->setAttr("moe.config", op.getChosenConfig());
+  if (op.getFormulation() == Formulation::OneLaunch)
+    builder.kernel->setAttr("moe_tile.one_launch", plan.b.getUnitAttr());
   kernel = &builder;
   auto use = [&](Value v) { return v ? builder.use(plan.buffer(v)) : Value(); };
   a = use(op.getA());

@@ -225,7 +225,9 @@ LogicalResult Runner::runGrid(Operation &op, bool &known) {
     if (buffer->data[*position].undefined)
       return op.emitError("counter ") << *index << " is undefined";
     if (isa<SignalOp>(op)) {
-      ++buffer->data[*position].i;
+      // One runs for all copies of a team.
+      auto role = op.getParentOfType<RoleOp>();
+      buffer->data[*position].i += role ? int64_t(role.getCopies()) : 1;
       return yieldPoint(&op);
     }
     FailureOr<int64_t> value = getIndex(&op, op.getOperand(2));

@@ -12,8 +12,24 @@
 // RUN: not %{select} 2>&1 | FileCheck %s --check-prefix=CPU
 // CPU: error: moe-select-config: formulation one_launch is not legal: rule one_launch_target: kernels for cpu hold one product each
 
+// Where it can: slots are not sorted, rows are gathered, the last tile sums, both products have the same teams.
+// REDEFINE: %{target} = sm_90a
+// RUN: %{select} --remarks-filter-analyse=moe-select-config 2>&1 | FileCheck %s --check-prefix=ONE
+// ONE: remark: [Analysis] formulation {{.*}}grouped: refused: another one is asked for; {{.*}}one_launch: {{[0-9.]+}} us, chosen
+// ONE: moe.align {{.*}} form = direct
+// ONE: formulation = one_launch config [#moe.config<block = [8, 64, 64], {{.*}}a = "gather", b = "desc"
+// ONE: formulation = one_launch config [#moe.config<block = [8, {{.*}}a = "gather", b = "desc", {{.*}}reduce_by = "last"
+// REDEFINE: %{fix} = formulation=one_launch,reduce_by=rows
+// RUN: %{select} | FileCheck %s --check-prefix=ROWS --implicit-check-not=reduce_by
+// ROWS: formulation = one_launch
+// REDEFINE: %{fix} = formulation=one_launch,align=sorted
+// RUN: not %{select} 2>&1 | FileCheck %s --check-prefix=SORTED
+// SORTED: error: moe-select-config: formulation one_launch is not legal: rule one_launch_direct: tiles look up the experts of slots that nobody sorts: its form is sorted
+// REDEFINE: %{fix} = formulation=one_launch,swap=false
+// RUN: not %{select} 2>&1 | FileCheck %s --check-prefix=WIDE
+// WIDE: error: moe-select-config: formulation one_launch is not legal: rule
+
 // The same where the products ask for it themselves.
-// REDEFINE: %{fix} =
 // RUN: moe-opt %s -moe-decompose-layer -moe-fuse-epilogue -moe-choose-formulation=formulation=grouped | sed 's/formulation = grouped/formulation = one_launch/' > %t.mlir
 // RUN: not moe-opt %t.mlir -moe-select-config="target=cpu tokens=1" 2>&1 | FileCheck %s --check-prefix=CPU
 // RUN: not moe-opt %t.mlir -moe-select-config="target=sm_80 tokens=1" 2>&1 | FileCheck %s --check-prefix=SM80

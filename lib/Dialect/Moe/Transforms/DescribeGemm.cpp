@@ -74,6 +74,14 @@ void mlir::moe::describeDense(GemmProblem &problem, bool first, bool sums,
   problem.sumsRows = problem.roundsRows = false;
 }
 
+void mlir::moe::describeOneLaunch(GemmProblem &problem) {
+  problem.oneLaunch = true;
+  problem.scatters = false;
+  // A box of rows would hold some that are still being written; and all
+  // products fill one ring in the same way.
+  problem.gather = true;
+}
+
 Workload mlir::moe::workloadOfAll(int64_t tokens, int64_t experts) {
   Workload workload;
   workload.tokens = tokens;
@@ -133,6 +141,8 @@ GemmProblem mlir::moe::describeGemm(GroupedGemmOp gemm,
       align && align.isDirect())
     problem.gather = problem.scatters = false;
   problem.vector = gemm.getFormulation() == Formulation::Gemv;
+  if (gemm.getFormulation() == Formulation::OneLaunch)
+    describeOneLaunch(problem);
   if (gemm.getFormulation() == Formulation::Dense && placesAllRows(machine) &&
       hasStaticRows(gemm.getRouting()))
     describeDense(problem, gemm.getRows() == RowSource::Gather,
@@ -149,6 +159,7 @@ LayerFrame mlir::moe::describeFrame(ArrayRef<GroupedGemmOp> gemms,
     frame.quantises |=
         problem.aBits == 8 && gemm.getRows() == RowSource::Gather;
     frame.sorts &= !problem.sharesRows;
+    frame.oneLaunch |= problem.oneLaunch;
     if (!problem.sumsRows)
       continue;
     frame.hidden = problem.n;

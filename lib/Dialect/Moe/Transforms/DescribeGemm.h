@@ -31,6 +31,9 @@ bool placesAllRows(const Device &machine);
 void describeDense(GemmProblem &problem, bool first, bool sums, int64_t experts,
                    const Workload &workload);
 
+/// What changes in a problem whose product shares its kernel with the others.
+void describeOneLaunch(GemmProblem &problem);
+
 /// Every expert gets every token.
 Workload workloadOfAll(int64_t tokens, int64_t experts);
 

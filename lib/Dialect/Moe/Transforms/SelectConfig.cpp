@@ -76,16 +76,18 @@ StringRef moe::getFramePredictionAttrName() { return "moe.predicted_frame_us"; }
 GemmProblem SelectConfig::describe(GroupedGemmOp gemm,
                                    const Workload &workload) {
   GemmProblem problem = describeGemm(gemm, workload, machine);
-  const std::string &by = fixedFields.reduceBy;
+  std::string by = fixedFields.reduceBy;
+  if (problem.oneLaunch && by.empty())
+    by = "last";
   if (canSum(gemm, by))
     problem.sumBy = by;
   // Parts of K are for products whose results are only scaled.
-  bool splits = findPlainSum(gemm) && problem.aBits == 16 &&
-                problem.bBits == 16 && gemm.getColOperands().empty() &&
-                gemm.getExpertOperands().empty() &&
-                gemm.getEltOperands().empty() &&
-                gemm.getRouting().getDefiningOp<AlignOp>() &&
-                StringRef(rules->name) == "sm_90a";
+  bool splits =
+      !problem.oneLaunch && findPlainSum(gemm) && problem.aBits == 16 &&
+      problem.bBits == 16 && gemm.getColOperands().empty() &&
+      gemm.getExpertOperands().empty() && gemm.getEltOperands().empty() &&
+      gemm.getRouting().getDefiningOp<AlignOp>() &&
+      StringRef(rules->name) == "sm_90a";
   problem.splitK = fixedFields.splitK ? fixedFields.splitK
                    : splits           ? trialSplit
                                       : 0;
@@ -428,6 +430,8 @@ static std::string describeLayers(const LayerChoice &choice) {
                        candidate.frame.sort * 1e6,
                        candidate.frame.quantise * 1e6,
                        candidate.frame.combine * 1e6);
+    if (candidate.frame.handOver > 0)
+      os << llvm::format(", hand-over %.1f", candidate.frame.handOver * 1e6);
     for (const auto &rated : candidate.gemms)
       os << llvm::format(", product %.1f",
                          rated.front().prediction.seconds * 1e6);

@@ -11,6 +11,7 @@
 #include "GemmUtils.h"
 
 #include "mlir/IR/Remarks.h"
+#include "moec/Dialect/Moe/Transforms/PlainSum.h"
 #include "llvm/Support/Format.h"
 
 using namespace mlir;
@@ -45,6 +46,14 @@ public:
 
 private:
   void refuseIllegal();
+  /// Whether moe-select-config compares the sorted routing with a direct one.
+  bool mayBeDirect() {
+    return workload.tokens <= 1 && fixed.direct != 0 && rules.hasDescriptors &&
+           fixed.reduceBy != "panel" && fixed.reduceBy != "add_f32" &&
+           !align.getForm() && align.whyNotDirect().empty();
+  }
+  /// Why both products cannot be one kernel, with the rule; empty if they can.
+  std::string whyNotOneLaunch();
   /// The layer in one form as the model sees it, and the rows of its experts.
   std::pair<LayerProblem, Workload> describe(const RatedForm &form);
   /// Predicts all legal forms and returns the best one, null without any.
@@ -71,8 +80,35 @@ private:
 
 Value FormulationSelector::leave(Formulation formulation) {
   auto attr = FormulationAttr::get(align.getContext(), formulation);
+  if (formulation == Formulation::OneLaunch)
+    align.setForm(AlignForm::Direct);
   for (GroupedGemmOp gemm : gemms)
     gemm.setFormulationAttr(attr);
+  return {};
+}
+
+std::string FormulationSelector::whyNotOneLaunch() {
+  if (StringRef(rules.name) != "sm_90a")
+    return "rule one_launch_target: kernels for " + std::string(rules.name) +
+           " hold one product each";
+  GroupedGemmOp last = gemms.back();
+  if (gemms.size() != 2 || last.getA().getDefiningOp() != gemms.front())
+    return "rule one_launch_products: the layer is not two products, of which "
+           "the second takes the rows of the first";
+  std::string reason = fixed.direct == 0 || align.getForm() == AlignForm::Sorted
+                           ? "its form is sorted"
+                           : align.whyNotDirect();
+  if (!fixed.reduceBy.empty() && fixed.reduceBy != "rows" &&
+      fixed.reduceBy != "last")
+    return "rule one_launch_sums: rows are summed by the last tile or by a "
+           "launch, not by " +
+           fixed.reduceBy;
+  if (fixed.splitK > 1)
+    return "rule one_launch_split: tiles of slots take all of K";
+  if (!reason.empty())
+    return "rule one_launch_direct: tiles look up the experts of slots that "
+           "nobody sorts: " +
+           reason;
   return {};
 }
 
@@ -83,8 +119,13 @@ void FormulationSelector::refuseIllegal() {
     forms[3].refusal = "rule descriptors: the second product reads its rows by "
                        "the copy engine, which " +
                        std::string(rules.name) + " has not";
-  forms[4].refusal = "rule one_launch_target: kernels for " +
-                     std::string(rules.name) + " hold one product each";
+  forms[4].refusal = whyNotOneLaunch();
+  if (given != Formulation::OneLaunch && workload.tokens > 1 &&
+      forms[4].refusal.empty())
+    forms[4].refusal = "rule one_launch_tokens: slots of " +
+                       std::to_string(workload.tokens) +
+                       " tokens may share an expert, whose weights are then "
+                       "read for each; it is taken where it is asked for";
   StringRef asked = fixed.formulation;
   for (RatedForm &form : forms) {
     if (form.refusal.empty() && form.formulation == Formulation::Dense)
@@ -104,6 +145,17 @@ FormulationSelector::describe(const RatedForm &form) {
   layer.frame = describeFrame(gemms, layer.gemms);
   for (GemmProblem &problem : layer.gemms)
     problem.vector = form.formulation == Formulation::Gemv;
+  if (form.formulation == Formulation::OneLaunch) {
+    layer.frame.direct = layer.frame.oneLaunch = true;
+    for (auto [gemm, problem] : llvm::zip(gemms, layer.gemms)) {
+      describeOneLaunch(problem);
+      bool last = fixed.reduceBy.empty() || fixed.reduceBy == "last";
+      if (last && findPlainSum(gemm))
+        problem.sumBy = "last";
+      layer.frame.sumsLast |= problem.sumBy == "last";
+    }
+    return {layer, splitRows(workload)};
+  }
   if (form.formulation != Formulation::Dense)
     return {layer, workload};
   int64_t experts = align.getRouting().getType().getExperts();
@@ -137,6 +189,16 @@ const RatedForm *FormulationSelector::rate() {
       continue;
     }
     form.seconds = choice.best().seconds;
+    if (form.formulation == Formulation::Grouped && mayBeDirect()) {
+      // Which of both forms the routing has is decided behind this.
+      layer.frame.direct = true;
+      for (GemmProblem &problem : layer.gemms)
+        problem.gather = problem.scatters = false;
+      LayerChoice direct =
+          chooseLayer(machine, rules, layer, splitRows(rows), options);
+      if (direct.legal())
+        form.seconds = std::min(form.seconds, direct.best().seconds);
+    }
     // The grouped one is left only for more than the model's error.
     double error = 0;
     if (best && best->formulation == Formulation::Grouped) {

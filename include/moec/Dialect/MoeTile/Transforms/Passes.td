@@ -147,6 +147,34 @@ def MoeTileSpecialize : Pass<"moe-tile-specialize", "::mlir::moe::tile::KernelOp
   let statistics = [Statistic<"numKernels", "num-kernels", "Kernels specialised">];
 }
 
+def MoeTileFuseLaunches : Pass<"moe-tile-fuse-launches", "ModuleOp"> {
+  let summary = "two products of a plan in one kernel";
+  let description = [{
+    Joins the two kernels with the attribute `moe_tile.one_launch` that a plan
+    launches one after the other: explicit kernels with roles `load` and
+    `compute`, whose tiles are of a slot list. The kernel has three roles, each
+    with the loops of both products:
+
+    * `weights` fetches what is multiplied by, into rings of its own. It waits
+      for no tile and, if it reads only arguments of the layer, for no launch;
+    * `rows` fetches the rows. Those of the second product it awaits, slot by
+      slot: each team of the first one signals every tile behind its stores;
+    * `compute` multiplies.
+
+    The grid is resident. Rings share what on-chip memory there is: the second
+    one holds a whole tile if it can. A kernel before all others clears the
+    counters, also those of `sum_last`, and lets the next launch begin only when
+    what was launched before it has ended.
+
+    Fails where it cannot, with the rule and the numbers: `one_launch_products`,
+    `_form`, `_direct`, `_teams`, `_registers`, `_store`, `_weights`, `_rows`, `_cluster`,
+    `_rings`. Plans without the attribute pass unseen.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::moe::tile::MoeTileDialect"];
+  let statistics = [Statistic<"numFused", "num-fused", "Pairs of products that became one kernel">];
+}
+
 def MoeTilePipeline : Pass<"moe-tile-pipeline", "::mlir::moe::tile::KernelOp"> {
   let summary = "turn a sequential GEMM kernel into one team that stages operands in registers";
   let description = [{
