@@ -104,18 +104,21 @@ static const KernelTraits amdMatrix = [] {
   traits.name = "mfma or wmma";
   return traits;
 }();
-// Not fitted to measurements: what the loop consists of. A weight is read,
-// converted and multiplied with every row; the sum over the lanes is the
-// tile's.
+// What the loop consists of: a weight is read, converted and multiplied with
+// every row, a packed one decoded by two operations of which the chip has half
+// as many lanes; the sum over the lanes is the tile's. fillLatencies are those
+// that whole layers of one token show: weights of the second product are under
+// way while the first one ends.
 static const KernelTraits gpuLanes = [] {
   KernelTraits traits;
   traits.name = "lanes";
   traits.overlap = 4.5;
-  traits.laneOps = 1.5;
+  traits.laneOps = 1.7;
+  traits.decodeOps = 1;
   traits.tileClocks = 600;
   traits.tailShare = 0.8;
   traits.loadsWholeBlocks = false;
-  traits.fillLatencies = 5.1;
+  traits.fillLatencies = 3.5;
   traits.margin = 0.09;
   return traits;
 }();

@@ -20,13 +20,18 @@ static const int64_t warpRows[] = {4, 2, 8};
 
 RuleVerdict mlir::moe::checkVector(const GemmProblem &problem, int64_t blockM) {
   auto number = [](int64_t n) { return std::to_string(n); };
-  if (problem.aBits != problem.bBits || problem.aBits < 16 ||
-      problem.aGranule || problem.bGranule || problem.aPromotes ||
-      problem.bPromotes || problem.outGranule)
+  // Sums are of floats, and scales of rows are those of one piece.
+  bool packed = problem.bBits == 4 && problem.aBits >= 16;
+  if ((problem.aBits != problem.bBits && !packed) || problem.aBits < 16 ||
+      problem.aGranule || problem.outGranule || problem.integers)
     return {"vector_operand",
             "products of " + number(problem.aBits) + " by " +
                 number(problem.bBits) +
-                " bits or with scales have no form without matrix units"};
+                " bits have no form without matrix units; known are 16 and 32 "
+                "bits, and 4-bit weights beside them"};
+  if (problem.bGranule % 8 != 0)
+    return {"vector_scales", "scales of " + number(problem.bGranule) +
+                                 " columns, not a multiple of 8"};
   int64_t pitch = problem.k * problem.bBits / 8;
   if (pitch % 16 != 0)
     return {"pitch", "rows of " + number(problem.k) + " values have " +

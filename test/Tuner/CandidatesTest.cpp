@@ -82,7 +82,10 @@ TEST_F(Candidates, TheSelectorsOwnIsFirst) {
           EXPECT_EQ(config.getBlockM(), choice.blockM);
         }
       }
-      EXPECT_GT(rows.size(), 1u) << target << " " << tokens;
+      // Products by lanes take one row at a time.
+      bool lanes = StringRef(many[0].configs[0]).contains("atom = \"fma\"");
+      if (!lanes)
+        EXPECT_GT(rows.size(), 1u) << target << " " << tokens;
       // On a CPU one token may take as long by all tiles.
       if (target != StringRef("cpu"))
         EXPECT_GT(times.size(), 1u) << target << " " << tokens;

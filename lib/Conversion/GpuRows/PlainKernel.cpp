@@ -168,6 +168,13 @@ void PlainKernel::awaitEarlierLaunches() {
     target.letNextLaunchBegin(b, loc);
 }
 
+void PlainKernel::awaitThenLetNextBegin() {
+  if (!early)
+    return;
+  target.awaitEarlierLaunches(b, loc);
+  target.letNextLaunchBegin(b, loc);
+}
+
 void PlainKernel::beginBesideEarlierLaunches() {
   if (early)
     target.letNextLaunchBegin(b, loc);

@@ -80,6 +80,9 @@ public:
   /// Lets the next launch begin and waits for the end of the earlier ones, if
   /// the kernel is launched early.
   void awaitEarlierLaunches();
+  /// The same in the other order: the next launch can rely on what this one
+  /// relies on.
+  void awaitThenLetNextBegin();
   /// The same for a kernel that runs beside the launch before: at its begin and
   /// at its end.
   void beginBesideEarlierLaunches();

@@ -14,10 +14,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "RowEmitter.h"
-#include "ScalarEmitter.h"
+#include "VectorEmitter.h"
 
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Matchers.h"
 #include "moec/Dialect/Moe/IR/MoeDialect.h"
@@ -28,13 +26,20 @@ using namespace mlir::moe::rows;
 
 /// Bytes that a lane loads at once.
 static constexpr int64_t kPiece = 16;
-/// Pieces of weights that a lane has under way.
-static constexpr int64_t kPiecesInFlight = 8;
+/// Pieces of weights in a stage of a lane; the next stage is under way with it.
+/// So many more are one stage if there is no second one. Packed weights are
+/// bound by instructions rather than by what is under way: fewer registers.
+static constexpr int64_t kStagePieces = 8, kOnlyStagePieces = 12,
+                         kPackedStagePieces = 4;
+/// Lanes of a weight row: fewer where that leaves fewer of them idle.
+static constexpr int64_t kFewestLanes = 8;
+static constexpr double kUsedLanes = 0.9;
 /// Rows of a tile: each takes an accumulator for every weight row of a warp.
 static constexpr int64_t kMaxRows = 4;
 /// Warps of a block, if the configuration does not say it, and threads that a
-/// multiprocessor should hold.
-static constexpr int64_t kWarps = 4, kResidentThreads = 1024;
+/// multiprocessor should hold: beside them there is room for the next launch,
+/// which reads its first weights already.
+static constexpr int64_t kWarps = 4, kResidentThreads = 512;
 
 static moe::ConfigAttr configOf(tile::KernelOp kernel) {
   return kernel->getAttrOfType<moe::ConfigAttr>("moe.config");
@@ -46,59 +51,108 @@ bool rows::isVectorKernel(tile::KernelOp kernel) {
          kernel.getKernelForm() == tile::Form::Seq;
 }
 
-namespace {
-class VectorEmitter : ScalarEmitter {
-public:
-  explicit VectorEmitter(PlainKernel &k) : ScalarEmitter(k), bodies(k) {}
-  LogicalResult emit();
+//===----------------------------------------------------------------------===//
+// What is recognised
+//===----------------------------------------------------------------------===//
 
-private:
-  LogicalResult match();
-  Value tileCount();
-  void placeTile(Value entry);
-  LogicalResult emitTile();
-  void multiply(ArrayRef<Value> weights, ArrayRef<Value> inputs);
-  SmallVector<Value> toF32(Value piece, Type element);
-  Value fma(Value x, Value y, Value z) {
-    return math::FmaOp::create(b, k.loc, x, y, z);
+LogicalResult VectorEmitter::matchFactor(Factor &factor, Value loaded,
+                                         int64_t tileRows) {
+  factor.load = loaded.getDefiningOp<tile::LoadOp>();
+  if (!factor.load)
+    return refuse(loop) << "factors that are not loaded beside the weights";
+  auto access = cast<tile::TileAccess>(factor.load.getOperation());
+  MemRefType type = factor.load.getMemory().getType();
+  auto [down, along] = access.getTileShape();
+  for (auto [d, index] : llvm::enumerate(access.getIndices())) {
+    if (index != loop.getLoad().getArgument(0))
+      continue;
+    factor.columns = access.getGranuleOf(d);
+    factor.stride = 1;
+    for (int64_t inner = d + 1; inner < type.getRank(); ++inner)
+      factor.stride *= type.getDimSize(inner);
+    // What is along the rows is no column.
+    factor.across = access.getMemoryDim(1) != int64_t(d) && along > 1;
   }
-  /// Number of row `m` of a row list, or of consecutive rows; `exists` is
-  /// and-ed with whether there is one. Absent rows get the number 0.
-  FailureOr<Value> rowNumber(Value rows, Value m, Value &exists);
-  /// Offset (i64) of element (m, c) of an access; `exists` as above.
-  FailureOr<Value> offsetOf(tile::TileAccess access, Value m, Value c,
-                            Value &exists);
-  /// Element (m, c) of a fragment of the epilogue.
-  FailureOr<Value> elementOf(Value fragment, Value m, Value c);
-  LogicalResult emitStore(tile::StoreOp op, Value m, Value c, Value valid);
-  /// Column of what a split takes its `part` from.
-  Value beforeSplit(int64_t block, int64_t part, Value c) {
-    Value run = k.div(c, k.c32(block));
-    Value at = k.add(k.mul(run, k.c32(2 * block)), k.rem(c, k.c32(block)));
-    return part ? k.add(at, k.c32(part * block)) : at;
-  }
-  auto refuse(Operation *op) {
-    return op->emitOpError("has no form without matrix units: ");
-  }
+  if (factor.columns >= depth)
+    factor.columns = 0;
+  factor.rows = tileRows / (factor.across ? along : down);
+  Type element = factor.getElement();
+  if (!(element.isF32() || element.isBF16() || element.isF16() ||
+        isSmallFloat(element) || element.isInteger(8)))
+    return refuse(factor.load) << "factors of " << element;
+  return success();
+}
 
-  RowEmitter bodies;
-  tile::ForTilesOp tiles;
-  tile::KLoopOp loop;
-  tile::LoadOp a, w;
-  tile::SplitOp split; ///< of the product into gate and up; may be null
-  Value product;       ///< fragment
-  Type element;
-  int64_t rows = 0, columns = 0; ///< of a tile's result
-  int64_t depth = 0;             ///< K
-  int64_t warps = 0, perWarp = 0, parts = 1;
-  Value lane, warp;
-  Value entryCount, tableRows;
-  /// Per element of the warp's result and part: the sums, then what this lane
-  /// holds of them, per part.
-  SmallVector<Value> sums, mine;
-  IRMapping evaluated; ///< fragments whose element is known
-};
-} // namespace
+/// The weights as they are loaded, or what decodes them on load.
+LogicalResult VectorEmitter::matchWeights(Value loaded) {
+  w = loaded.getDefiningOp<tile::LoadOp>();
+  auto decode = loaded.getDefiningOp<tile::DequantOp>();
+  auto format = tile::DequantFormat::Plain;
+  if (decode) {
+    w = decode.getSource().getDefiningOp<tile::LoadOp>();
+    format = decode.getFormat();
+    if (decode.getAt() || decode.getUnrounded())
+      return refuse(decode) << "factors of more columns than the tile";
+    zeroValue = decode.getZeroValue().value_or(0);
+  }
+  if (!w)
+    return refuse(loop) << "weights that are not loaded as they are stored";
+  int64_t tileRows =
+      cast<tile::TileAccess>(w.getOperation()).getTileShape().first;
+  if (decode)
+    for (auto [operand, factor] : {std::pair(decode.getScale(), &scale),
+                                   std::pair(decode.getZero(), &zero)})
+      if (operand && failed(matchFactor(*factor, operand, tileRows)))
+        return failure();
+  Type element = w.getMemory().getType().getElementType();
+  weightDecoder = WordDecoder(element, format);
+  if (!weightDecoder.ok())
+    return refuse(w) << "weights of " << element;
+  return success();
+}
+
+/// A step along K whose product is scaled into a sum: the factors are those of
+/// its columns, whatever the step.
+LogicalResult VectorEmitter::matchPromotion() {
+  Block &compute = loop.getCompute().front();
+  auto promote =
+      dyn_cast<tile::PromoteOp>(compute.getTerminator()->getPrevNode());
+  auto part = promote ? promote.getPart().getDefiningOp<tile::AccReadOp>()
+                      : tile::AccReadOp();
+  auto mma = dyn_cast<tile::MmaOp>(compute.front());
+  if (!part || !mma || part.getAcc() != mma.getResult() ||
+      compute.getOperations().size() != 4 || promote.getScalar() ||
+      promote.getFactor() || (scale && promote.getCol()) ||
+      (zero && promote.getZero()))
+    return refuse(loop) << "only products that are scaled by factors of their "
+                           "rows and weight rows";
+  auto loadedAs = [&](Value v) -> Value {
+    auto argument = dyn_cast<BlockArgument>(v);
+    int64_t number = argument ? int64_t(argument.getArgNumber()) - 1 : -1;
+    return number >= 0 && number < int64_t(loop.getLoaded().size())
+               ? loop.getLoaded()[number]
+               : v;
+  };
+  int64_t tileRows =
+      cast<tile::TileAccess>(w.getOperation()).getTileShape().first;
+  if (promote.getCol() &&
+      failed(matchFactor(scale, loadedAs(promote.getCol()), tileRows)))
+    return failure();
+  if (promote.getRow() &&
+      failed(matchFactor(rowScale, loadedAs(promote.getRow()), rows)))
+    return failure();
+  if (promote.getZero()) {
+    // The sums of rows are made here.
+    Value points = loadedAs(promote.getZero());
+    auto splat = points.getDefiningOp<tile::FragSplatOp>();
+    FloatAttr constant;
+    if (splat && matchPattern(splat.getValue(), m_Constant(&constant)))
+      zeroValue += int64_t(constant.getValueAsDouble());
+    else if (failed(matchFactor(zero, points, tileRows)))
+      return failure();
+  }
+  return success();
+}
 
 LogicalResult VectorEmitter::match() {
   SmallVector<tile::ForTilesOp> loops(
@@ -111,79 +165,145 @@ LogicalResult VectorEmitter::match() {
   if (products.size() != 1)
     return refuse(tiles) << "it has " << products.size()
                          << " products, not one";
+  for (Block *block : {&k.kernel.getBody().front(), &tiles.getBody().front()})
+    for (Operation &op : *block)
+      if (isa<tile::SumLastOp, tile::ClearOp>(op))
+        return refuse(&op) << "rows are summed by a launch of its own";
   loop = products[0];
   Block &compute = loop.getCompute().front();
   auto mma = dyn_cast<tile::MmaOp>(compute.front());
-  if (loop.getLoaded().size() == 2) {
+  if (loop.getLoaded().size() >= 2)
     a = loop.getLoaded()[0].getDefiningOp<tile::LoadOp>();
-    w = loop.getLoaded()[1].getDefiningOp<tile::LoadOp>();
-  }
+  bool promotes = isa<tile::FragType>(loop.getResult(0).getType());
   auto read = loop.getResult(0).hasOneUse()
                   ? dyn_cast<tile::AccReadOp>(*loop.getResult(0).user_begin())
                   : tile::AccReadOp();
   auto upper = constantOf(loop.getUpper());
-  if (!mma || !a || !w || !read || compute.getOperations().size() != 2 ||
-      loop.hasTransform() || constantOf(loop.getLower()) != 0 || !upper)
+  if (!mma || !a || loop.hasTransform() || constantOf(loop.getLower()) != 0 ||
+      !upper || (!promotes && (!read || compute.getOperations().size() != 2)))
     return refuse(loop) << "only a plain product of two loads over all of K";
-  product = read.getResult();
+  product = promotes ? loop.getResult(0) : Value(read.getResult());
   depth = *upper;
+  rows = mma.getType().getRows();
+  if (failed(matchWeights(loop.getLoaded()[1])) ||
+      (promotes && failed(matchPromotion())))
+    return failure();
+  run = 128 / weightDecoder.getBits();
+  for (Factor factor : {scale, zero, rowScale})
+    if (int64_t granule = factor.columns) {
+      if (granule % run != 0 && run % granule != 0)
+        return refuse(factor.load.getOperation()) << "granules of " << granule;
+      run = std::min(run, granule);
+      if (run % weightDecoder.perWord() != 0)
+        return refuse(factor.load.getOperation()) << "granules of " << granule;
+    }
   for (Operation *user : product.getUsers())
     if (auto op = dyn_cast<tile::SplitOp>(user))
       split = op;
   if (split && !product.hasOneUse())
     return refuse(split) << "the product is read beside its split";
+  Type element = a.getMemory().getType().getElementType();
+  rowDecoder = WordDecoder(element, tile::DequantFormat::Plain);
+  Type stored = w.getMemory().getType().getElementType();
+  if (!rowDecoder.ok() || weightDecoder.getBits() > rowDecoder.getBits() ||
+      (weightDecoder.getBits() >= 16 && element != stored))
+    return refuse(mma) << "products of " << element << " by " << stored;
+  for (tile::LoadOp load : {a, w})
+    if (load.getGranule())
+      return refuse(load) << "granules";
   MemRefType weights = w.getMemory().getType();
-  element = weights.getElementType();
-  if (a.getMemory().getType().getElementType() != element ||
-      !(element.isBF16() || element.isF16() || element.isF32()))
-    return refuse(mma) << "products of "
-                       << a.getMemory().getType().getElementType() << " by "
-                       << element;
-  int64_t bytes = element.getIntOrFloatBitWidth() / 8;
-  if (weights.getRank() != 3 || weights.getDimSize(2) != depth ||
-      depth * bytes % kPiece != 0)
+  int64_t pitch = depth * weightDecoder.getBits() / 8;
+  if (weights.getRank() != 3 || pitch % kPiece != 0 ||
+      weights.getDimSize(2) * weights.getElementTypeBitWidth() != pitch * 8)
     return refuse(w) << "rows of " << depth
                      << " values are not whole pieces of 16 bytes of a "
                         "weight's row, "
                      << weights;
   if (a.getMemory().getType().getRank() != 2)
     return refuse(a) << "rows of " << a.getMemory().getType();
-  rows = mma.getType().getRows();
   columns = mma.getType().getCols() / (split ? 2 : 1);
   parts = split ? 2 : 1;
   if (rows > kMaxRows)
     return refuse(mma) << "tiles of " << rows << " rows, at most " << kMaxRows;
+  return arrange();
+}
+
+/// Which lanes and warps read what.
+LogicalResult VectorEmitter::arrange() {
   warps = configOf(k.kernel).getInt("warps");
   if (warps == 0)
     warps = kWarps;
   if (warps > 1024 / k.wave())
     return refuse(k.kernel) << "blocks of " << warps << " warps";
-  perWarp = llvm::divideCeil(columns, warps);
-  if (perWarp * rows > k.wave())
-    return refuse(mma) << perWarp << " columns of " << rows
-                       << " rows for a warp of " << k.wave() << " lanes";
+  pieces = depth * weightDecoder.getBits() / 8 / kPiece;
+  double best = 0;
+  for (int64_t lanes = k.wave(); lanes >= kFewestLanes && best < kUsedLanes;
+       lanes /= 2) {
+    double used = double(pieces) / double(llvm::alignTo(pieces, lanes));
+    if (used > best) {
+      best = used;
+      rowLanes = lanes;
+    }
+  }
+  int64_t groups = k.wave() / rowLanes;
+  perWarp = llvm::alignTo(llvm::divideCeil(columns, warps), groups);
+  if (perWarp / groups * rows > rowLanes)
+    return refuse(loop) << perWarp / groups << " columns of " << rows
+                        << " rows for " << rowLanes << " lanes";
+  perLane = perWarp / groups * parts;
+  steps = llvm::divideCeil(pieces, rowLanes);
+  bool packed = weightDecoder.getBits() < 8;
+  int64_t stage = packed ? kPackedStagePieces : kStagePieces;
+  unroll = std::clamp<int64_t>(stage / perLane, 1, steps);
+  if (!packed && steps * perLane <= kOnlyStagePieces)
+    unroll = steps;
+  while (steps % unroll)
+    --unroll;
   return success();
 }
 
-/// Entries of the tile list.
+//===----------------------------------------------------------------------===//
+// Tiles
+//===----------------------------------------------------------------------===//
+
 Value VectorEmitter::tileCount() {
   Operation *list = tiles.getList().getDefiningOp();
   Value blocks;
-  int64_t perBlock = 1;
+  auto columnBlocks = [&](auto op) {
+    listColumns = op.getColumns();
+    return k.c32(llvm::divideCeil(op.getColumns(), op.getBlockN()));
+  };
   if (auto op = dyn_cast_or_null<tile::BlockListOp>(list)) {
-    blocks = values.lookup(op.getCount());
-    perBlock = llvm::divideCeil(op.getColumns(), op.getBlockN());
+    blocks = k.mul(values.lookup(op.getCount()), columnBlocks(op));
   } else if (auto op = dyn_cast_or_null<tile::DenseListOp>(list)) {
     tableRows = k.ceilDiv(values.lookup(op.getRows()), op.getBlockM());
-    blocks = k.mul(tableRows, k.c32(op.getExperts()));
-    perBlock = llvm::divideCeil(op.getColumns(), op.getBlockN());
+    blocks = k.mul(k.mul(tableRows, k.c32(op.getExperts())), columnBlocks(op));
+  } else if (auto op = dyn_cast_or_null<tile::SlotListOp>(list)) {
+    blocks = k.mul(k.mul(k.extent(op.getIds(), 0), k.c32(op.getTopk())),
+                   columnBlocks(op));
   }
-  return blocks ? k.mul(blocks, k.c32(perBlock)) : Value();
+  return blocks;
 }
 
-/// Coordinates of an entry. The order of entries is locality, not meaning: all
-/// columns of a row block come one after the other here.
-void VectorEmitter::placeTile(Value entry) {
+Value VectorEmitter::expertOf(tile::SlotListOp list, Value slot,
+                              Value &present) {
+  Value expert = k.loadWord(k.pointer(list.getIds()), slot);
+  if (Value map = list.getExpertMap()) {
+    Value inside = k.inside(expert, k.extent(map, 0));
+    // No branch: what is read for an id outside of the map is forgotten.
+    Value at = k.select(inside, expert, k.c32(0));
+    expert = k.select(inside, k.loadWord(k.pointer(map), at), k.c32(-1));
+  }
+  present = k.inside(expert, k.c32(list.getExperts()));
+  if (Value tokens = list.getDeviceTokens())
+    present = k.both(present, k.less(k.div(slot, k.c32(list.getTopk())),
+                                     k.loadWord(k.pointer(tokens), k.c32(0))));
+  return k.select(present, expert, k.c32(0));
+}
+
+/// The order of entries is locality, not meaning: all columns of a row block
+/// come one after the other here.
+LogicalResult VectorEmitter::placeTile(Value entry) {
   SmallVector<Value> coords;
   auto split = [&](int64_t columns, int64_t blockN) {
     Value perBlock = k.c32(llvm::divideCeil(columns, blockN));
@@ -198,6 +318,11 @@ void VectorEmitter::placeTile(Value entry) {
     for (int64_t i = 0; i < 3; ++i)
       coords.push_back(k.loadWord(table, k.add(at, k.c32(i))));
     coords.push_back(n0);
+  } else if (auto op = dyn_cast<tile::SlotListOp>(list)) {
+    auto [slot, n0] = split(op.getColumns(), op.getBlockN());
+    Value present;
+    Value expert = expertOf(op, slot, present);
+    coords = {expert, slot, k.select(present, k.c32(1), k.c32(0)), n0};
   } else {
     auto dense = cast<tile::DenseListOp>(list);
     auto [block, n0] = split(dense.getColumns(), dense.getBlockN());
@@ -210,354 +335,43 @@ void VectorEmitter::placeTile(Value entry) {
   for (auto op : tiles.getBody().getOps<tile::CoordsOp>())
     for (auto [result, coord] : llvm::zip(op.getResults(), coords))
       values[result] = coord;
-}
-
-FailureOr<Value> VectorEmitter::rowNumber(Value list, Value m, Value &exists) {
-  auto require = [&](Value condition) {
-    exists = exists ? k.both(exists, condition) : condition;
-  };
-  if (auto iota = list.getDefiningOp<tile::RowIotaOp>()) {
-    if (iota.getLimit())
-      require(k.less(m, values.lookup(iota.getLimit())));
-    Value number = k.add(values.lookup(iota.getFirst()), m);
-    return exists ? k.select(exists, number, k.c32(0)) : number;
-  }
-  auto op = list.getDefiningOp<tile::RowIndexOp>();
-  if (!op || PlainKernel::operandNumber(op.getSlots()) < 0 ||
-      !cast<MemRefType>(op.getSlots().getType()).getElementType().isInteger(32))
-    return failure();
-  if (op.getLimit())
-    require(k.less(m, values.lookup(op.getLimit())));
-  Value at = k.add(values.lookup(op.getFirst()), m);
-  require(k.inside(at, k.extent(op.getSlots(), 0)));
-  Value slot =
-      k.loadWord(k.pointer(op.getSlots()), k.select(exists, at, k.c32(0)));
-  Value bound = op.getBound() ? values.lookup(op.getBound()) : k.c32(INT32_MAX);
-  require(k.inside(slot, bound));
-  slot = k.select(exists, slot, k.c32(0));
-  return op.getDiv() > 1 ? k.div(slot, k.c32(op.getDiv())) : slot;
-}
-
-FailureOr<Value> VectorEmitter::offsetOf(tile::TileAccess access, Value m,
-                                         Value c, Value &exists) {
-  Operation *op = access;
-  Value memory = access.getMemory();
-  if (PlainKernel::operandNumber(memory) < 0)
-    return refuse(op) << "memory that is no kernel argument";
-  // Where a tile is cut into boxes, its rows or columns jump.
-  if (auto boxes = access.getBoxes()) {
-    auto [tileRows, tileCols] = access.getTileShape();
-    int64_t along = access.getBoxDim() ? tileCols : tileRows;
-    int64_t length = along / int64_t(boxes->size());
-    Value &at = access.getBoxDim() ? c : m;
-    Value box = k.div(at, k.c32(length)), shift = k.c32(0);
-    for (auto [i, offset] : llvm::enumerate(*boxes))
-      shift = k.select(k.cmp(arith::CmpIPredicate::eq, box, k.c32(i)),
-                       k.c32(offset), shift);
-    at = k.add(shift, k.rem(at, k.c32(length)));
-  }
-  Value offset = k.c64(0);
-  for (auto [d, index] : llvm::enumerate(access.getIndices())) {
-    if (access.getGranuleOf(d) != 1)
-      return refuse(op) << "granules";
-    Value v;
-    if (isa<tile::RowsType>(index.getType())) {
-      bool columns = access.getMemoryDim(1) == int64_t(d);
-      FailureOr<Value> number = rowNumber(index, columns ? c : m, exists);
-      if (failed(number))
-        return refuse(op) << "rows of a list that is none of 32-bit slots";
-      v = *number;
-    } else {
-      v = values.lookup(index);
-      if (access.getMemoryDim(0) == int64_t(d))
-        v = k.add(v, m);
-      else if (access.getMemoryDim(1) == int64_t(d))
-        v = k.add(v, c);
-      Value inside = k.inside(v, k.extent(memory, d));
-      exists = exists ? k.both(exists, inside) : inside;
-    }
-    if (d)
-      offset = k.mul(offset, k.wide(k.extent(memory, d)));
-    offset = k.add(offset, k.wide(v));
-  }
-  return offset;
-}
-
-//===----------------------------------------------------------------------===//
-// The product
-//===----------------------------------------------------------------------===//
-
-/// The values of a piece, f32.
-SmallVector<Value> VectorEmitter::toF32(Value piece, Type element) {
-  SmallVector<Value> list;
-  int64_t bits = element.getIntOrFloatBitWidth();
-  Type f32 = b.getF32Type();
-  for (int64_t i = 0; i < 4; ++i) {
-    Value word = LLVM::ExtractElementOp::create(b, k.loc, piece, k.c32(i));
-    if (bits == 32) {
-      list.push_back(arith::BitcastOp::create(b, k.loc, f32, word));
-      continue;
-    }
-    if (element.isBF16()) {
-      // The upper half of an f32.
-      Value low = arith::ShLIOp::create(b, k.loc, word, k.c32(16));
-      Value high = k.both(word, k.c32(int64_t(int32_t(0xffff0000))));
-      for (Value v : {low, high})
-        list.push_back(arith::BitcastOp::create(b, k.loc, f32, v));
-      continue;
-    }
-    Value high = arith::ShRUIOp::create(b, k.loc, word, k.c32(16));
-    for (Value v : {word, high}) {
-      Value half = arith::BitcastOp::create(
-          b, k.loc, element,
-          arith::TruncIOp::create(b, k.loc, b.getI16Type(), v));
-      list.push_back(arith::ExtFOp::create(b, k.loc, f32, half));
-    }
-  }
-  return list;
-}
-
-/// Adds the products of one piece of every weight row and one of every row.
-void VectorEmitter::multiply(ArrayRef<Value> weights, ArrayRef<Value> inputs) {
-  SmallVector<SmallVector<Value>> x;
-  for (Value piece : inputs)
-    x.push_back(toF32(piece, element));
-  for (auto [r, piece] : llvm::enumerate(weights)) {
-    SmallVector<Value> values = toF32(piece, element);
-    for (size_t m = 0; m < x.size(); ++m)
-      for (size_t i = 0; i < values.size(); ++i) {
-        Value &sum = sums[r * x.size() + m];
-        sum = fma(values[i], x[m][i], sum);
-      }
-  }
-}
-
-LogicalResult VectorEmitter::emitTile() {
-  auto isTile = [](Operation &op) {
-    return op.getName().getDialectNamespace() == "moe_tile";
-  };
-  for (Operation &op : tiles.getBody().front().without_terminator())
-    if (!isTile(op) && failed(emitOp(&op)))
-      return failure();
   // Scalars of the load region are of its first step: the k loop is ours.
   values[loop.getLoad().getArgument(0)] = k.c32(0);
-  for (Operation &op : loop.getLoad().front().without_terminator())
-    if (!isTile(op) && failed(emitOp(&op)))
-      return failure();
-
-  int64_t bytes = element.getIntOrFloatBitWidth() / 8;
-  int64_t values16 = kPiece / bytes;
-  Value zero = k.c32(0);
-  // Where this lane starts in every row.
-  SmallVector<Value> weightRows, inputRows;
-  Value first = k.mul(warp, k.c32(perWarp));
-  auto pointerTo = [&](tile::LoadOp op, Value m) -> FailureOr<Value> {
-    Value exists;
-    FailureOr<Value> offset =
-        offsetOf(cast<tile::TileAccess>(op.getOperation()), m, zero, exists);
-    if (failed(offset))
-      return failure();
-    // What does not exist is read from the start: nothing stores the result.
-    Value at = exists ? k.select(exists, *offset, k.c64(0)) : *offset;
-    at = k.add(at, k.wide(k.mul(lane, k.c32(values16))));
-    return k.at(k.pointer(op.getMemory()), at, element);
-  };
-  for (int64_t j = 0; j < perWarp; ++j)
-    for (int64_t part = 0; part < parts; ++part) {
-      Value c = k.add(first, k.c32(j));
-      if (split)
-        c = beforeSplit(split.getBlock(), part, c);
-      FailureOr<Value> row = pointerTo(w, c);
-      if (failed(row))
+  for (Block *block : {&tiles.getBody().front(), &loop.getLoad().front()})
+    for (Operation &op : block->without_terminator())
+      if (op.getName().getDialectNamespace() != "moe_tile" &&
+          failed(emitOp(&op)))
         return failure();
-      weightRows.push_back(*row);
-    }
-  for (int64_t m = 0; m < rows; ++m) {
-    FailureOr<Value> row = pointerTo(a, k.c32(m));
-    if (failed(row))
-      return failure();
-    inputRows.push_back(*row);
-  }
-
-  Value none = arith::ConstantOp::create(b, k.loc, b.getF32FloatAttr(0.0));
-  sums.assign(weightRows.size() * rows, none);
-  auto pieceType = VectorType::get({4}, b.getI32Type());
-  int64_t step = k.wave() * values16; ///< values of a warp's pieces of a row
-  int64_t unroll =
-      std::max<int64_t>(1, kPiecesInFlight / int64_t(weightRows.size()));
-  auto loadAll = [&](ArrayRef<Value> rows, Value at) {
-    return llvm::map_to_vector(rows, [&](Value row) {
-      return k.load(pieceType, k.at(row, at, element), kPiece);
-    });
-  };
-  auto run = [&](Value from, int64_t count) {
-    SmallVector<SmallVector<Value>> weights, inputs;
-    for (int64_t u = 0; u < count; ++u) {
-      Value at = u ? k.add(from, k.c32(u * step)) : from;
-      weights.push_back(loadAll(weightRows, at));
-      inputs.push_back(loadAll(inputRows, at));
-    }
-    for (int64_t u = 0; u < count; ++u)
-      multiply(weights[u], inputs[u]);
-  };
-  int64_t stride = step * unroll, whole = depth / stride * stride;
-  if (whole) {
-    auto op =
-        scf::ForOp::create(b, k.loc, zero, k.c32(whole), k.c32(stride), sums);
-    OpBuilder::InsertionGuard guard(b);
-    Block *body = op.getBody();
-    if (!body->empty() && isa<scf::YieldOp>(body->back()))
-      body->back().erase();
-    b.setInsertionPointToEnd(body);
-    sums = llvm::to_vector_of<Value>(op.getRegionIterArgs());
-    run(op.getInductionVar(), unroll);
-    scf::YieldOp::create(b, k.loc, sums);
-    sums = llvm::to_vector_of<Value>(op.getResults());
-  }
-  if (int64_t more = (depth - whole) / step) {
-    run(k.c32(whole), more);
-    whole += more * step;
-  }
-  if (whole < depth) {
-    // The last lanes have nothing left.
-    SmallVector<Type> types(sums.size(), b.getF32Type());
-    auto op = scf::IfOp::create(
-        b, k.loc, types,
-        k.less(k.mul(lane, k.c32(values16)), k.c32(depth - whole)),
-        /*withElseRegion=*/true);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(op.elseBlock());
-    scf::YieldOp::create(b, k.loc, sums);
-    b.setInsertionPointToStart(op.thenBlock());
-    run(k.c32(whole), 1);
-    scf::YieldOp::create(b, k.loc, sums);
-    sums = llvm::to_vector_of<Value>(op.getResults());
-  }
-  for (Value &sum : sums)
-    sum = k.target.combine(b, k.loc, sum, k.wave(), [&](Value x, Value y) {
-      return arith::AddFOp::create(b, k.loc, x, y);
-    });
-
-  // Lane m * perWarp + j is row m of column j.
-  Value m = k.div(lane, k.c32(perWarp));
-  Value j = k.rem(lane, k.c32(perWarp));
-  mine.assign(parts, none);
-  for (int64_t row = 0; row < rows; ++row)
-    for (int64_t column = 0; column < perWarp; ++column) {
-      Value is =
-          k.cmp(arith::CmpIPredicate::eq, lane, k.c32(row * perWarp + column));
-      for (int64_t part = 0; part < parts; ++part)
-        mine[part] = k.select(is, sums[(column * parts + part) * rows + row],
-                              mine[part]);
-    }
-  Value c = k.add(first, j);
-  Value valid =
-      k.both(k.less(lane, k.c32(rows * perWarp)), k.less(c, k.c32(columns)));
-  evaluated = IRMapping();
-  LogicalResult result = success();
-  k.when(valid, [&] {
-    for (auto op : tiles.getBody().getOps<tile::StoreOp>())
-      if (succeeded(result))
-        result = emitStore(op, m, c, Value());
-  });
-  return result;
-}
-
-//===----------------------------------------------------------------------===//
-// The epilogue
-//===----------------------------------------------------------------------===//
-
-FailureOr<Value> VectorEmitter::elementOf(Value fragment, Value m, Value c) {
-  if (Value known = evaluated.lookupOrNull(fragment))
-    return known;
-  Operation *op = fragment.getDefiningOp();
-  k.loc = op->getLoc();
-  if (fragment == product)
-    return mine[0];
-  if (auto cut = dyn_cast<tile::SplitOp>(op)) {
-    int64_t part = fragment == cut.getSecond();
-    if (cut == split)
-      return mine[part];
-    if (!cut.getSource().getDefiningOp<tile::LoadOp>())
-      return refuse(op) << "only products and operands are split";
-    return elementOf(cut.getSource(), m, beforeSplit(cut.getBlock(), part, c));
-  }
-  auto type = cast<tile::FragType>(fragment.getType());
-  if (auto load = dyn_cast<tile::LoadOp>(op)) {
-    Value exists;
-    Value zero = k.c32(0);
-    FailureOr<Value> offset =
-        offsetOf(cast<tile::TileAccess>(op), type.getRows() == 1 ? zero : m,
-                 type.getCols() == 1 ? zero : c, exists);
-    if (failed(offset))
-      return failure();
-    Value at = exists ? k.select(exists, *offset, k.c64(0)) : *offset;
-    Type stored = storageOf(type.getElementType());
-    return k.load(stored, k.at(k.pointer(load.getMemory()), at, stored),
-                  stored.getIntOrFloatBitWidth() / 8);
-  }
-  if (auto splat = dyn_cast<tile::FragSplatOp>(op))
-    return values.lookup(splat.getValue());
-  auto map = dyn_cast<tile::MapOp>(op);
-  if (!map)
-    return refuse(op) << "an epilogue of other ops than maps, splits and loads";
-  IRMapping inner;
-  Block &body = map.getBody().front();
-  for (auto [argument, input] :
-       llvm::zip(body.getArguments(), map.getInputs())) {
-    FailureOr<Value> v = elementOf(input, m, c);
-    if (failed(v))
-      return failure();
-    inner.map(argument, *v);
-  }
-  k.loc = op->getLoc();
-  for (Operation &one : body.without_terminator()) {
-    // Constants stand above the body.
-    for (Value operand : one.getOperands())
-      if (Value outer = values.lookup(operand);
-          outer && !inner.contains(operand))
-        inner.map(operand, outer);
-    FailureOr<Value> v = bodies.cloneScalar(&one, inner, /*wide=*/false);
-    if (failed(v))
-      return failure();
-    inner.map(one.getResult(0), *v);
-  }
-  for (auto [result, yielded] :
-       llvm::zip(map.getResults(), body.getTerminator()->getOperands()))
-    evaluated.map(result, inner.lookupOrDefault(yielded));
-  return evaluated.lookup(fragment);
-}
-
-LogicalResult VectorEmitter::emitStore(tile::StoreOp op, Value m, Value c,
-                                       Value valid) {
-  if (op.getValues().size() != 1 || op.getMode() != tile::StoreMode::Plain)
-    return refuse(op) << "one fragment is stored, and not added";
-  FailureOr<Value> v = elementOf(op.getValues()[0], m, c);
-  if (failed(v))
-    return failure();
-  k.loc = op.getLoc();
-  Value exists = valid;
-  if (op.getLimit())
-    exists = k.less(m, values.lookup(op.getLimit()));
-  FailureOr<Value> offset =
-      offsetOf(cast<tile::TileAccess>(op.getOperation()), m, c, exists);
-  if (failed(offset))
-    return failure();
-  Type stored = (*v).getType();
-  auto store = [&] {
-    k.store(*v, k.at(k.pointer(op.getMemory()), *offset, stored),
-            stored.getIntOrFloatBitWidth() / 8);
-  };
-  if (exists)
-    k.when(exists, store);
-  else
-    store();
   return success();
 }
 
 //===----------------------------------------------------------------------===//
 // The kernel
 //===----------------------------------------------------------------------===//
+
+bool VectorEmitter::startsBeforeWait() {
+  bool settled = true;
+  auto need = [&](Value memory) {
+    int64_t number = PlainKernel::operandNumber(memory);
+    settled &=
+        number >= 0 && bool(k.kernel.getArgAttr(number, "moe_tile.settled"));
+  };
+  for (tile::LoadOp load : {w, scale.load, zero.load})
+    if (load)
+      need(load.getMemory());
+  for (Operation &op : k.kernel.getBody().front()) {
+    if (auto load = dyn_cast<memref::LoadOp>(op))
+      need(load.getMemRef());
+    if (auto list = dyn_cast<tile::BlockListOp>(op))
+      need(list.getTable());
+    if (auto list = dyn_cast<tile::SlotListOp>(op))
+      for (Value memory : {Value(list.getIds()), Value(list.getExpertMap()),
+                           Value(list.getDeviceTokens())})
+        if (memory)
+          need(memory);
+  }
+  return settled;
+}
 
 LogicalResult VectorEmitter::emit() {
   if (failed(match()))
@@ -572,23 +386,45 @@ LogicalResult VectorEmitter::emit() {
   Value thread = k.thread();
   lane = k.laneOf(thread);
   warp = k.waveOf(thread);
-  k.awaitEarlierLaunches();
+  group = k.div(lane, k.c32(rowLanes));
+  laneInRow = k.rem(lane, k.c32(rowLanes));
+  // Kernels with tiles wait before they let the next one begin.
+  bool ahead = startsBeforeWait();
+  if (!ahead)
+    k.awaitThenLetNextBegin();
   for (Operation &op : body)
     if (!isa<tile::ForTilesOp, tile::BlockListOp, tile::DenseListOp,
-             tile::AwaitLaunchOp, tile::ReturnOp>(op) &&
+             tile::SlotListOp, tile::AwaitLaunchOp, tile::ReturnOp>(op) &&
         failed(emitOp(&op)))
       return failure();
   k.loc = tiles.getLoc();
   Value count = tileCount();
   if (!count)
     return refuse(tiles) << "a list of row blocks is expected";
-  LogicalResult result = success();
-  k.loop(k.block(), count, k.target.blocks(b, k.loc), [&](Value entry) {
-    placeTile(entry);
-    result = emitTile();
-  });
-  if (failed(result))
+  Value first = k.block(), stride = k.target.blocks(b, k.loc);
+  weightDecoder.prepare(k, stride);
+  FailureOr<SmallVector<Value>> stage = loadFirst(first, count);
+  if (failed(stage))
     return failure();
+  if (ahead)
+    k.awaitThenLetNextBegin();
+
+  auto op = scf::ForOp::create(b, k.loc, first, count, stride, *stage);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    Block *inner = op.getBody();
+    if (!inner->empty() && isa<scf::YieldOp>(inner->back()))
+      inner->back().erase();
+    b.setInsertionPointToEnd(inner);
+    Value entry = op.getInductionVar();
+    SmallVector<Value> following;
+    if (failed(placeTile(entry)) ||
+        failed(emitTile(op.getRegionIterArgs(), k.add(entry, stride), count,
+                        following)))
+      return failure();
+    k.loc = tiles.getLoc();
+    scf::YieldOp::create(b, k.loc, following);
+  }
   PlainKernel::Grid grid;
   int64_t threads = warps * k.wave();
   grid.persistent = std::max<int64_t>(1, kResidentThreads / threads);

@@ -13,13 +13,13 @@
 // MANY: moe.align
 // MANY: formulation = grouped
 
-// One token: the sum over all experts has too few tiles, and nothing else to save.
+// One token: the sum over all experts has too few tiles, and nothing else to save; lanes wait for nobody.
 // REDEFINE: %{tokens} = 1
 // RUN: %{select} 2>&1 | FileCheck %s --check-prefix=FEW
 // FEW-LABEL: func.func @all
-// FEW: formulation = grouped
+// FEW: formulation = gemv
 // FEW-LABEL: func.func @one
-// FEW: formulation = grouped
+// FEW: formulation = gemv
 func.func @all(%x: tensor<?x1024xbf16>, %ids: tensor<?x8xi32>, %tw: tensor<?x8xf32>,
                %w1: tensor<8x1024x1024xbf16>, %w2: tensor<8x1024x512xbf16>,
                %out: tensor<?x1024xbf16>) -> tensor<?x1024xbf16> {

@@ -464,11 +464,7 @@ FailureOr<bool> SelectConfig::considerDirect(AlignOp align, int64_t count,
     align.setForm(AlignForm::Direct);
     return false;
   }
-  // Products without matrix units take sorted rows.
-  for (Operation *user : align.getRouting().getUsers())
-    if (auto gemm = dyn_cast<GroupedGemmOp>(user))
-      allOpen &= gemm.getFormulation() != Formulation::Gemv;
-  // What is asked for takes them as well.
+  // What is asked for takes sorted rows.
   bool sortedSums =
       fixedFields.reduceBy == "panel" || fixedFields.reduceBy == "add_f32";
   return fixedFields.direct != 0 && !sortedSums && allOpen &&

@@ -115,6 +115,10 @@ std::string FormulationSelector::whyNotOneLaunch() {
 void FormulationSelector::refuseIllegal() {
   if (rules.kind == RuleTarget::Cpu)
     forms[1].refusal = "a CPU has one form for all numbers of rows";
+  else if (!fixed.reduceBy.empty() && fixed.reduceBy != "rows")
+    forms[1].refusal = "rule vector_sum: without matrix units rows are summed "
+                       "by a launch of its own, reduce_by is " +
+                       fixed.reduceBy;
   if (!rules.hasDescriptors || !placesAllRows(machine))
     forms[3].refusal = "rule descriptors: the second product reads its rows by "
                        "the copy engine, which " +
@@ -189,7 +193,9 @@ const RatedForm *FormulationSelector::rate() {
       continue;
     }
     form.seconds = choice.best().seconds;
-    if (form.formulation == Formulation::Grouped && mayBeDirect()) {
+    bool onRouting = form.formulation == Formulation::Grouped ||
+                     form.formulation == Formulation::Gemv;
+    if (onRouting && mayBeDirect()) {
       // Which of both forms the routing has is decided behind this.
       layer.frame.direct = true;
       for (GemmProblem &problem : layer.gemms)
@@ -199,9 +205,13 @@ const RatedForm *FormulationSelector::rate() {
       if (direct.legal())
         form.seconds = std::min(form.seconds, direct.best().seconds);
     }
-    // The grouped one is left only for more than the model's error.
+    // The grouped one is left only for more than the model's error, which
+    // products by lanes have not for one token on sm_90a: both are measured
+    // there, in the same launches.
     double error = 0;
-    if (best && best->formulation == Formulation::Grouped) {
+    bool measured = form.formulation == Formulation::Gemv &&
+                    workload.tokens == 1 && StringRef(rules.name) == "sm_90a";
+    if (best && best->formulation == Formulation::Grouped && !measured) {
       for (const GemmProblem &problem : layer.gemms)
         error = std::max(error, findKernelTraits(rules, problem).margin *
                                     form.seconds);
