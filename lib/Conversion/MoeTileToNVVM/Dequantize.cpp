@@ -217,6 +217,21 @@ std::pair<Value, Value> KernelEmitter::factorsOf(tile::DequantOp op, Value row,
   return {scale, shift};
 }
 
+/// A constant that the assembler does not know. (x & a) | b is one LOP3, but
+/// two if both are constants, of which an instruction takes one.
+Value KernelEmitter::inRegister(int64_t constant) {
+  Value &known = unknownConstants[constant];
+  if (!known) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(&func.getBody().front());
+    // No grid is so large, which only we know.
+    Value other = same(NVVM::GridDimXOp::create(b, loc, b.getI32Type()),
+                       c32(std::numeric_limits<int32_t>::max()));
+    known = select(other, c32(0), c32(constant));
+  }
+  return known;
+}
+
 /// The lane's two columns of a word of eight, each in the mantissa of a half.
 Value KernelEmitter::decodePair(tile::DequantOp op, Value word) {
   Value quad = arith::AndIOp::create(b, loc, team.thread, c32(3));
@@ -244,7 +259,8 @@ Value KernelEmitter::decodePair(tile::DequantOp op, Value word) {
   Type element = cast<tile::FragType>(op.getType()).getElementType();
   int64_t magic = element.isBF16() ? 0x43004300 : 0x64006400;
   return arith::OrIOp::create(
-      b, loc, arith::AndIOp::create(b, loc, bits, c32(0x000F000F)), c32(magic));
+      b, loc, arith::AndIOp::create(b, loc, bits, c32(0x000F000F)),
+      inRegister(magic));
 }
 
 /// The lane's two columns of 16 bytes' half, two words, as numbers. The lower
@@ -274,7 +290,8 @@ Value KernelEmitter::decodeBytes(tile::DequantOp op, Value low, Value high) {
   int64_t magic = element.isBF16() ? 0x43004300 : 0x64006400;
   auto part = [&](int64_t mask) -> Value {
     Value bits = arith::OrIOp::create(
-        b, loc, arith::AndIOp::create(b, loc, pair, c32(mask)), c32(magic));
+        b, loc, arith::AndIOp::create(b, loc, pair, c32(mask)),
+        inRegister(magic));
     return LLVM::BitcastOp::create(b, loc, pairOf(element), bits);
   };
   return arith::SubFOp::create(b, loc, part(0x007F007F), part(0x00800080));

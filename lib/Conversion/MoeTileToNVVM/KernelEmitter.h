@@ -296,6 +296,7 @@ private:
                                 int64_t panel);
   SmallVector<Value> decodeRows(tile::DequantOp op, int64_t atom, int64_t panel,
                                 ArrayRef<Value> packed, FactorCache &known);
+  Value inRegister(int64_t constant);
   Value decodePair(tile::DequantOp op, Value word);
   Value decodeBytes(tile::DequantOp op, Value low, Value high);
   std::pair<Value, Value> factorsOf(tile::DequantOp op, Value row,
@@ -357,7 +358,8 @@ private:
   int64_t sharedBytes = 0;
   Team team;
   std::optional<Trim> trim;
-  std::optional<NextSlot> nextSlot; ///< of the loop being emitted
+  DenseMap<int64_t, Value> unknownConstants; ///< by value, made at the entry
+  std::optional<NextSlot> nextSlot;          ///< of the loop being emitted
   bool early = false; ///< copies stand before the wait for the last launch
   Value earlyEnd;     ///< i32, their end along k; null: not in their loop
   Value firstTile;    ///< i1, the current tile is the block's first
